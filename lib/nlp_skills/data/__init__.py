@@ -1,0 +1,1 @@
+"""Sources → raw rows → examples → checks → splits, each step kept as a file."""

@@ -1,0 +1,49 @@
+"""`data/validation.json`: what the checks found."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from nlp_skills.records import Record
+
+Level = Literal["error", "warning", "info"]
+
+
+class RowReference(Record):
+    """A row that shows the problem: file relative to the task folder, 1-based line."""
+
+    file: str
+    line: int
+    text: str = ""
+    """The start of the row or the reason, at most 160 characters."""
+
+
+class Finding(Record):
+    """One check's complaint about one kind of fault."""
+
+    check: str
+    """A stable id of the catalogue: DATA-DUP, SPLIT-LEAK …"""
+    level: Level
+    message: str
+    count: int
+    """How many rows are affected."""
+    rows: list[RowReference] = []
+    """Up to five of them."""
+    fix: str
+    """One sentence: what to do."""
+
+
+class ValidationReport(Record):
+    """An error stops the next step, a warning is shown and recorded."""
+
+    data_sha256: str
+    """Over the hashes of the files that were read."""
+    files: dict[str, int]
+    """Rows by file, relative to the task folder."""
+    checks: dict[str, str]
+    """Every check by id: "passed", "found", or "not run: <reason>". What did not run is never a pass."""
+    findings: list[Finding] = []
+    distributions: dict[str, dict[str, int]] = {}
+    """By name (`labels train`, `characters train`): value or bucket → rows."""
+    passed: bool
+    """True when every check ran or did not apply, and none found an error."""

@@ -1,0 +1,1 @@
+"""Where rows come from. One file a kind of source, one row in SOURCES."""

@@ -1,0 +1,58 @@
+"""Everything that can go wrong and that a person can mend.
+
+    NlpSkillsError
+    ├── NotFound        a task, version, file or row that was named is not there
+    ├── NotValid        what was given is wrong: names the file, the field or line, and the cure
+    ├── AlreadyExists   refusing to replace what is there
+    ├── NotReady        an earlier step has to be done first: says which command does it
+    ├── MissingExtra    an optional part is not installed: carries the exact install command
+    └── RunFailed       a training or evaluation process ended badly: points at its log
+
+The message is written for the person who reads it: where, what, and what to do next.
+Errors are raised where the fact is known and turned into text once, in the shells.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class NlpSkillsError(Exception):
+    """The root: every error that the library raises on purpose."""
+
+
+class NotFound(NlpSkillsError):
+    """Something that was named does not exist."""
+
+
+class NotValid(NlpSkillsError):
+    """The input breaks a rule; the message names the place and the cure."""
+
+
+class AlreadyExists(NlpSkillsError):
+    """Something of that name is already there and is left as it is."""
+
+
+class NotReady(NlpSkillsError):
+    """A step before this one has not been done yet."""
+
+
+class RunFailed(NlpSkillsError):
+    """A process that was started ended without its result."""
+
+
+class MissingExtra(NlpSkillsError):
+    """An optional dependency is not installed."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(
+            f"{what} needs the {extra} extra. Install it with: uv sync --extra {extra}"
+            f" (or: pip install 'nlp-skills[{extra}]')"
+        )
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """` (did you mean "labels"?)` for a near miss, otherwise an empty string."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f' (did you mean "{close[0]}"?)' if close else ""

@@ -1,0 +1,1 @@
+"""Predictions, metrics with their uncertainty, baselines, verdicts and the report."""

@@ -1,0 +1,194 @@
+"""A record is a frozen value that lives in exactly one file.
+
+People edit YAML, programs write JSON; which of the two a record is, its file name says.
+Writes are atomic: temporary file in the same folder, fsync, rename. A kill at any moment
+leaves the old file or the new one, never half of one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO, Self, TypeAlias
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from nlp_skills.errors import NotFound, NotValid, did_you_mean
+
+Progress: TypeAlias = Callable[[str, float, float | None], None]
+"""`progress(message, done, total)`: called by long operations; total is None while unknown."""
+
+_YamlLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_YamlDumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
+def silent(message: str, done: float, total: float | None) -> None:
+    """The progress listener that nobody watches."""
+
+
+def now() -> str:
+    """The time in UTC to the second, ISO 8601: `2026-11-21T08:00:00Z`."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class Record(BaseModel):
+    """A frozen pydantic value with `load`, `save` and `sha256`; unknown fields are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read the record's file. Raises NotFound, or NotValid naming file, field and cure."""
+        return cls.parse(read_mapping(path), path)
+
+    @classmethod
+    def parse(cls, value: Any, where: Path | str) -> Self:
+        """Validate a plain mapping; `where` is named in the error."""
+        try:
+            return cls.model_validate(value)
+        except ValidationError as error:
+            raise NotValid(f"{where} is not a valid {cls.__name__}: {describe(error, cls)}") from None
+
+    def save(self, path: Path) -> Self:
+        """Write the record atomically as YAML or JSON, by the file's suffix."""
+        write_atomic(path, self.to_bytes(path.suffix))
+        return self
+
+    def to_bytes(self, suffix: str = ".json") -> bytes:
+        """The file's bytes: the same value gives the same bytes."""
+        plain = self.model_dump(mode="json", exclude_none=suffix in YAML_SUFFIXES)
+        return to_yaml(plain) if suffix in YAML_SUFFIXES else to_json(plain)
+
+    def sha256(self) -> str:
+        """The identity of the value: SHA-256 of its JSON bytes, in hex."""
+        return hashlib.sha256(self.to_bytes()).hexdigest()
+
+    def with_changes(self, **changes: Any) -> Self:
+        """A copy with some fields replaced, validated again."""
+        return type(self).parse({**self.model_dump(mode="json"), **changes}, "the changed value")
+
+
+YAML_SUFFIXES = (".yaml", ".yml")
+
+
+def to_yaml(value: Any) -> bytes:
+    """YAML for people: block style, keys in the order of the record, non-ASCII as it is."""
+    text = yaml.dump(value, Dumper=_YamlDumper, sort_keys=False, allow_unicode=True, width=110)
+    return text.encode("utf-8")
+
+
+def to_json(value: Any) -> bytes:
+    """JSON for programs: two spaces, non-ASCII as it is, a newline at the end."""
+    return (json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n").encode("utf-8")
+
+
+def read_mapping(path: Path) -> Any:
+    """Parse a YAML or JSON file. Raises NotFound or NotValid with line and column."""
+    try:
+        data = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotFound(f"{path} does not exist.") from None
+    except IsADirectoryError:
+        raise NotValid(f"{path} is a folder where a file is expected.") from None
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise NotValid(f"{path} is not UTF-8 (byte {error.start}). Save it as UTF-8.") from None
+    try:
+        if path.suffix in YAML_SUFFIXES:
+            return yaml.load(text, Loader=_YamlLoader)
+        return json.loads(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
+        problem = getattr(error, "problem", None) or "cannot be read"
+        raise NotValid(f"{place}: not valid YAML: {problem}. Check indentation and quotes there.") from None
+    except (ValueError, RecursionError) as error:
+        raise NotValid(f"{path}: not valid JSON: {error}.") from None
+
+
+def describe(error: ValidationError, record: type[BaseModel]) -> str:
+    """The first few problems of a validation, each with its field and its cure."""
+    problems = []
+    for item in error.errors()[:5]:
+        field = ".".join(str(part) for part in item["loc"]) or "the whole value"
+        if item["type"] == "extra_forbidden":
+            known = record.model_fields if len(item["loc"]) == 1 else ()
+            problems.append(f"{field}: unknown field{did_you_mean(field, known)}")
+        elif item["type"] == "missing":
+            problems.append(f"{field}: missing")
+        else:
+            message = item["msg"].removeprefix("Value error, ")
+            given = item.get("input")
+            shown = f", not {given!r}" if isinstance(given, str | int | float | bool) else ""
+            problems.append(f"{field}: {message[:1].lower()}{message[1:]}{shown}")
+    more = error.error_count() - 5
+    return "; ".join(problems) + (f"; and {more} more" if more > 0 else "")
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """A file that appears under its name only when the block ends without an error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+    sync_folder(path.parent)
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Replace a file's content in one step."""
+    with atomic_file(path) as stream:
+        stream.write(data)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename durable where the system can (POSIX); elsewhere the rename alone stands."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of a file's bytes in hex, read in constant memory."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def sha256_tree(folder: Path) -> str:
+    """SHA-256 over the names and contents of all files of a folder, in sorted order."""
+    digest = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{sha256_file(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def write_lines(path: Path, rows: Iterable[bytes]) -> int:
+    """Write rows as lines, atomically; returns how many."""
+    count = 0
+    with atomic_file(path) as stream:
+        for row in rows:
+            stream.write(row + b"\n")
+            count += 1
+    return count

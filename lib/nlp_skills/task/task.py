@@ -1,0 +1,185 @@
+"""The task: one goal, in the user's words and one number, in a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from nlp_skills.errors import AlreadyExists, NotFound, NotValid, did_you_mean
+from nlp_skills.records import Record, now
+
+MARKER = ".nlp-skills"
+"""The folder beside the tasks folder that marks a project; hooks do nothing without it."""
+
+_NAME = re.compile(r"[a-z0-9]+(?:[-_][a-z0-9]+)*")
+_RESERVED = {"con", "prn", "aux", "nul", *(f"com{n}" for n in range(10)), *(f"lpt{n}" for n in range(10))}
+
+
+class TaskType(StrEnum):
+    """What kind of language task it is; it decides prompt, metrics and baselines."""
+
+    CLASSIFICATION = "classification"
+    ENTITY_CLASSIFICATION = "entity_classification"
+    EXTRACTION = "extraction"
+    GENERATION = "generation"
+    QA = "qa"
+    TOOL_USE = "tool_use"
+    PREFERENCE = "preference"
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether the answer is one of a fixed set of labels."""
+        return self in (TaskType.CLASSIFICATION, TaskType.ENTITY_CLASSIFICATION)
+
+
+METRICS: dict[TaskType, tuple[str, ...]] = {
+    TaskType.CLASSIFICATION: ("macro_f1", "accuracy"),
+    TaskType.ENTITY_CLASSIFICATION: ("macro_f1", "accuracy"),
+    TaskType.EXTRACTION: ("exact_match", "token_f1"),
+    TaskType.GENERATION: ("token_f1", "exact_match"),
+    TaskType.QA: ("token_f1", "exact_match"),
+    TaskType.TOOL_USE: ("exact_match", "token_f1"),
+    TaskType.PREFERENCE: ("token_f1", "exact_match"),
+}
+"""The metrics that each type can be judged by; the first is its default."""
+
+
+def _task_name(name: str) -> str:
+    if not _NAME.fullmatch(name) or len(name) > 63 or name in _RESERVED:
+        cure = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:63] or "my-task"
+        raise ValueError(f'use lower-case letters, digits and single hyphens, for example "{cure}"')
+    return name
+
+
+class Constraints(Record):
+    """What the model has to live with once it is deployed."""
+
+    latency_ms: float | None = Field(None, gt=0)
+    memory_gb: float | None = Field(None, gt=0)
+    budget_usd: float | None = Field(None, ge=0)
+    privacy: str | None = None
+
+
+class Task(Record):
+    """`task.yaml`: the goal, stated once, in the user's words and one number."""
+
+    name: Annotated[str, AfterValidator(_task_name)]
+    type: TaskType
+    goal: str
+    pain: str | None = None
+    language: str | None = None
+    """BCP 47: en, zh-Hant, zh-Hans, ja …"""
+    labels: list[str] = []
+    input_description: str | None = None
+    output_description: str | None = None
+    instruction: str | None = None
+    """The system prompt of every example; None: made from the type, the labels and the goal."""
+    base_model: str = "smollm2-135m-instruct"
+    metric: str | None = None
+    """One of METRICS for the type; None: its first."""
+    target: float | None = Field(None, ge=0, le=1)
+    constraints: Constraints = Constraints()
+    status: str = "active"
+    created: str
+
+    def model_post_init(self, context: object) -> None:
+        """Metric and type have to fit each other; labels are distinct."""
+        if self.metric is not None and self.metric not in METRICS[self.type]:
+            choices = ", ".join(METRICS[self.type])
+            raise ValueError(f"metric {self.metric!r} does not fit type {self.type.value}; choose from: {choices}")
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError("labels: the same label stands twice")
+
+    @property
+    def chosen_metric(self) -> str:
+        """The metric that decides, named or by default."""
+        return self.metric or METRICS[self.type][0]
+
+
+def tasks_folder(home: Path | None = None) -> Path:
+    """The folder that holds the tasks: `--home`, else NLP_SKILLS_HOME, else `./tasks`."""
+    if home is not None:
+        return home
+    return Path(os.environ.get("NLP_SKILLS_HOME") or "tasks")
+
+
+def find_task(home: Path, name: str) -> Path:
+    """The folder of a task by name. A name never leaves the tasks folder.
+
+    Raises NotFound with the names that exist.
+    """
+    folder = home / name
+    if _NAME.fullmatch(name) and (folder / "task.yaml").is_file():
+        return folder
+    known = task_names(home)
+    if not known:
+        raise NotFound(f"No task named {name!r}: {home} holds no task yet. Create one with: nlp-skills create-task")
+    raise NotFound(f"No task named {name!r} in {home}{did_you_mean(name, known)}. Known tasks: {', '.join(known[:20])}.")
+
+
+def task_names(home: Path) -> list[str]:
+    """The names of all tasks below the tasks folder, sorted."""
+    if not home.is_dir():
+        return []
+    return sorted(p.parent.name for p in home.glob("*/task.yaml"))
+
+
+def create_task(
+    home: Path,
+    name: str,
+    *,
+    type: TaskType,
+    goal: str,
+    pain: str | None = None,
+    language: str | None = None,
+    labels: list[str] | None = None,
+    input_description: str | None = None,
+    output_description: str | None = None,
+    instruction: str | None = None,
+    base_model: str = "smollm2-135m-instruct",
+    metric: str | None = None,
+    target: float | None = None,
+    latency_ms: float | None = None,
+    memory_gb: float | None = None,
+    budget_usd: float | None = None,
+    privacy: str | None = None,
+) -> Task:
+    """Create the task's folder with task.yaml, scripts and the project template.
+
+    Raises AlreadyExists when there is a task of that name, NotValid for a bad field.
+    """
+    from nlp_skills.task.template import lay_template
+
+    constraints = {"latency_ms": latency_ms, "memory_gb": memory_gb, "budget_usd": budget_usd, "privacy": privacy}
+    task = Task.parse(
+        {
+            "name": name,
+            "type": type,
+            "goal": goal,
+            "pain": pain,
+            "language": language,
+            "labels": labels or [],
+            "input_description": input_description,
+            "output_description": output_description,
+            "instruction": instruction,
+            "base_model": base_model,
+            "metric": metric,
+            "target": target,
+            "constraints": constraints,
+            "created": now(),
+        },
+        "create_task",
+    )
+    folder = home / task.name
+    if folder.exists():
+        raise AlreadyExists(f"{folder} already exists and is left as it is. Choose another name, or delete it first.")
+    if not goal.strip():
+        raise NotValid("create_task: goal: say in one sentence what the model should do.")
+    lay_template(folder, task)
+    (home.resolve().parent / MARKER).mkdir(exist_ok=True)
+    return task

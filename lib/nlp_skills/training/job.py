@@ -1,0 +1,52 @@
+"""`job.json`: where a run is, whether it still runs, and how it ended."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from nlp_skills.records import Record
+
+JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+
+
+class Environment(Record):
+    """What the run ran on."""
+
+    python: str
+    platform: str
+    packages: dict[str, str]
+    gpu: str | None = None
+    threads: int
+    git_commit: str | None = None
+    """Of the repository that holds the task folder, when there is one."""
+
+
+class Cost(Record):
+    """What the run took, resumed parts included."""
+
+    seconds: float
+    usd: float = 0.0
+    peak_memory_mb: float
+    """Peak resident memory of the training process; GPU memory counts separately."""
+    peak_gpu_memory_mb: float | None = None
+
+
+class Job(Record):
+    """One run of one version, on one target."""
+
+    id: str
+    target: Literal["local"] = "local"
+    status: JobStatus
+    pid: int | None = None
+    started: str
+    ended: str | None = None
+    log: str
+    """Relative to the task folder."""
+    exit_code: int | None = None
+    error: str | None = None
+    step: int = 0
+    total_steps: int | None = None
+    resumed: int = 0
+    """How many times the run went on from a checkpoint."""
+    environment: Environment | None = None
+    cost: Cost | None = None
