@@ -39,7 +39,7 @@ def now() -> str:
 
 
 class Record(BaseModel):
-    """A frozen pydantic value with `load`, `save` and `sha256`; unknown fields are errors."""
+    """A frozen pydantic value with `load`, `save` and `digest`; unknown fields are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -66,7 +66,7 @@ class Record(BaseModel):
         plain = self.model_dump(mode="json", exclude_none=suffix in YAML_SUFFIXES)
         return to_yaml(plain) if suffix in YAML_SUFFIXES else to_json(plain)
 
-    def sha256(self) -> str:
+    def digest(self) -> str:
         """The identity of the value: SHA-256 of its JSON bytes, in hex."""
         return hashlib.sha256(self.to_bytes()).hexdigest()
 

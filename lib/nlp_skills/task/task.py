@@ -87,11 +87,13 @@ class Task(Record):
     status: str = "active"
     created: str
 
-    def model_post_init(self, context: object) -> None:
+    def model_post_init(self, _context: object) -> None:
         """Metric and type have to fit each other; labels are distinct."""
         if self.metric is not None and self.metric not in METRICS[self.type]:
             choices = ", ".join(METRICS[self.type])
-            raise ValueError(f"metric {self.metric!r} does not fit type {self.type.value}; choose from: {choices}")
+            raise ValueError(
+                f"metric {self.metric!r} does not fit type {self.type.value}; choose from: {choices}"
+            )
         if len(set(self.labels)) != len(self.labels):
             raise ValueError("labels: the same label stands twice")
 
@@ -118,8 +120,12 @@ def find_task(home: Path, name: str) -> Path:
         return folder
     known = task_names(home)
     if not known:
-        raise NotFound(f"No task named {name!r}: {home} holds no task yet. Create one with: nlp-skills create-task")
-    raise NotFound(f"No task named {name!r} in {home}{did_you_mean(name, known)}. Known tasks: {', '.join(known[:20])}.")
+        raise NotFound(
+            f"No task named {name!r}: {home} holds no task yet. Create one with: nlp-skills create-task"
+        )
+    raise NotFound(
+        f"No task named {name!r} in {home}{did_you_mean(name, known)}. Known tasks: {', '.join(known[:20])}."
+    )
 
 
 def task_names(home: Path) -> list[str]:
@@ -155,7 +161,12 @@ def create_task(
     """
     from nlp_skills.task.template import lay_template
 
-    constraints = {"latency_ms": latency_ms, "memory_gb": memory_gb, "budget_usd": budget_usd, "privacy": privacy}
+    constraints = {
+        "latency_ms": latency_ms,
+        "memory_gb": memory_gb,
+        "budget_usd": budget_usd,
+        "privacy": privacy,
+    }
     task = Task.parse(
         {
             "name": name,
@@ -177,7 +188,9 @@ def create_task(
     )
     folder = home / task.name
     if folder.exists():
-        raise AlreadyExists(f"{folder} already exists and is left as it is. Choose another name, or delete it first.")
+        raise AlreadyExists(
+            f"{folder} already exists and is left as it is. Choose another name, or delete it first."
+        )
     if not goal.strip():
         raise NotValid("create_task: goal: say in one sentence what the model should do.")
     lay_template(folder, task)
