@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from nlp_skills.records import Record
@@ -44,9 +45,26 @@ class Job(Record):
     """Relative to the task folder."""
     exit_code: int | None = None
     error: str | None = None
-    step: int = 0
     total_steps: int | None = None
     resumed: int = 0
     """How many times the run went on from a checkpoint."""
     environment: Environment | None = None
     cost: Cost | None = None
+
+
+def lock_file(version: Path) -> Path:
+    """Held by the run while it lives: a process that was killed holds nothing."""
+    return version / ".run.lock"
+
+
+def is_running(version: Path) -> bool:
+    """Whether a process is training this version at this moment."""
+    from filelock import FileLock, Timeout
+
+    if not lock_file(version).exists():
+        return False
+    try:
+        with FileLock(lock_file(version), timeout=0):
+            return False
+    except Timeout:
+        return True

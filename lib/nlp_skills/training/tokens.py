@@ -1,0 +1,123 @@
+"""From messages to token ids, and which of them the loss sees: the answers, end token included.
+
+    <|im_start|>user … <|im_end|> <|im_start|>assistant ␤ | billing <|im_end|> | ␤
+    ············ not trained ·····························| trained ············| dropped
+
+The boundary is found by rendering prefixes with the model's own chat template, so it holds for
+templates without {% generation %} tags. Prompt and answer are tokenised apart, because that is how
+the model will meet them when it answers (a merge across the boundary would never happen there).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from nlp_skills.data.example import Example, Message
+from nlp_skills.errors import NotValid
+
+IGNORED = -100
+"""The label that the loss leaves out (PyTorch's ignore_index)."""
+
+
+@dataclass(frozen=True)
+class TokenRow:
+    """One example: ids and labels of the same length; IGNORED where nothing is learned."""
+
+    input_ids: list[int]
+    labels: list[int]
+
+    @property
+    def trained(self) -> int:
+        """How many tokens the loss sees."""
+        return sum(label != IGNORED for label in self.labels)
+
+
+def as_dicts(messages: list[Message]) -> list[dict[str, Any]]:
+    """Messages as chat templates expect them: absent parts are absent."""
+    keys = ("role", "content", "tool_calls", "tool_call_id", "name")
+    return [{k: v for k in keys if (v := getattr(m, k)) is not None} for m in messages]
+
+
+def render(tokenizer: Any, messages: list[Message], tools: list[dict[str, Any]] | None, *, ask: bool) -> str:
+    """The text that the chat template makes; `ask` opens the assistant's turn."""
+    return tokenizer.apply_chat_template(
+        as_dicts(messages), tools=tools, tokenize=False, add_generation_prompt=ask
+    )
+
+
+def encode_text(tokenizer: Any, text: str) -> list[int]:
+    """Token ids of rendered text; the template has written the special tokens already (P06: no second BOS)."""
+    return tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
+
+
+def prompt_ids(tokenizer: Any, example: Example) -> list[int]:
+    """What the model is given before it answers."""
+    return encode_text(tokenizer, render(tokenizer, example.context, example.tools, ask=True))
+
+
+def answer_ids(tokenizer: Any, example: Example) -> list[int]:
+    """The last answer up to and with its end token."""
+    messages = [*example.context, example.answer]
+    prompt = render(tokenizer, example.context, example.tools, ask=True)
+    full = render(tokenizer, messages, example.tools, ask=False)
+    return _answer(tokenizer, prompt, full, example)
+
+
+def _answer(tokenizer: Any, prompt: str, full: str, example: Example) -> list[int]:
+    if not full.startswith(prompt):
+        raise NotValid(
+            f"Row {example.meta.id}: the chat template does not render the answer after its prompt, so the"
+            " answer cannot be told from the prompt. Choose another base_model, or drop the earlier turns."
+        )
+    ids = encode_text(tokenizer, full[len(prompt) :])
+    ends = [i for i, token in enumerate(ids) if token in end_tokens(tokenizer)]
+    if ends:
+        return ids[: ends[-1] + 1]
+    # A template without an end token: without one in the labels the model would never stop (P02).
+    return [*ids, tokenizer.eos_token_id]
+
+
+def end_tokens(tokenizer: Any) -> set[int]:
+    """Tokens that end an answer: the tokenizer's EOS and the usual end-of-turn tokens it knows."""
+    names = ("<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<|end|>", "<|endoftext|>")
+    known = tokenizer.get_vocab()
+    return {tokenizer.eos_token_id, *(known[name] for name in names if name in known)}
+
+
+def tokenize(tokenizer: Any, example: Example) -> TokenRow:
+    """Ids and labels of an example; every assistant turn is trained, nothing else.
+
+    Raises NotValid where the template cannot be split or an answer is empty.
+    """
+    messages = example.messages
+    if messages is None:
+        raise NotValid(f"Row {example.meta.id} has no messages; preference rows cannot be trained with sft.")
+    ids: list[int] = []
+    labels: list[int] = []
+    done = ""
+    for index, message in enumerate(messages):
+        if message.role != "assistant":
+            continue
+        prompt = render(tokenizer, messages[:index], example.tools, ask=True)
+        full = render(tokenizer, messages[: index + 1], example.tools, ask=False)
+        if not prompt.startswith(done):
+            raise NotValid(
+                f"Row {example.meta.id}: the chat template rewrites earlier turns, so a conversation cannot"
+                " be trained as one row. Split it into one row for each answer."
+            )
+        gap = encode_text(tokenizer, prompt[len(done) :])
+        answer = _answer(tokenizer, prompt, full, example)
+        ids += gap + answer
+        labels += [IGNORED] * len(gap) + answer
+        # What the template writes after the end token (a newline) belongs to the next gap.
+        done = prompt + _text_up_to_end(full[len(prompt) :], answer, tokenizer)
+    if not any(label != IGNORED for label in labels):
+        raise NotValid(f"Row {example.meta.id} has no answer to learn from. Add an assistant message.")
+    return TokenRow(ids, labels)
+
+
+def _text_up_to_end(answer_text: str, answer: list[int], tokenizer: Any) -> str:
+    """The part of the rendered answer that `answer` covers."""
+    end = tokenizer.convert_ids_to_tokens(answer[-1])
+    return answer_text[: answer_text.rfind(end) + len(end)] if end in answer_text else answer_text
