@@ -1,0 +1,1 @@
+"""How the rows of each file format are read: JSON, delimited text, Excel, Parquet."""
