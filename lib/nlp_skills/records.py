@@ -8,6 +8,7 @@ leaves the old file or the new one, never half of one.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import tempfile
@@ -57,8 +58,11 @@ class Record(BaseModel):
             raise NotValid(f"{where} is not a valid {cls.__name__}: {describe(error, cls)}") from None
 
     def save(self, path: Path) -> Self:
-        """Write the record atomically as YAML or JSON, by the file's suffix."""
-        write_atomic(path, self.to_bytes(path.suffix))
+        """Write the record atomically as YAML or JSON, by the file's suffix.
+
+        The comment lines at the top of a YAML file stay: people put them there.
+        """
+        write_atomic(path, _leading_comments(path) + self.to_bytes(path.suffix))
         return self
 
     def to_bytes(self, suffix: str = ".json") -> bytes:
@@ -76,6 +80,13 @@ class Record(BaseModel):
 
 
 YAML_SUFFIXES = (".yaml", ".yml")
+
+
+def _leading_comments(path: Path) -> bytes:
+    if path.suffix not in YAML_SUFFIXES or not path.is_file():
+        return b""
+    lines = path.read_bytes().splitlines(keepends=True)
+    return b"".join(itertools.takewhile(lambda line: not line.strip() or line.startswith(b"#"), lines))
 
 
 def to_yaml(value: Any) -> bytes:

@@ -59,9 +59,9 @@ def _task_name(name: str) -> str:
 class Constraints(Record):
     """What the model has to live with once it is deployed."""
 
-    latency_ms: float | None = Field(None, gt=0)
-    memory_gb: float | None = Field(None, gt=0)
-    budget_usd: float | None = Field(None, ge=0)
+    latency_ms: float | None = Field(default=None, gt=0)
+    memory_gb: float | None = Field(default=None, gt=0)
+    budget_usd: float | None = Field(default=None, ge=0)
     privacy: str | None = None
 
 
@@ -82,7 +82,7 @@ class Task(Record):
     base_model: str = "smollm2-135m-instruct"
     metric: str | None = None
     """One of METRICS for the type; None: its first."""
-    target: float | None = Field(None, ge=0, le=1)
+    target: float | None = Field(default=None, ge=0, le=1)
     constraints: Constraints = Constraints()
     status: str = "active"
     created: str

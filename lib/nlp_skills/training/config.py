@@ -17,9 +17,9 @@ ALL_LINEAR = "all-linear"
 class LoRAConfig(Record):
     """The adapter's part of the settings, with PEFT's own names (Hu et al. 2021, arXiv:2106.09685)."""
 
-    r: int = Field(16, ge=1)
-    lora_alpha: int = Field(32, ge=1)
-    lora_dropout: float = Field(0.0, ge=0, lt=1)
+    r: int = Field(default=16, ge=1)
+    lora_alpha: int = Field(default=32, ge=1)
+    lora_dropout: float = Field(default=0.0, ge=0, lt=1)
     target_modules: list[str] | Literal["all-linear"] = ALL_LINEAR
     use_dora: bool = False
     """Weight-decomposed adaptation (Liu et al. 2024, arXiv:2402.09353)."""
@@ -33,32 +33,32 @@ class TrainConfig(Record):
     base_revision: str | None = None
     method: Literal["sft"] = "sft"
     peft: Literal["lora", "dora", "none"] = "lora"
-    lora_r: int = Field(16, ge=1)
-    lora_alpha: int = Field(32, ge=1)
-    lora_dropout: float = Field(0.0, ge=0, lt=1)
+    lora_r: int = Field(default=16, ge=1)
+    lora_alpha: int = Field(default=32, ge=1)
+    lora_dropout: float = Field(default=0.0, ge=0, lt=1)
     target_modules: list[str] | Literal["all-linear"] = ALL_LINEAR
-    epochs: float = Field(3.0, gt=0)
-    learning_rate: float = Field(2e-4, gt=0)
+    epochs: float = Field(default=3.0, gt=0)
+    learning_rate: float = Field(default=2e-4, gt=0)
     lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "cosine"
-    warmup_steps: float = Field(0.05, ge=0)
+    warmup_steps: float = Field(default=0.05, ge=0)
     """Below 1: a share of all steps."""
-    weight_decay: float = Field(0.0, ge=0)
-    max_grad_norm: float = Field(1.0, gt=0)
-    per_device_train_batch_size: int = Field(8, ge=1)
-    gradient_accumulation_steps: int = Field(1, ge=1)
-    per_device_eval_batch_size: int = Field(16, ge=1)
+    weight_decay: float = Field(default=0.0, ge=0)
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    per_device_train_batch_size: int = Field(default=8, ge=1)
+    gradient_accumulation_steps: int = Field(default=1, ge=1)
+    per_device_eval_batch_size: int = Field(default=16, ge=1)
     gradient_checkpointing: bool = False
-    max_length: int = Field(1024, ge=16)
+    max_length: int = Field(default=1024, ge=16)
     """Tokens; a longer row is an error before training, never a silent cut."""
     dtype: Literal["auto", "bfloat16", "float32"] = "auto"
     """auto: bfloat16 where the processor or GPU computes in it, otherwise float32."""
-    eval_steps: int | None = Field(None, ge=1)
+    eval_steps: int | None = Field(default=None, ge=1)
     """None: at the end of each epoch."""
-    save_steps: int | None = Field(None, ge=1)
+    save_steps: int | None = Field(default=None, ge=1)
     """None: about eight times in a run, and at the end of each epoch."""
-    logging_steps: int = Field(1, ge=1)
+    logging_steps: int = Field(default=1, ge=1)
     seed: int = 13
-    threads: int | None = Field(None, ge=1)
+    threads: int | None = Field(default=None, ge=1)
     """CPU threads; None: one for each core that is free. Part of what makes a run repeatable."""
 
     @property

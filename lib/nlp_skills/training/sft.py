@@ -17,7 +17,8 @@ from typing import Any
 import torch
 from torch.utils.data import Sampler
 from transformers import PreTrainedModel, Trainer, TrainerCallback
-from trl import SFTConfig, SFTTrainer
+from trl.trainer.sft_config import SFTConfig
+from trl.trainer.sft_trainer import SFTTrainer
 
 from nlp_skills.records import sync_folder
 from nlp_skills.training.config import TrainConfig
@@ -62,6 +63,8 @@ class LabelledTokensTrainer(SFTTrainer):
     """SFTTrainer whose loss scores labelled columns only, and whose checkpoints appear whole."""
 
     _staging: Path | None = None
+    model: Any
+    train_dataset: Any
 
     def compute_loss(
         self,

@@ -179,7 +179,7 @@ def start_training(
     return training_status(task, version=folder.name)
 
 
-def spawn_run(task: Path, folder: Path) -> subprocess.Popen[bytes]:
+def spawn_run(task: Path, folder: Path) -> subprocess.Popen[Any]:
     """Start the run's process, its own session, its output in train.log. Raises MissingExtra."""
     require_training()
     job = read_job(folder)
@@ -312,7 +312,7 @@ def _untrained(task: Path, version: str | None) -> Path:
     return folder
 
 
-def _follow(process: subprocess.Popen[bytes], folder: Path, progress: Progress) -> None:
+def _follow(process: subprocess.Popen[Any], folder: Path, progress: Progress) -> None:
     """Report steps until the process ends."""
     progress("loading the model", 0, None)
     while True:

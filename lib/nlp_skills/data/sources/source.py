@@ -61,10 +61,10 @@ DataSource = FileSource
 class SplitSettings(Record):
     """How examples are divided: a share below 1, or a number of rows."""
 
-    train: float | None = Field(None, gt=0)
+    train: float | None = Field(default=None, gt=0)
     """None: everything that valid and test leave."""
-    valid: float = Field(0.15, ge=0)
-    test: float = Field(0.15, ge=0)
+    valid: float = Field(default=0.15, ge=0)
+    test: float = Field(default=0.15, ge=0)
     seed: int = 13
     stratify: bool = True
     """Keep the shares of the labels the same on every side."""
@@ -83,5 +83,7 @@ class DataSources(Record):
     sources: list[DataSource] = []
     deduplicate: bool = True
     """Drop rows that are equal in everything the model sees."""
+    skip_bad_rows: bool = False
+    """Leave out rows that cannot be used; otherwise they stop the regeneration."""
     split: SplitSettings = SplitSettings()
     regeneration: Regeneration = Regeneration()
