@@ -1,0 +1,386 @@
+"""Pictures for the report: pure functions from data to an SVG string.
+
+A chart is as wide as its column: positions are percentages and text keeps its size, so the same
+SVG is readable at 360 px and at 1280 px. The plot is the SVG's own box; labels stand outside of it
+(overflow is visible) in the margin that the class in page.css leaves. Only the heat map and the
+lineage graph have a width of their own, and scroll inside their box where that is too wide.
+
+Colours are classes: page.css holds the light and the dark palette (Okabe and Ito 2008, which
+readers with any kind of colour vision can tell apart), and no meaning is carried by colour alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from nlp_skills.evaluation.markup import Html, element, join, number
+from nlp_skills.evaluation.results import Interval
+
+MOST_LABELS = 20
+"""More labels than this are not readable side by side; the quietest are added up as `others`."""
+
+
+class IntervalRow(NamedTuple):
+    """One line of the interval chart."""
+
+    label: str
+    interval: Interval
+    emphasis: bool = False
+
+
+class Bar(NamedTuple):
+    """One bar: how long (any unit), what is written at its end, and its series (0, 1, 2)."""
+
+    length: float
+    text: str
+    series: int = 0
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Points of a training run: (step, loss)."""
+
+    train: list[tuple[float, float]] = field(default_factory=list)
+    evaluation: list[tuple[float, float]] = field(default_factory=list)
+
+    @property
+    def values(self) -> list[float]:
+        """Every loss of the curve."""
+        return [loss for _, loss in (*self.train, *self.evaluation)]
+
+
+@dataclass(frozen=True)
+class Node:
+    """A version in the lineage graph."""
+
+    name: str
+    parent: str | None
+    note: str = ""
+    change: str = ""
+    """What was changed against the parent, in a few words."""
+    current: bool = False
+
+
+def interval_chart(rows: Sequence[IntervalRow], *, alternative: str, target: float | None = None) -> Html:
+    """A dot for each value and a line for its 95 % interval, on one shared axis."""
+    row_height, top = 50, 20 if target is not None else 0
+    values = [v for row in rows for v in (row.interval.low, row.interval.high, row.interval.value)]
+    ticks = nice_ticks(min([*values, target or 1.0]), max([*values, target or 0.0]), limit=(0.0, 1.0))
+    height = top + row_height * len(rows)
+
+    def place(value: float) -> str:
+        return percent(value, ticks)
+
+    parts = [_vertical(place(tick), top, height, "grid") for tick in ticks]
+    parts += [_text(place(tick), height + 18, f"{tick:g}", "tick", _anchor(tick, ticks)) for tick in ticks]
+    if target is not None:
+        parts.append(_vertical(place(target), top - 4, height, "target"))
+        parts.append(_text(place(target), 10, f"target {target:g}", "target-text", "middle"))
+    for index, row in enumerate(rows):
+        parts.append(_interval(row, top + index * row_height, place))
+    return _picture(parts, height + 26, alternative, "chart with-rows")
+
+
+def _interval(row: IntervalRow, top: float, place: Callable[[float], str]) -> Html:
+    kind = "mark strong" if row.emphasis else "mark"
+    value, low, high = row.interval.value, row.interval.low, row.interval.high
+    return element(
+        "g",
+        _text("0", top + 15, row.label, "row-label", "start"),
+        _text("100%", top + 15, f"{value:.3f}", "row-value", "end"),
+        element("line", x1=place(low), x2=place(high), y1=top + 30, y2=top + 30),
+        element("line", x1=place(low), x2=place(low), y1=top + 26, y2=top + 34),
+        element("line", x1=place(high), x2=place(high), y1=top + 26, y2=top + 34),
+        element("circle", cx=place(value), cy=top + 30, r=5.5),
+        class_=kind,
+    )
+
+
+def loss_chart(curve: Curve, *, alternative: str, top_loss: float | None = None) -> Html:
+    """Training loss as a line, evaluation loss as dots on a line, over the steps.
+
+    `top_loss` gives several runs the same height, so that they can be compared by eye.
+    """
+    height = 200
+    steps = [step for step, _ in (*curve.train, *curve.evaluation)]
+    across = nice_ticks(0, max(steps, default=1), count=4)
+    upward = nice_ticks(0, top_loss if top_loss is not None else max(curve.values, default=1), count=4)
+
+    def down(loss: float) -> float:
+        return height * (1 - _share(loss, upward))
+
+    parts = [element("line", x1="0", x2="100%", y1=down(t), y2=down(t), class_="grid") for t in upward]
+    parts += [_text("0", down(t) + 4, f"{t:g}", "tick", "end", dx=-8) for t in upward]
+    parts += [_text(percent(t, across), height + 18, f"{t:g}", "tick", _anchor(t, across)) for t in across]
+    lines = [
+        _line(points, across, upward, kind)
+        for points, kind in ((thin(curve.train), "train"), (curve.evaluation, "evaluation"))
+        if len(points) > 1
+    ]
+    parts.append(
+        element(
+            "svg",
+            lines,
+            viewBox="0 0 100 100",
+            preserveAspectRatio="none",
+            width="100%",
+            height=height,
+        )
+    )
+    dots = [(point, "dot evaluation") for point in curve.evaluation]
+    if len(curve.train) == 1:
+        dots.append((curve.train[0], "dot train"))
+    parts += [
+        element("circle", cx=percent(step, across), cy=down(loss), r=4, class_=kind)
+        for (step, loss), kind in dots
+    ]
+    return _picture(parts, height + 26, alternative, "chart with-axis")
+
+
+def _line(points: Sequence[tuple[float, float]], across: list[float], upward: list[float], kind: str) -> Html:
+    """A path in a 100 × 100 box that is stretched; the stroke is not (non-scaling)."""
+    path = " ".join(
+        f"{number(100 * _share(x, across))},{number(100 * (1 - _share(y, upward)))}" for x, y in points
+    )
+    return element("polyline", points=path, class_=f"curve {kind}", vector_effect="non-scaling-stroke")
+
+
+def thin(points: list[tuple[float, float]], most: int = 300) -> list[tuple[float, float]]:
+    """At most `most` points: the mean of each group of neighbours, the first and last kept."""
+    if len(points) <= most:
+        return points
+    size = math.ceil(len(points) / (most - 2))
+    inner = [points[i : i + size] for i in range(1, len(points) - 1, size)]
+    means = [(sum(x for x, _ in g) / len(g), sum(y for _, y in g) / len(g)) for g in inner]
+    return [points[0], *means, points[-1]]
+
+
+def bar_chart(groups: Mapping[str, Sequence[Bar]], *, alternative: str) -> Html:
+    """For each name its bars below each other; the longest bar takes three quarters of the width."""
+    longest = max((bar.length for bars in groups.values() for bar in bars), default=0) or 1
+    parts: list[Html] = []
+    y = 0.0
+    for name, bars in groups.items():
+        parts.append(_text("0", y + 13, name, "row-label", "start"))
+        y += 20
+        for bar in bars:
+            width = f"{number(72 * bar.length / longest)}%"
+            parts.append(
+                element("rect", x="0", y=y, width=width, height=9, class_=f"bar series-{bar.series}")
+            )
+            parts.append(_text(width, y + 9, bar.text, "tick", "start", dx=8))
+            y += 14
+        y += 12
+    return _picture(parts, max(y - 8, 1), alternative, "chart")
+
+
+def histogram(buckets: Mapping[str, int], *, alternative: str) -> Html:
+    """Buckets in their order from top to bottom: any name of a bucket fits, at any width."""
+    highest = max(buckets.values(), default=0) or 1
+    parts = []
+    for index, (name, count) in enumerate(buckets.items()):
+        y = index * 20
+        width = f"{number(78 * count / highest)}%"
+        parts.append(_text("0", y + 13, name, "tick", "end", dx=-8))
+        parts.append(element("rect", x="0", y=y + 2, width=width, height=15, class_="bar series-0"))
+        parts.append(_text(width, y + 13, f"{count:,}", "tick", "start", dx=6))
+    return _picture(parts, 20 * len(buckets), alternative, "chart with-names")
+
+
+def heat_map(confusion: Mapping[str, Mapping[str, int]], labels: Sequence[str], *, alternative: str) -> Html:
+    """Rows are what was expected, columns what was predicted; the shade is the share of the row."""
+    cell, left = 46, 18 + 7.2 * min(max(map(_width, labels), default=0), 22)
+    top = left * 0.72 + 26
+    parts = [
+        element("text", "predicted", x=left, y=12, class_="tick"),
+        element("text", "expected", x=left - 10, y=top - 10, class_="tick", text_anchor="end"),
+    ]
+    for index, label in enumerate(labels):
+        middle = index * cell + cell / 2
+        x, y = left + middle, top - 8
+        parts.append(
+            element(
+                "text",
+                shorten(label, 22),
+                x=x,
+                y=y,
+                class_="cell-label",
+                transform=f"rotate(-45 {number(x)} {number(y)})",
+            )
+        )
+        parts.append(
+            element(
+                "text",
+                shorten(label, 22),
+                x=left - 10,
+                y=top + middle + 4,
+                class_="cell-label",
+                text_anchor="end",
+            )
+        )
+    for i, expected in enumerate(labels):
+        row = confusion.get(expected, {})
+        total = sum(row.values())
+        for j, predicted in enumerate(labels):
+            count = row.get(predicted, 0)
+            parts.append(
+                _cell(count, total, left + j * cell, top + i * cell, cell - 2, expected == predicted)
+            )
+    width = left + cell * len(labels) + left * 0.5
+    return _picture(parts, top + cell * len(labels), alternative, "natural", width)
+
+
+def _cell(count: int, total: int, x: float, y: float, size: float, right: bool) -> Html:
+    share = count / total if total else 0.0
+    fill = "cell right" if right else "cell wrong"
+    square = element("rect", x=x, y=y, width=size, height=size, rx=3, class_="cell")
+    if not count:
+        return square
+    opacity = 0.12 + 0.88 * share
+    shade = element("rect", x=x, y=y, width=size, height=size, rx=3, class_=fill, fill_opacity=opacity)
+    text = "count dark" if opacity > 0.5 else "count"
+    middle = x + size / 2
+    return join(
+        (
+            square,
+            shade,
+            element("text", f"{count}", x=middle, y=y + size / 2 + 5, class_=text, text_anchor="middle"),
+        )
+    )
+
+
+def fold_confusion(
+    confusion: Mapping[str, Mapping[str, int]], most: int = MOST_LABELS
+) -> tuple[dict[str, dict[str, int]], list[str]]:
+    """The labels in order and their counts; of more than `most`, those with fewest errors become one."""
+    labels = sorted({*confusion, *(label for row in confusion.values() for label in row)})
+    if len(labels) <= most:
+        return {label: dict(confusion.get(label, {})) for label in labels}, labels
+    errors = {
+        label: sum(n for e, row in confusion.items() for p, n in row.items() if e != p and label in (e, p))
+        for label in labels
+    }
+    kept = sorted(sorted(labels, key=lambda label: (-errors[label], label))[: most - 1])
+    others = f"{len(labels) - len(kept)} others"
+    folded: dict[str, dict[str, int]] = {label: {} for label in (*kept, others)}
+    for expected, row in confusion.items():
+        target = folded[expected if expected in kept else others]
+        for predicted, count in row.items():
+            name = predicted if predicted in kept else others
+            target[name] = target.get(name, 0) + count
+    return folded, [*kept, others]
+
+
+def lineage_graph(nodes: Sequence[Node], *, alternative: str) -> Html:
+    """Each version to the right of its parent, branches below each other, changes on the arrows."""
+    box, gap, line = 132.0, 150.0, 92.0
+    places: dict[str, tuple[int, int]] = {}
+    taken: set[tuple[int, int]] = set()
+    for node in nodes:
+        column, row = (
+            (places[node.parent][0] + 1, places[node.parent][1]) if node.parent in places else (0, 0)
+        )
+        while (column, row) in taken:
+            row += 1
+        places[node.name] = (column, row)
+        taken.add((column, row))
+    parts = []
+    for node in nodes:
+        column, row = places[node.name]
+        x, y = column * (box + gap) + 1, row * line + 1
+        if node.parent in places:
+            parts.append(_arrow(node, places[node.parent], x, y, (box, gap, line)))
+        parts.append(
+            element(
+                "g",
+                element("rect", x=x, y=y, width=box, height=58, rx=10),
+                element("text", node.name, x=x + 14, y=y + 25, class_="node-name"),
+                element("text", shorten(node.note, 20), x=x + 14, y=y + 44, class_="tick"),
+                class_="node current" if node.current else "node",
+            )
+        )
+    width = max((c for c, _ in places.values()), default=0) * (box + gap) + box + 2
+    return _picture(
+        parts, (max((r for _, r in places.values()), default=0)) * line + 60, alternative, "natural", width
+    )
+
+
+def _arrow(node: Node, parent: tuple[int, int], x: float, y: float, size: tuple[float, float, float]) -> Html:
+    box, gap, line = size
+    start_x, start_y = parent[0] * (box + gap) + 1 + box, parent[1] * line + 30
+    end_x, end_y = x - 2, y + 29
+    bend = (
+        f"M{number(start_x)} {number(start_y)} H{number(start_x + 14)} V{number(end_y)} H{number(end_x - 6)}"
+    )
+    head = f"M{number(end_x - 8)} {number(end_y - 5)} L{number(end_x)} {number(end_y)} l-8 5 z"
+    words = element(
+        "text", shorten(node.change, 20), x=x - gap / 2 + 4, y=end_y - 9, class_="tick", text_anchor="middle"
+    )
+    return join((element("path", d=bend, class_="edge"), element("path", d=head, class_="edge-head"), words))
+
+
+def nice_ticks(
+    low: float, high: float, *, count: int = 5, limit: tuple[float, float] | None = None
+) -> list[float]:
+    """Round numbers (1, 2 or 5 times a power of ten) that enclose the values, about `count` of them.
+
+    `limit` keeps the axis inside what the value can be at all.
+    """
+    if high <= low:
+        low, high = (low - 0.05, high + 0.05) if limit else (min(low, 0.0), max(high, low + 1.0))
+    raw = (high - low) / count
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(m * power for m in (1.0, 2.0, 5.0, 10.0) if m * power >= raw * 0.999)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    ticks = [round(i * step, 10) for i in range(first, last + 1)]
+    return [t for t in ticks if limit is None or limit[0] - 1e-9 <= t <= limit[1] + 1e-9]
+
+
+def percent(value: float, ticks: Sequence[float]) -> str:
+    """Where a value stands on the axis: `42.5%`."""
+    return f"{number(100 * _share(value, ticks))}%"
+
+
+def shorten(text: str, most: int) -> str:
+    """The text on one line, cut with an ellipsis where it is too wide (a CJK character counts twice)."""
+    text = " ".join(text.split())
+    if _width(text) <= most:
+        return text
+    kept = ""
+    for character in text:
+        if _width(kept + character) >= most:
+            break
+        kept += character
+    return f"{kept.rstrip()}…"
+
+
+def _width(text: str) -> int:
+    return sum(2 if ord(character) >= 0x1100 else 1 for character in text)
+
+
+def _share(value: float, ticks: Sequence[float]) -> float:
+    span = ticks[-1] - ticks[0]
+    return min(max((value - ticks[0]) / span, 0.0), 1.0) if span else 0.5
+
+
+def _anchor(tick: float, ticks: Sequence[float]) -> str:
+    return "start" if tick == ticks[0] else "end" if tick == ticks[-1] else "middle"
+
+
+def _text(x: str, y: float, text: str, kind: str, anchor: str, dx: float | None = None) -> Html:
+    return element("text", text, x=x, y=y, class_=kind, text_anchor=anchor, dx=dx)
+
+
+def _vertical(x: str, top: float, bottom: float, kind: str) -> Html:
+    return element("line", x1=x, x2=x, y1=top, y2=bottom, class_=kind)
+
+
+def _picture(
+    parts: Iterable[Html], height: float, alternative: str, kind: str, width: float | None = None
+) -> Html:
+    """The SVG element; a screen reader gets the alternative instead of loose numbers."""
+    size = "100%" if width is None else number(width)
+    return element("svg", *parts, class_=kind, role="img", aria_label=alternative, width=size, height=height)

@@ -1,0 +1,86 @@
+"""The report as one HTML page: records in, text out, nothing read from the task and nothing written.
+
+The order is the order of the questions that people ask: was it worth it, how good is it, what
+changed, where is it wrong, how did training go, on which data, where does it come from, which rows
+are wrong, can I do it again. page.html, page.css and page.js stand beside this file.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from importlib import resources
+from string import Template
+
+from nlp_skills.evaluation.markup import Html, element, join
+from nlp_skills.evaluation.page.data import data_section
+from nlp_skills.evaluation.page.evidence import Attempt, Evidence
+from nlp_skills.evaluation.page.history import again_section, lineage_section, training_section
+from nlp_skills.evaluation.page.parts import optional_text
+from nlp_skills.evaluation.page.results import (
+    confusion_section,
+    labels_section,
+    scores_section,
+    verdict_section,
+)
+from nlp_skills.evaluation.page.rows import changes_section, mistakes_section
+from nlp_skills.evaluation.verdict import metric_name
+
+SECTIONS = (
+    verdict_section,
+    scores_section,
+    changes_section,
+    labels_section,
+    confusion_section,
+    training_section,
+    data_section,
+    lineage_section,
+    mistakes_section,
+    again_section,
+)
+
+
+def render(evidence: Evidence) -> str:
+    """The page. The same evidence gives the same text."""
+    style, script = _file("page.css"), _file("page.js")
+    title = f"{evidence.task.name} {evidence.latest.version}"
+    return Template(_file("page.html")).substitute(
+        title=join([title]),
+        style=style,
+        script=script,
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        header=_header(evidence),
+        main=join(section(evidence) for section in SECTIONS),
+        footer=_footer(evidence),
+    )
+
+
+def _file(name: str) -> str:
+    return resources.files("nlp_skills.evaluation.page").joinpath(name).read_text(encoding="utf-8")
+
+
+def _header(evidence: Evidence) -> Html:
+    task, latest = evidence.task, evidence.latest
+    facts = [task.type.value.replace("_", " "), f"judged by {metric_name(task.chosen_metric)}"]
+    facts += [f"trained {day}"] if (day := _date(latest)) else []
+    return join(
+        (
+            element("p", task.name, " · ", latest.version, class_="eyebrow"),
+            element("h1", task.goal),
+            element("p", " · ".join(facts), class_="quiet"),
+        )
+    )
+
+
+def _footer(evidence: Evidence) -> Html:
+    return element(
+        "p",
+        f"Made by nlp-skills from the files of the task {evidence.task.name}, nothing else. Created {evidence.task.created[:10]}.",
+    )
+
+
+def _date(attempt: Attempt) -> str | None:
+    if attempt.job is not None:
+        return (attempt.job.ended or attempt.job.started)[:10]
+    created = optional_text(attempt.lineage.get("created"))
+    return created[:10] if created else None

@@ -1,0 +1,204 @@
+"""How the versions came to be, and how to do it again: loss curves, lineage, commands, settings."""
+
+from __future__ import annotations
+
+import re
+
+from nlp_skills.evaluation import charts
+from nlp_skills.evaluation.charts import Node
+from nlp_skills.evaluation.markup import Child, Html, element
+from nlp_skills.evaluation.page.evidence import Attempt, Evidence
+from nlp_skills.evaluation.page.parts import (
+    absent,
+    figure,
+    hash_code,
+    lead,
+    optional_text,
+    plain,
+    section,
+    table,
+)
+from nlp_skills.evaluation.verdict import (
+    metric_name,
+)
+from nlp_skills.records import to_yaml
+from nlp_skills.training.config import TrainConfig
+from nlp_skills.training.job import Job
+
+
+def training_section(evidence: Evidence) -> Html:
+    highest = max((v for a in evidence.attempts for v in a.curve.values), default=0.0)
+    return section(
+        "training",
+        "Training",
+        lead(
+            "Loss over steps, on the same scale for every version: a thin line for training, dots for evaluation."
+        ),
+        element("div", [_run(attempt, highest) for attempt in evidence.attempts], class_="columns"),
+    )
+
+
+def _run(attempt: Attempt, highest: float) -> Html:
+    title = element("h3", attempt.version)
+    if not attempt.curve.values:
+        state = f"Its job is {attempt.job.status}." if attempt.job else "It has not been trained yet."
+        return element("div", title, absent(f"No loss was recorded. {state}"))
+    told = _told_curve(attempt)
+    chart = charts.loss_chart(
+        attempt.curve, alternative=f"Loss of {attempt.version}. {told}", top_loss=highest
+    )
+    rows = [[f"{step:g}", f"{loss:.4f}"] for step, loss in attempt.curve.evaluation]
+    grid = table(["Step", "Evaluation loss"], rows, numbers=True) if rows else None
+    return element("div", title, figure(chart, table=grid), lead(told))
+
+
+def _told_curve(attempt: Attempt) -> str:
+    train, evaluation = attempt.curve.train, attempt.curve.evaluation
+    parts = []
+    if train:
+        parts.append(
+            f"Training loss went from {train[0][1]:.3f} to {train[-1][1]:.3f} in {train[-1][0]:g} steps."
+        )
+    if evaluation:
+        best = min(evaluation, key=lambda point: point[1])
+        parts.append(f"Evaluation loss is lowest at step {best[0]:g} ({best[1]:.3f})")
+        later = evaluation[-1]
+        parts[-1] += (
+            f" and rises to {later[1]:.3f} afterwards: the model starts to learn its rows by heart."
+            if later[1] > best[1] * 1.02
+            else ", at or near the end."
+        )
+    else:
+        parts.append("No evaluation loss was recorded.")
+    return " ".join(parts)
+
+
+def lineage_section(evidence: Evidence) -> Html:
+    metric = evidence.task.chosen_metric
+    nodes = []
+    for attempt in evidence.attempts:
+        score = attempt.result.metrics.get(metric) if attempt.result else None
+        note = f"{metric_name(metric)} {score.value:.3f}" if score else "not evaluated"
+        changes = _changes_of(attempt)
+        change = "" if not changes else changes[0] if len(changes) == 1 else f"{len(changes)} changes"
+        nodes.append(Node(attempt.version, attempt.parent, note, change, attempt is evidence.latest))
+    told = "; ".join(f"{n.name} from {n.parent}" if n.parent else f"{n.name} is a start" for n in nodes)
+    chart = charts.lineage_graph(nodes, alternative=f"Lineage: {told}.")
+    return section(
+        "lineage",
+        "Lineage",
+        figure(chart, scroll="Lineage graph"),
+        [_ancestry(attempt) for attempt in reversed(evidence.attempts)],
+    )
+
+
+def _changes_of(attempt: Attempt) -> list[str]:
+    changes = attempt.lineage.get("changes")
+    return [plain(change) for change in changes] if isinstance(changes, list) else []
+
+
+def _ancestry(attempt: Attempt) -> Html:
+    facts: list[tuple[str, Child]] = [("Created", optional_text(attempt.lineage.get("created")))]
+    facts.append(("Parent", attempt.parent or "none"))
+    facts.append(("Changes", "; ".join(_changes_of(attempt)) or "none recorded"))
+    facts += [*_cost(attempt), *_environment(attempt), *_hashes(attempt)]
+    rows = [(element("dt", name), element("dd", value)) for name, value in facts if value]
+    return element("div", element("h3", attempt.version), element("dl", rows), class_="ancestry")
+
+
+def _cost(attempt: Attempt) -> list[tuple[str, Child]]:
+    job = attempt.job
+    if job is None:
+        return [("Training", "not started")]
+    facts: list[tuple[str, Child]] = []
+    resumed = f", resumed {job.resumed} times" if job.resumed else ""
+    facts.append(("Training", f"{job.status} on {job.target}, {_span(job)}{resumed}"))
+    if job.cost is not None:
+        gpu = f", {job.cost.peak_gpu_memory_mb:,.0f} MB on the GPU" if job.cost.peak_gpu_memory_mb else ""
+        facts.append(
+            (
+                "Cost",
+                f"{_duration(job.cost.seconds)}, ${job.cost.usd:.2f}, at most {job.cost.peak_memory_mb:,.0f} MB of memory{gpu}",
+            )
+        )
+    return facts
+
+
+def _environment(attempt: Attempt) -> list[tuple[str, Child]]:
+    environment = attempt.job.environment if attempt.job else None
+    if environment is None:
+        return []
+    packages = ", ".join(f"{name} {version}" for name, version in environment.packages.items())
+    machine = f"{environment.platform}, {environment.gpu or 'no GPU'}, {environment.threads} threads"
+    return [
+        ("Machine", machine),
+        ("Software", f"Python {environment.python}" + (f", {packages}" if packages else "")),
+        ("Git commit", hash_code(environment.git_commit) if environment.git_commit else None),
+    ]
+
+
+def _hashes(attempt: Attempt) -> list[tuple[str, Child]]:
+    facts: list[tuple[str, Child]] = []
+    if attempt.snapshot is not None:
+        facts.append(("Data", hash_code(attempt.snapshot.source_hash)))
+    if attempt.config is not None:
+        facts.append(("Base model", _base(attempt.config)))
+    if attempt.model is not None:
+        share = 100 * attempt.model.trainable_parameters / (attempt.model.total_parameters or 1)
+        facts.append(
+            (
+                "Model",
+                f"{attempt.model.path} ({attempt.model.format}, {share:.2f} % of {attempt.model.total_parameters:,} parameters trained)",
+            )
+        )
+        facts.append(("Model SHA-256", hash_code(attempt.model.sha256)))
+        if attempt.model.hub is not None:
+            facts.append(("Hub", f"{attempt.model.hub.repo_id} @ {attempt.model.hub.commit}"))
+    return facts
+
+
+def _base(config: TrainConfig) -> str:
+    return config.base_model + (f" @ {config.base_revision}" if config.base_revision else "")
+
+
+def again_section(evidence: Evidence) -> Html:
+    latest = evidence.latest
+    parts: list[Html | None] = []
+    if evidence.scripts:
+        commands = "\n".join(f"uv run {script}" for script in evidence.scripts)
+        parts += [lead("In the task folder:"), element("pre", element("code", commands), tabindex="0")]
+    else:
+        parts.append(absent("The task folder holds no numbered scripts."))
+    expected = []
+    if latest.snapshot is not None:
+        expected += [(f"data/{name}.jsonl", split.sha256) for name, split in latest.snapshot.splits.items()]
+    if expected:
+        rows = [[name, hash_code(digest)] for name, digest in expected]
+        parts += [
+            lead("It is the same data when these files have these SHA-256 hashes:"),
+            table(["File", "SHA-256"], rows),
+        ]
+    if latest.config is not None:
+        config = to_yaml(latest.config.model_dump(mode="json", exclude_none=True)).decode()
+        parts.append(
+            element(
+                "details",
+                element("summary", f"Settings of {latest.version}: versions/{latest.version}/config.yaml"),
+                element("pre", element("code", config), tabindex="0"),
+            )
+        )
+    else:
+        parts.append(absent(f"{latest.version} has no config.yaml yet."))
+    return section("again", "How to do it again", *parts)
+
+
+def _span(job: Job) -> str:
+    started = re.sub(r"T(\d\d:\d\d).*", r" \1", job.started)
+    return f"started {started}" + (" UTC" if job.started.endswith("Z") else "")
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
