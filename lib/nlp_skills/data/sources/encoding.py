@@ -49,6 +49,7 @@ _READ_AS = {
     "tis-620": ("cp874",),
 }
 _BEYOND_ASCII = bytes(range(128, 256))
+_MULTIBYTE = {"big5hkscs", "cp932", "cp949", "euc_jis_2004", "euc_jp", "gb18030", "johab", "shift_jis_2004"}
 _SCAN = 64 * 1024 * 1024  # so much is looked at before the first row; the rest is decoded strictly
 _SAMPLE = 256 * 1024  # so much of it goes to chardet
 _CHUNK = 64 * 1024
@@ -135,9 +136,12 @@ def guess(sample: bytes) -> str | None:
         prefer_superset=True,
         compat_names=False,
     )
-    for candidate in found[:3]:
-        encoding = candidate["encoding"]
-        for name in _READ_AS.get(encoding or "", (encoding,)):
+    for place, candidate in enumerate(found[:3]):
+        encoding = candidate["encoding"] or ""
+        if place and encoding not in _MULTIBYTE:
+            # Among single-byte sets every one decodes: when the best does not convince, none does.
+            continue
+        for name in _READ_AS.get(encoding, (encoding,)):
             if name and name != "utf-8" and _plausible(sample, name):
                 return name
     return None
@@ -155,13 +159,15 @@ def _plausible(sample: bytes, encoding: str) -> bool:
 
 
 def _odd(before: str, char: str, after: str) -> bool:
-    """Whether a character stands where no writer puts it: `dŽcada`, `Tr„ger`, `¤å`, `cafเs`."""
+    """Whether a character stands where no writer puts it: `dŽcada`, `Tr„ger`, `¤å`, `d¢n`, `cafเs`."""
     kind = unicodedata.category(char)
     if kind in ("Cc", "Cn", "Co"):
         return True
-    if kind[0] == "S" or kind == "No":
-        return any(near.isalpha() and not near.isascii() for near in (before, after))
     inside = before.isascii() and before.isalpha() and after.isascii() and after.isalpha()
+    if kind[0] == "S" or kind == "No":
+        if after.isdigit():  # £1.50, whatever stands before it
+            return False
+        return inside or any(near.isalpha() and not near.isascii() for near in (before, after))
     if not inside or char in "’‘­·‐–":
         return False
     if not char.isalpha():

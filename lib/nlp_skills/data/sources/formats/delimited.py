@@ -74,20 +74,21 @@ def _sniff(sample: list[str], where: str) -> str:
             best, best_score = max(
                 (best, best_score), (delimiter, (share, widths[0])), key=lambda pair: pair[1]
             )
-    if best_score == (0.0, 0):
-        _refuse_title_lines(sample, where)
+    if best_score[0] < 0.5:
+        others = _DELIMITERS.replace(best, "") if best_score[0] else _DELIMITERS
+        _refuse_title_lines(sample, where, others)
     return best
 
 
-def _refuse_title_lines(sample: list[str], where: str) -> None:
-    """A header of one column above rows of many is a title: reading on would give garbage."""
-    for delimiter in _DELIMITERS:
-        widths = [width for width in _widths(sample, delimiter)[1:] if width]
-        width, count = Counter(widths[len(widths) // 2 :]).most_common(1)[0] if widths else (0, 0)
-        if width > 2 and count >= 5 and count > 0.9 * (len(widths) - len(widths) // 2):
+def _refuse_title_lines(sample: list[str], where: str, delimiters: str) -> None:
+    """A first line that is not divided as most others are is a title: reading on would give garbage."""
+    for delimiter in delimiters:
+        widths = _widths(sample, delimiter)[1:]
+        width, count = Counter(widths).most_common(1)[0] if widths else (0, 0)
+        if width > 2 and count >= 5 and count > len(widths) / 2:
             raise NotValid(
-                f"{where}: the first line is one column, later lines have {width} (between"
-                f" {_NAMES[delimiter]}). Remove the title lines above the line with the column names."
+                f"{where}: the first line does not fit the others, of which most have {width} values between"
+                f" {_NAMES[delimiter]}. Remove the title lines above the line with the column names."
             )
 
 
