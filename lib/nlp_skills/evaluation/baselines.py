@@ -1,0 +1,58 @@
+"""What needs no fine-tuning: the numbers that a tuned model has to beat.
+
+majority   always the most frequent answer of the training rows
+tfidf      TF-IDF with logistic regression; for free text the answer of the most similar training row
+prompted   the base model with the same prompt, untuned (predictions.py)
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from nlp_skills.data.example import Example
+
+Answers = list[str]
+
+
+def majority(train: Sequence[Example], test: Sequence[Example]) -> Answers:
+    """The most frequent answer of the training rows, every time; ties go to the first in the alphabet."""
+    counts = Counter(example.output_text for example in train)
+    answer = min(counts, key=lambda text: (-counts[text], text))
+    return [answer] * len(test)
+
+
+def tfidf_classifier(train: Sequence[Example], test: Sequence[Example], seed: int = 13) -> Answers:
+    """Logistic regression over TF-IDF of words and word pairs, and of characters where there are no blanks."""
+    from sklearn.linear_model import LogisticRegression
+
+    answers = [example.output_text for example in train]
+    if len(set(answers)) == 1:
+        return [answers[0]] * len(test)
+    rows, asked = _tfidf(train, test)
+    model = LogisticRegression(max_iter=1000, C=10.0, random_state=seed)
+    model.fit(rows, answers)
+    return [str(answer) for answer in model.predict(asked)]
+
+
+def tfidf_neighbour(train: Sequence[Example], test: Sequence[Example], seed: int = 13) -> Answers:
+    """The answer of the training row whose input is most similar (cosine of TF-IDF)."""
+    del seed
+    rows, asked = _tfidf(train, test)
+    nearest = (asked @ rows.T).argmax(axis=1)
+    return [train[int(i)].output_text for i in nearest.A1]
+
+
+def _tfidf(train: Sequence[Example], test: Sequence[Example]) -> tuple[Any, Any]:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    texts = [example.input_text for example in train]
+    spaced = sum(text.count(" ") for text in texts) / max(1, sum(map(len, texts))) > 0.05
+    vectorizer = (
+        TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
+        if spaced
+        else TfidfVectorizer(analyzer="char", ngram_range=(1, 3), sublinear_tf=True)
+    )
+    rows = vectorizer.fit_transform(texts)
+    return rows, vectorizer.transform([example.input_text for example in test])

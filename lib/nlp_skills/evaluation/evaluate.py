@@ -1,0 +1,226 @@
+"""Evaluating a version: its predictions, beside what needs no fine-tuning, with intervals."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from nlp_skills.data.example import Example, read_examples
+from nlp_skills.data.snapshot import DataSnapshot
+from nlp_skills.errors import NotReady, NotValid
+from nlp_skills.evaluation.baselines import majority, tfidf_classifier, tfidf_neighbour
+from nlp_skills.evaluation.metrics import confusion, normal, per_label
+from nlp_skills.evaluation.predictions import (
+    Answered,
+    LoadedModel,
+    generate_answers,
+    load_model,
+    score_labels,
+)
+from nlp_skills.evaluation.results import EvalResult, Latency, Prediction, Score
+from nlp_skills.evaluation.significance import interval
+from nlp_skills.records import Progress, Record, sha256_file, silent, write_lines
+from nlp_skills.task.task import METRICS, Task
+from nlp_skills.task.version import record_lineage, version_folder
+from nlp_skills.training.config import TrainConfig
+from nlp_skills.training.environment import free_cores
+from nlp_skills.training.model import require_training, resolve_base_model
+from nlp_skills.training.model_info import ModelInfo
+
+TestedSplit = Literal["test", "valid"]
+
+
+class BaselineAnswers(Record):
+    """What one baseline answered to the rows of a split, in their order."""
+
+    name: str
+    model: str
+    answers: list[str]
+    latency: Latency | None = None
+
+
+class Baselines(Record):
+    """`benchmarks/baselines/<key>.json`: kept for the next version on the same rows and base model."""
+
+    baselines: list[BaselineAnswers]
+
+
+def evaluate_version(
+    task: Path,
+    *,
+    version: str | None = None,
+    split: TestedSplit = "test",
+    progress: Progress = silent,
+) -> EvalResult:
+    """Test a trained version on held-out rows and write results.json and predictions.jsonl.
+
+    The baselines (majority, TF-IDF, the prompted base model) are tested on the same rows; they are
+    kept in benchmarks/baselines and computed again only when the data or the base model changes.
+    Raises NotReady when the version is not trained, NotValid when the split changed since then.
+    """
+    require_training()
+    folder = version_folder(task, version)
+    if not (folder / "model_info.json").is_file():
+        raise NotReady(
+            f"{task.name} {folder.name} has no trained model. Train it with: nlp-skills train-model {task.name}"
+        )
+    definition = Task.load(task / "task.yaml")
+    config = TrainConfig.load(folder / "config.yaml")
+    info = ModelInfo.load(folder / "model_info.json")
+    file = _same_split(task, folder, split)
+    test = list(read_examples(file))
+    if not test:
+        raise NotReady(
+            f"{task.name}: data/{split}.jsonl has no rows to test on. Set split.{split} in data_source.yaml."
+        )
+    train = list(read_examples(task / "data" / "train.jsonl"))
+    import torch
+
+    torch.set_num_threads(config.threads or free_cores())
+    how = choose_decoding(definition, train, test)
+    baselines = _baselines(task, definition, config, train, test, how, progress)
+    progress("loading the tuned model", 0, None)
+    files = resolve_base_model(config.base_model, config.base_revision)
+    loaded = load_model(files, task / info.path, config.dtype)
+    answered = answer(loaded, test, how, progress)
+    tuned = score(definition, test, [a.text for a in answered], loaded.name, _latency(answered))
+    result = EvalResult(
+        **tuned.model_dump(),
+        split=split,
+        data_sha256=sha256_file(file),
+        baseline={b.name: score(definition, test, b.answers, b.model, b.latency) for b in baselines},
+        generation=how.describe(),
+    )
+    suffix = "" if split == "test" else f"_{split}"
+    write_lines(
+        folder / f"predictions{suffix}.jsonl",
+        (msgspec.json.encode(row) for row in _predictions(definition, test, answered)),
+    )
+    result.save(folder / f"results{suffix}.json")
+    record_lineage(task, version=folder.name)
+    return result
+
+
+class Decoding(Record):
+    """How answers are chosen: the most probable of `labels`, or greedily up to `max_new_tokens`."""
+
+    labels: list[str] | None = None
+    max_new_tokens: int = 0
+    batch_size: int
+
+    def describe(self) -> dict[str, str | int | float | bool]:
+        """For results.json."""
+        if self.labels is not None:
+            return {"method": "label scoring", "labels": len(self.labels), "batch_size": self.batch_size}
+        return {"method": "greedy", "max_new_tokens": self.max_new_tokens, "batch_size": self.batch_size}
+
+
+def choose_decoding(task: Task, train: Sequence[Example], test: Sequence[Example]) -> Decoding:
+    """Labels are scored; free text is generated, with room for the longest answer of the training rows."""
+    if task.type.has_labels:
+        labels = task.labels or sorted({e.output_text for e in (*train, *test)})
+        return Decoding(labels=labels, batch_size=16)
+    # A token holds at least two characters in nearly every text; twice the room that is needed is room enough.
+    longest = max(len(example.output_text) for example in train)
+    return Decoding(max_new_tokens=min(1024, max(32, longest // 2)), batch_size=8)
+
+
+def answer(loaded: LoadedModel, test: Sequence[Example], how: Decoding, progress: Progress) -> list[Answered]:
+    """A model's answers to the rows."""
+    if how.labels is not None:
+        return score_labels(loaded, test, how.labels, batch_size=how.batch_size, progress=progress)
+    return generate_answers(
+        loaded, test, max_new_tokens=how.max_new_tokens, batch_size=how.batch_size, progress=progress
+    )
+
+
+def score(
+    task: Task, test: Sequence[Example], answers: Sequence[str], model: str, latency: Latency | None = None
+) -> Score:
+    """Metrics with intervals; for labels the table of each label and the confusion matrix too."""
+    expected = [example.output_text for example in test]
+    has_labels = task.type.has_labels
+    return Score(
+        metrics={name: interval(name, expected, answers) for name in METRICS[task.type]},
+        per_label=per_label(expected, answers) if has_labels else {},
+        confusion=confusion(expected, answers) if has_labels else {},
+        count=len(test),
+        latency=latency,
+        model=model,
+    )
+
+
+def _latency(answered: Sequence[Answered]) -> Latency:
+    import numpy as np
+
+    p50, p95, p99 = np.percentile([a.milliseconds for a in answered], [50, 95, 99])
+    return Latency(p50=round(float(p50), 2), p95=round(float(p95), 2), p99=round(float(p99), 2))
+
+
+def _predictions(task: Task, test: Sequence[Example], answered: Sequence[Answered]) -> list[Prediction]:
+    rows = []
+    for example, given in zip(test, answered, strict=True):
+        expected = example.output_text
+        right = expected == given.text if task.type.has_labels else normal(expected) == normal(given.text)
+        rows.append(
+            Prediction(example.meta.id, expected, given.text, right, given.scores, example.input_text)
+        )
+    return rows
+
+
+def _same_split(task: Path, folder: Path, split: str) -> Path:
+    """The split's file, if it is still the one that the version was made for."""
+    file = task / "data" / f"{split}.jsonl"
+    known = DataSnapshot.load(folder / "data_snapshot.json").splits.get(split)
+    if known is None or not file.is_file() or sha256_file(file) != known.sha256:
+        raise NotValid(
+            f"{task.name}: data/{split}.jsonl is not the file that {folder.name} was made for, so the result would"
+            f" not be comparable. Make and train a new version: nlp-skills train-model {task.name}"
+        )
+    return file
+
+
+def _baselines(
+    task: Path,
+    definition: Task,
+    config: TrainConfig,
+    train: Sequence[Example],
+    test: Sequence[Example],
+    how: Decoding,
+    progress: Progress,
+) -> list[BaselineAnswers]:
+    """Answers of the three baselines: read from benchmarks/baselines where the same rows were asked before."""
+    files = resolve_base_model(config.base_model, config.base_revision)
+    key = hashlib.sha256()
+    for example in (*train, *test):
+        key.update(example.content_hash().encode())
+    key.update(f"{files.name} {files.revision} {files.weights_sha256} {how.digest()}".encode())
+    file = task / "benchmarks" / "baselines" / f"{key.hexdigest()[:32]}.json"
+    if file.is_file():
+        return Baselines.load(file).baselines
+    progress("baselines: majority and TF-IDF", 0, None)
+    tfidf = tfidf_classifier if definition.type.has_labels else tfidf_neighbour
+    words = (
+        "TF-IDF with logistic regression" if definition.type.has_labels else "TF-IDF, nearest training row"
+    )
+    progress("loading the base model", 0, None)
+    loaded = load_model(files, None, config.dtype)
+    prompted = answer(loaded, test, how, progress)
+    found = Baselines(
+        baselines=[
+            BaselineAnswers(name="majority", model="the most frequent answer", answers=majority(train, test)),
+            BaselineAnswers(name="tfidf", model=words, answers=tfidf(train, test, config.seed)),
+            BaselineAnswers(
+                name="prompted_base",
+                model=loaded.name,
+                answers=[a.text for a in prompted],
+                latency=_latency(prompted),
+            ),
+        ]
+    )
+    found.save(file)
+    return found.baselines
