@@ -8,10 +8,12 @@ import argparse
 import sys
 from pathlib import Path
 
+from httpx2 import HTTPError
 from huggingface_hub import CommitOperationAdd, HfApi
-from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
+from huggingface_hub.errors import HFValidationError
 
 from nlp_skills.errors import NlpSkillsError, NotReady, NotValid
+from nlp_skills.records import sha256_tree
 from nlp_skills.training.model_info import ModelInfo
 
 RECORDS = ("config.yaml", "lineage.yaml", "results.json")
@@ -27,17 +29,15 @@ def newest_version(task: Path) -> Path:
 
 def files_to_upload(task: Path, version: Path) -> dict[str, Path]:
     """Name in the repository → file: the model at the top, what explains it below versions/."""
-    model = (task / ModelInfo.load(version / "model_info.json").path).resolve()
-    if not model.is_relative_to(task) or model == task:
-        raise NotValid(f"{version / 'model_info.json'}: path leaves the task folder; it is not uploaded.")
-    found = [model] if model.is_file() else sorted(p for p in model.rglob("*") if p.is_file())
-    if not found:
-        raise NotReady(f"{model} holds no model. Train it again with: uv run scripts/04_train.py")
-    top = model.parent if model.is_file() else model
+    info = ModelInfo.load(version / "model_info.json")
+    model = (task / info.path).resolve()
+    if task not in model.parents:
+        raise NotValid(f"{version / 'model_info.json'}: path: {info.path} is not inside the task folder.")
+    if not model.is_dir() or sha256_tree(model) != info.sha256:
+        raise NotReady(f"{model} is not what {version.name} trained: files are missing or were changed.")
+    weights = {p.relative_to(model).as_posix(): p for p in sorted(model.rglob("*")) if p.is_file()}
     records = [version / name for name in RECORDS if (version / name).is_file()]
-    return {p.relative_to(top).as_posix(): p for p in found} | {
-        p.relative_to(task).as_posix(): p for p in records
-    }
+    return weights | {p.relative_to(task).as_posix(): p for p in records}
 
 
 def upload(repo_id: str, files: dict[str, Path], version: str, *, public: bool) -> str:
@@ -45,7 +45,9 @@ def upload(repo_id: str, files: dict[str, Path], version: str, *, public: bool) 
     api = HfApi()
     api.create_repo(repo_id, private=not public, exist_ok=True)
     if not public and not api.model_info(repo_id).private:
-        raise NotValid(f"{repo_id} is public already. Add --public if the model may be seen by everyone.")
+        raise NotValid(
+            f"{repo_id} is there already and is public. Add --public if everyone may see the model."
+        )
     additions = [CommitOperationAdd(name, str(path)) for name, path in files.items()]
     return api.create_commit(repo_id, additions, commit_message=f"Upload {version}").commit_url
 
@@ -61,7 +63,7 @@ def main() -> None:
     files = files_to_upload(task, version)
     visibility = "public" if choice.public else "private"
     lines = [f"{task.name} {version.name} -> {choice.repo_id} ({visibility})"]
-    lines += [f"  {path.stat().st_size:>14,} bytes  {name}" for name, path in files.items()]
+    lines += [f"{path.stat().st_size:>14,} bytes  {name}" for name, path in files.items()]
     sys.stdout.write("\n".join(lines) + "\n")
     if not choice.confirm:
         sys.stdout.write("Nothing was uploaded. Add --confirm to upload these files.\n")
@@ -72,5 +74,5 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
-    except (NlpSkillsError, LocalTokenNotFoundError, HfHubHTTPError) as error:
+    except (NlpSkillsError, HTTPError, HFValidationError, OSError) as error:
         sys.exit(str(error))

