@@ -28,6 +28,8 @@ _SPACES = re.compile(f"[{_SPACE}]*")
 # Lists of objects that belong to one example and are not a table of examples.
 _FIELDS_OF_A_ROW = {"messages", "conversations", "conversation", "tools", "chosen", "rejected", "prompt"}
 
+_REASONS = {"Input data was truncated": "it ends inside a value, or a \\ud800 stands without its pair"}
+
 _decoder = msgspec.json.Decoder()
 
 
@@ -70,7 +72,7 @@ def decode(text: str, place: str) -> Any:
     except RecursionError:
         _refuse(place, "nested too deeply")
     except (msgspec.DecodeError, ValueError) as error:
-        _refuse(place, str(error).removeprefix("JSON is malformed: "))
+        _refuse(place, _REASONS.get(str(error), str(error).removeprefix("JSON is malformed: ")))
     return value
 
 
