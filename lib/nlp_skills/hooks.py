@@ -63,7 +63,6 @@ def touched_tasks(event: dict[str, Any], home: Path, seen: Path | None) -> list[
 def validate(task: Path, event: dict[str, Any]) -> str | None:
     """Run the checks over one task and say what they found."""
     from nlp_skills.data.sources.source import DataSources
-    from nlp_skills.data.validation import validate_data
     from nlp_skills.task.task import Task
 
     try:
@@ -72,6 +71,8 @@ def validate(task: Path, event: dict[str, Any]) -> str | None:
             DataSources.load(task / "data_source.yaml")
         if not any((task / "data" / name).is_file() for name in SPLIT_FILES):
             return None
+        from nlp_skills.data.validation import validate_data
+
         note = describe(task, validate_data(task))
     except NlpSkillsError as error:
         return _cut(f"nlp-skills could not validate {task.as_posix()}: {error}", LENGTH)

@@ -1,0 +1,118 @@
+"""The plugin in the real Claude Code client, headless and offline, with a scripted model.
+
+The client comes from npm, pinned (a plain install on an old Node silently gives an old client):
+
+    npm install --prefix <a folder outside the repository> @anthropic-ai/claude-code@2.1.329
+
+CLAUDE_BIN names its native binary, NLP_SKILLS_CLIENT the folder of the harness that drives it (run.py). Where one
+of them is missing these tests skip, except in CI, where they fail.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SCENARIOS = sorted((Path(__file__).parent / "scenarios").glob("*.json"))
+UPFRONT_BYTES = 4096
+"""What the plugin may add to the first request of every session: about a thousand tokens."""
+
+
+def absent(reason: str) -> None:
+    if os.environ.get("CI"):
+        pytest.fail(f"{reason}; in CI this is not skipped")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def client() -> str:
+    """The client's binary."""
+    named = os.environ.get("CLAUDE_BIN") or shutil.which("claude")
+    if not named or not os.access(named, os.X_OK):
+        absent("the Claude Code client is not here: set CLAUDE_BIN to its binary")
+    return str(named)
+
+
+@pytest.fixture(scope="session")
+def harness() -> Path:
+    """The script that drives the client against a scripted model."""
+    folder = Path(os.environ.get("NLP_SKILLS_CLIENT") or ROOT.parent / "shared" / "client")
+    if not (folder / "run.py").is_file():
+        absent(f"the client's harness is not at {folder}: set NLP_SKILLS_CLIENT to its folder")
+    if shutil.which("uv") is None:
+        absent("uv is not on the PATH, and the plugin's server is started by it")
+    return folder / "run.py"
+
+
+def play(scenario: Path, client: str, harness: Path, work: Path, *options: str) -> dict[str, Any]:
+    """Run a scenario in the real client; returns what the harness reports."""
+    script = json.loads(scenario.read_text(encoding="utf-8"))
+    # The client gets a home folder of its own; uv must still find what it has, and must not ask the network.
+    cache = subprocess.run(["uv", "cache", "dir"], capture_output=True, text=True, check=True).stdout.strip()
+    script["env"] = {"UV_CACHE_DIR": cache, "UV_OFFLINE": "1", **script.get("env", {})}
+    if "reviews.csv" in script.get("prompt", ""):
+        script["files"] = {"reviews.csv": reviews()}
+    copy = work / scenario.name
+    copy.write_text(json.dumps(script), encoding="utf-8")
+    report = work / "report.json"
+    command = [sys.executable, str(harness), "--plugin", str(ROOT), "--claude", client]
+    command += ["--scenario", str(copy), "--out", str(report), "--keep", str(work / "kept"), *options]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert report.is_file(), ended.stdout + ended.stderr
+    return json.loads(report.read_text(encoding="utf-8"))
+
+
+def reviews() -> str:
+    """A hundred short reviews, no two alike."""
+    praise = ["kind staff", "a quiet room", "a lovely garden", "great breakfast", "a fair price"]
+    complaint = ["rude staff", "a noisy room", "a dirty pool", "cold breakfast", "a hidden fee"]
+    places = ["Lyon", "Kyoto", "Taipei", "Oslo", "Porto", "Quito", "Turin", "Perth", "Fez", "Hanoi"]
+    rows = [
+        f"{what.capitalize()} in {place},{label}"
+        for place in places
+        for label, kinds in (("praise", praise), ("complaint", complaint))
+        for what in kinds
+    ]
+    return "text,label\n" + "\n".join(rows) + "\n"
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda path: path.stem)
+def test_the_scenario_plays_in_the_real_client(
+    scenario: Path, client: str, harness: Path, tmp_path: Path
+) -> None:
+    report = play(scenario, client, harness, tmp_path)
+    assert report["failures"] == []
+
+
+def test_the_plugin_costs_little_context_before_it_is_used(
+    client: str, harness: Path, tmp_path: Path
+) -> None:
+    scenario = tmp_path / "hello.json"
+    scenario.write_text(json.dumps({"prompt": "hello", "turns": [{"text": "hello"}]}))
+    (tmp_path / "work").mkdir()
+    report = play(scenario, client, harness, tmp_path / "work", "--footprint")
+    assert report["failures"] == []
+    assert report["footprint"]["upfront_bytes"] <= UPFRONT_BYTES, report["footprint"]
+
+
+@pytest.mark.parametrize("what", [".", ".claude-plugin/plugin.json", ".claude-plugin/marketplace.json"])
+def test_the_client_finds_nothing_to_complain_about(client: str, what: str, tmp_path: Path) -> None:
+    home = {"HOME": str(tmp_path), "CLAUDE_CONFIG_DIR": str(tmp_path / ".claude")}
+    command = [
+        client,
+        "plugin",
+        "validate",
+        "--strict",
+        *(["--profile", "directory"] if what == "." else []),
+        what,
+    ]
+    ended = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **home}, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
