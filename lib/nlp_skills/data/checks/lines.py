@@ -1,0 +1,112 @@
+"""DATA-JSON and DATA-SCHEMA: lines that cannot be read, and rows that lack what a row needs."""
+
+from __future__ import annotations
+
+from nlp_skills.data.checks import faults
+from nlp_skills.data.checks.reading import Batch, Reader
+from nlp_skills.data.checks.tally import Tally
+from nlp_skills.data.report import Finding, Level
+
+_AGAIN = "or make the file again with: nlp-skills regenerate-data"
+
+KINDS: dict[str, tuple[str, Level, str, str]] = {
+    faults.BROKEN: (
+        "DATA-JSON",
+        "error",
+        "{rows} are not valid JSON.",
+        f"Write one JSON object a line: correct or delete these lines, {_AGAIN}",
+    ),
+    faults.DUPLICATE_KEY: (
+        "DATA-JSON",
+        "error",
+        "{rows} name the same key twice, and only the last value would be read.",
+        f"Delete the value that is not meant, {_AGAIN}",
+    ),
+    faults.NOT_A_NUMBER: (
+        "DATA-JSON",
+        "error",
+        "{rows} hold NaN or Infinity, which JSON does not have.",
+        f"Put null or a number in its place, {_AGAIN}",
+    ),
+    faults.ENCODING: (
+        "DATA-JSON",
+        "error",
+        "{rows} are not UTF-8.",
+        "Save the file as UTF-8, or name the source's encoding in data_source.yaml and regenerate the data",
+    ),
+    faults.BOM: (
+        "DATA-JSON",
+        "error",
+        "{rows} begin with a byte order mark.",
+        f"Save the file as UTF-8 without BOM, {_AGAIN}",
+    ),
+    faults.SURROGATE: (
+        "DATA-JSON",
+        "error",
+        "{rows} hold half a character (a lone surrogate such as \\ud83d).",
+        f"Restore or delete the character: a text was cut in the middle of an emoji, {_AGAIN}",
+    ),
+    faults.TOO_LONG: (
+        "DATA-JSON",
+        "warning",
+        "{rows} are longer than 1 MiB, more than any model reads.",
+        "Split these texts into parts, or drop the rows: training would cut them",
+    ),
+    faults.UNREAD: (
+        "DATA-JSON",
+        "error",
+        "{rows} are so long that they were not read.",
+        "Write one JSON object a line: the file looks like one JSON value without line ends",
+    ),
+    faults.TOO_DEEP: (
+        "DATA-JSON",
+        "error",
+        "{rows} are nested too deeply to be read.",
+        f"Delete these lines or flatten what they hold, {_AGAIN}",
+    ),
+    faults.MISSING: (
+        "DATA-SCHEMA",
+        "error",
+        "{rows} miss a field.",
+        f"Add the field to these lines, {_AGAIN}",
+    ),
+    faults.UNKNOWN: (
+        "DATA-SCHEMA",
+        "error",
+        "{rows} have a field that is not known.",
+        f"Rename the field if it is misspelt, else delete it, {_AGAIN}",
+    ),
+    faults.WRONG_TYPE: (
+        "DATA-SCHEMA",
+        "error",
+        "{rows} hold a value of the wrong type.",
+        f"Give the value the type that the reason names, {_AGAIN}",
+    ),
+    faults.INCOMPLETE: (
+        "DATA-SCHEMA",
+        "error",
+        "{rows} are no question with an answer.",
+        f"End every conversation with the assistant's answer, {_AGAIN}",
+    ),
+}
+"""Kind of fault → check, level, message, fix."""
+
+
+class Lines:
+    """Counts the faults that reading has found."""
+
+    def __init__(self, _reader: Reader) -> None:
+        self._tallies = {kind: Tally(*row) for kind, row in KINDS.items()}
+
+    def see(self, batch: Batch) -> None:
+        """Count the faults of a batch."""
+        for kind, line, reason in batch.faults:
+            self._tallies[kind].add(batch.file, line, reason)
+
+    def findings(self) -> list[Finding]:
+        """One finding for every kind of fault that was met."""
+        return [finding for tally in self._tallies.values() for finding in tally.findings()]
+
+    def not_run(self) -> dict[str, str]:
+        """These two always run."""
+        return {}

@@ -1,0 +1,51 @@
+"""How a check counts what it finds: all of it, and the first five rows to show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from nlp_skills.data.report import Finding, Level, RowReference
+
+SHOWN = 5
+WIDTH = 160
+
+
+@dataclass
+class Tally:
+    """One kind of fault. `message` may hold `{rows}`, which becomes "1 row" or "7 rows"."""
+
+    check: str
+    level: Level
+    message: str
+    fix: str
+    count: int = 0
+    rows: list[RowReference] = field(default_factory=list)
+
+    def add(self, file: str, line: int, text: str) -> None:
+        """Count a row; the first few are kept to be shown."""
+        self.count += 1
+        if len(self.rows) < SHOWN:
+            self.rows.append(RowReference(file=file, line=line, text=clip(text)))
+
+    def findings(self) -> list[Finding]:
+        """One finding, or none when nothing was counted."""
+        if not self.count:
+            return []
+        rows = "1 row" if self.count == 1 else f"{self.count:,} rows"
+        message = self.message.replace("{rows}", rows)
+        return [
+            Finding(
+                check=self.check,
+                level=self.level,
+                message=message,
+                count=self.count,
+                rows=self.rows,
+                fix=self.fix,
+            )
+        ]
+
+
+def clip(text: str) -> str:
+    """The start of a text on one line, fit for a report."""
+    line = " ".join(text[: 2 * WIDTH].split())
+    return line if len(line) <= WIDTH else line[: WIDTH - 1] + "…"
