@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import random
 from collections import Counter
@@ -19,13 +18,12 @@ from nlp_skills.evaluation.results import (
     EvalResult,
     Interval,
     LabelScore,
-    Latency,
     Prediction,
     Score,
 )
-from nlp_skills.records import to_yaml, write_atomic, write_lines
-from nlp_skills.task.comparison import ChangedRow, Comparison, MetricDifference
+from nlp_skills.records import write_atomic, write_lines
 from nlp_skills.task.task import Constraints, Task, TaskType
+from nlp_skills.task.version import derive_lineage
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.job import Cost, Environment, Job
 from nlp_skills.training.model_info import ModelInfo
@@ -33,14 +31,41 @@ from nlp_skills.training.model_info import ModelInfo
 LABELS = ["account", "billing", "delivery", "other", "returns", "technical"]
 SHARES = [0.14, 0.28, 0.22, 0.06, 0.12, 0.18]
 TEXTS = {
-    "account": ["I cannot log in since I changed my phone", "Please delete my account", "密碼重設的信一直沒有寄來"],
-    "billing": ["I was charged twice this month", "The invoice shows the wrong company name", "請問發票可以改抬頭嗎"],
-    "delivery": ["Where is my parcel? It was due on Monday", "The driver left it with a neighbour", "包裹顯示已送達但我沒有收到"],
+    "account": [
+        "I cannot log in since I changed my phone",
+        "Please delete my account",
+        "密碼重設的信一直沒有寄來",
+    ],
+    "billing": [
+        "I was charged twice this month",
+        "The invoice shows the wrong company name",
+        "請問發票可以改抬頭嗎",
+    ],
+    "delivery": [
+        "Where is my parcel? It was due on Monday",
+        "The driver left it with a neighbour",
+        "包裹顯示已送達但我沒有收到",
+    ],
     "other": ["Do you have a shop in Kaohsiung?", "Thank you, that was quick!", "想詢問合作的可能"],
-    "returns": ["The shoes are too small, I want to send them back", "Refund for order has not arrived", "退貨之後多久會退款"],
-    "technical": ["The app crashes when I open the basket", "Payment page stays blank in Firefox", "更新之後一直閃退"],
+    "returns": [
+        "The shoes are too small, I want to send them back",
+        "Refund for order has not arrived",
+        "退貨之後多久會退款",
+    ],
+    "technical": [
+        "The app crashes when I open the basket",
+        "Payment page stays blank in Firefox",
+        "更新之後一直閃退",
+    ],
 }
-NEIGHBOUR = {"account": "technical", "billing": "returns", "delivery": "returns", "other": "account", "returns": "billing", "technical": "account"}
+NEIGHBOUR = {
+    "account": "technical",
+    "billing": "returns",
+    "delivery": "returns",
+    "other": "account",
+    "returns": "billing",
+    "technical": "account",
+}
 
 
 def digest(text: str) -> str:
@@ -77,40 +102,6 @@ def make_task(home: Path) -> Path:
     return folder
 
 
-def compare(folder: Path) -> Comparison:
-    """The comparison of v1 and v2, with the interval taken from the rows that changed."""
-    a, b = (read_predictions(folder, version) for version in ("v1", "v2"))
-    pairs = list(zip(a, b, strict=True))
-    fixed = [(x, y) for x, y in pairs if y.correct and not x.correct]
-    broken = [(x, y) for x, y in pairs if x.correct and not y.correct]
-    n, k = len(fixed) + len(broken), min(len(fixed), len(broken))
-    p = min(1.0, 2 * sum(math.comb(n, i) for i in range(k + 1)) / 2**n)
-    results = [EvalResult.load(folder / "versions" / v / "results.json") for v in ("v1", "v2")]
-    metrics = {}
-    for name in results[0].metrics:
-        values = [r.metrics[name].value for r in results]
-        gain, width = values[1] - values[0], 1.96 * math.sqrt(n) / len(pairs)
-        metrics[name] = MetricDifference(
-            a=values[0], b=values[1], difference=gain, low=gain - width, high=gain + width
-        )
-    return Comparison(
-        task="support-tickets",
-        a="v1",
-        b="v2",
-        config_changes={"learning_rate": (2e-4, 1e-4), "lora_r": (8, 16)},
-        data_changed=True,
-        metrics=metrics,
-        count=len(pairs),
-        fixed=len(fixed),
-        broken=len(broken),
-        p_value=p,
-        verdict="better",
-        reason="The interval of the difference is above zero.",
-        fixed_rows=[_changed(x, y) for x, y in fixed],
-        broken_rows=[_changed(x, y) for x, y in broken],
-    )
-
-
 def read_predictions(folder: Path, version: str) -> list[Prediction]:
     lines = (folder / "versions" / version / "predictions.jsonl").read_bytes().splitlines()
     return [msgspec.json.decode(line, type=Prediction) for line in lines]
@@ -118,10 +109,6 @@ def read_predictions(folder: Path, version: str) -> list[Prediction]:
 
 def write_predictions(folder: Path, version: str, predictions: list[Prediction]) -> None:
     write_lines(folder / "versions" / version / "predictions.jsonl", map(msgspec.json.encode, predictions))
-
-
-def _changed(a: Prediction, b: Prediction) -> ChangedRow:
-    return ChangedRow(id=a.id, input=a.input, expected=a.expected, a=a.predicted, b=b.predicted)
 
 
 def _test_rows() -> list[tuple[str, str, str]]:
@@ -151,7 +138,10 @@ def _score(rows: list[tuple[str, str, str]], predicted: list[str], model: str) -
     for (e, p), count in sorted(Counter(zip(expected, predicted, strict=True)).items()):
         confusion.setdefault(e, {})[p] = count
     return Score(
-        metrics={"macro_f1": _interval(expected, predicted, _macro_f1), "accuracy": _interval(expected, predicted, _accuracy)},
+        metrics={
+            "macro_f1": _interval(expected, predicted, _macro_f1),
+            "accuracy": _interval(expected, predicted, _accuracy),
+        },
         per_label={label: _label_score(label, expected, predicted) for label in LABELS},
         confusion=confusion,
         count=len(rows),
@@ -178,7 +168,9 @@ def _accuracy(expected: list[str], predicted: list[str]) -> float:
     return sum(map(str.__eq__, expected, predicted)) / len(expected)
 
 
-def _interval(expected: list[str], predicted: list[str], metric: Callable[[list[str], list[str]], float]) -> Interval:
+def _interval(
+    expected: list[str], predicted: list[str], metric: Callable[[list[str], list[str]], float]
+) -> Interval:
     chance, values = random.Random(7), []
     for _ in range(100):
         drawn = chance.choices(range(len(expected)), k=len(expected))
@@ -188,7 +180,11 @@ def _interval(expected: list[str], predicted: list[str], metric: Callable[[list[
 
 
 def _write_version(
-    folder: Path, version: str, rows: list[tuple[str, str, str]], predicted: list[str], baselines: dict[str, Score]
+    folder: Path,
+    version: str,
+    rows: list[tuple[str, str, str]],
+    predicted: list[str],
+    baselines: dict[str, Score],
 ) -> None:
     first = version == "v1"
     place = folder / "versions" / version
@@ -209,17 +205,10 @@ def _write_version(
     _model(version, first).save(place / "model_info.json")
     write_lines(place / "metrics.jsonl", map(msgspec.json.encode, _metrics(first)))
     changes = [] if first else ["learning_rate: 0.0002 → 0.0001", "lora_r: 8 → 16", "120 rows added"]
-    lineage = {
-        "version": version,
-        "created": job.started,
-        "parent": None if first else "v1",
-        "changes": changes,
-        "data": {"source_hash": snapshot.source_hash},
-        "config": json.loads(config.to_bytes()),
-        "results": {"macro_f1": score.metrics["macro_f1"].value},
-    }
-    write_atomic(place / "lineage.yaml", to_yaml(lineage))
-    write_predictions(folder, version, [_prediction(row, said) for row, said in zip(rows, predicted, strict=True)])
+    derive_lineage(place, version, job.started, None if first else "v1", changes).save(place / "lineage.yaml")
+    write_predictions(
+        folder, version, [_prediction(row, said) for row, said in zip(rows, predicted, strict=True)]
+    )
 
 
 def _prediction(row: tuple[str, str, str], said: str) -> Prediction:
@@ -241,11 +230,19 @@ def _snapshot(rows: list[tuple[str, str, str]], first: bool) -> DataSnapshot:
         source_hash=digest(f"sources {first}"),
         sources={
             "tickets": SourceSnapshot(
-                type="file", rows=total, sha256=digest(f"raw {first}"), fetched="2026-11-03T08:00:00Z", request={"path": "tickets.csv"}
+                type="file",
+                rows=total,
+                sha256=digest(f"raw {first}"),
+                fetched="2026-11-03T08:00:00Z",
+                request={"path": "tickets.csv"},
             )
         },
         splits={
-            name: SplitSnapshot(sha256=digest(f"{name} {first and name == 'train'}"), count=sum(row.values()), label_counts=row)
+            name: SplitSnapshot(
+                sha256=digest(f"{name} {first and name == 'train'}"),
+                count=sum(row.values()),
+                label_counts=row,
+            )
             for name, row in counts.items()
         },
         seed=13,
@@ -292,10 +289,24 @@ def _metrics(first: bool) -> list[dict[str, float | str]]:
     for step in range(1, 313):
         epoch = round(step / 104, 3)
         loss = 0.18 + 2.2 * math.exp(-step / (28 if first else 40)) + 0.06 * chance.random()
-        lines.append({"step": step, "epoch": epoch, "loss": round(loss, 4), "learning_rate": 2e-4, "time": "2026-11-05T10:00:00Z"})
+        lines.append(
+            {
+                "step": step,
+                "epoch": epoch,
+                "loss": round(loss, 4),
+                "learning_rate": 2e-4,
+                "time": "2026-11-05T10:00:00Z",
+            }
+        )
         if step % 52 == 0:
             rise = 0.0012 * max(0, step - 156) if first else 0.0
-            lines.append({"step": step, "epoch": epoch, "eval_loss": round(0.26 + 1.9 * math.exp(-step / 50) + rise, 4)})
+            lines.append(
+                {
+                    "step": step,
+                    "epoch": epoch,
+                    "eval_loss": round(0.26 + 1.9 * math.exp(-step / 50) + rise, 4),
+                }
+            )
     return lines
 
 
@@ -305,7 +316,7 @@ def _validation() -> ValidationReport:
         files={"data/train.jsonl": 940, "data/valid.jsonl": 200, "data/test.jsonl": 200},
         checks={
             "DATA-EMPTY": "passed",
-            "DATA-DUP": "found",
+            "DATA-NEAR-DUP": "found",
             "SPLIT-LEAK": "passed",
             "LABEL-IMBALANCE": "found",
             "DATA-LENGTH": "not run: the tokenizer of the base model is not on this machine",
@@ -316,7 +327,11 @@ def _validation() -> ValidationReport:
                 level="warning",
                 message="8 rows of train are nearly the same as another row of train.",
                 count=8,
-                rows=[RowReference(file="data/train.jsonl", line=17, text="Where is my parcel? It was due on Tuesday")],
+                rows=[
+                    RowReference(
+                        file="data/train.jsonl", line=17, text="Where is my parcel? It was due on Tuesday"
+                    )
+                ],
                 fix="Keep one of each pair, or set deduplicate in data_source.yaml.",
             ),
             Finding(

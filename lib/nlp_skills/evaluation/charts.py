@@ -23,6 +23,13 @@ MOST_LABELS = 20
 """More labels than this are not readable side by side; the quietest are added up as `others`."""
 
 
+SHADES = ((0.1, 0.14), (0.25, 0.26), (0.5, 0.42), (0.75, 0.9), (1.0, 1.0))
+"""Share of a row, up to → opacity. Nothing in between 0.42 and 0.9, where neither ink nor paper can be read."""
+
+DARK = 0.5
+"""Above this opacity a cell's number is written in the colour of the paper."""
+
+
 class IntervalRow(NamedTuple):
     """One line of the interval chart."""
 
@@ -89,7 +96,7 @@ def _interval(row: IntervalRow, top: float, place: Callable[[float], str]) -> Ht
     value, low, high = row.interval.value, row.interval.low, row.interval.high
     return element(
         "g",
-        _text("0", top + 15, row.label, "row-label", "start"),
+        _text("0", top + 15, shorten(row.label, 32), "row-label", "start"),
         _text("100%", top + 15, f"{value:.3f}", "row-value", "end"),
         element("line", x1=place(low), x2=place(high), y1=top + 30, y2=top + 30),
         element("line", x1=place(low), x2=place(low), y1=top + 26, y2=top + 34),
@@ -239,9 +246,9 @@ def _cell(count: int, total: int, x: float, y: float, size: float, right: bool) 
     square = element("rect", x=x, y=y, width=size, height=size, rx=3, class_="cell")
     if not count:
         return square
-    opacity = 0.12 + 0.88 * share
+    opacity = next(shade for upper, shade in SHADES if share <= upper)
     shade = element("rect", x=x, y=y, width=size, height=size, rx=3, class_=fill, fill_opacity=opacity)
-    text = "count dark" if opacity > 0.5 else "count"
+    text = "count dark" if opacity > DARK else "count"
     middle = x + size / 2
     return join(
         (
@@ -276,7 +283,7 @@ def fold_confusion(
 
 def lineage_graph(nodes: Sequence[Node], *, alternative: str) -> Html:
     """Each version to the right of its parent, branches below each other, changes on the arrows."""
-    box, gap, line = 132.0, 150.0, 92.0
+    box, gap, line = 124.0, 106.0, 84.0
     places: dict[str, tuple[int, int]] = {}
     taken: set[tuple[int, int]] = set()
     for node in nodes:
@@ -298,7 +305,7 @@ def lineage_graph(nodes: Sequence[Node], *, alternative: str) -> Html:
                 "g",
                 element("rect", x=x, y=y, width=box, height=58, rx=10),
                 element("text", node.name, x=x + 14, y=y + 25, class_="node-name"),
-                element("text", shorten(node.note, 20), x=x + 14, y=y + 44, class_="tick"),
+                element("text", shorten(node.note, 17), x=x + 14, y=y + 44, class_="tick"),
                 class_="node current" if node.current else "node",
             )
         )
@@ -317,7 +324,7 @@ def _arrow(node: Node, parent: tuple[int, int], x: float, y: float, size: tuple[
     )
     head = f"M{number(end_x - 8)} {number(end_y - 5)} L{number(end_x)} {number(end_y)} l-8 5 z"
     words = element(
-        "text", shorten(node.change, 20), x=x - gap / 2 + 4, y=end_y - 9, class_="tick", text_anchor="middle"
+        "text", shorten(node.change, 14), x=x - gap / 2 + 4, y=end_y - 9, class_="tick", text_anchor="middle"
     )
     return join((element("path", d=bend, class_="edge"), element("path", d=head, class_="edge-head"), words))
 

@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
+from nlp_skills.evaluation.compare import TOO_FEW
 from nlp_skills.evaluation.results import EvalResult, Interval
 from nlp_skills.task.comparison import Comparison
 from nlp_skills.task.task import Task
@@ -76,6 +77,11 @@ def _against(
     missing = [baseline_name(name) for name in BASELINES if name not in measured]
     numbers = f"{capitalize(metric_name(metric))}: {version} {show(own)}, {words} {show(rival)}; the difference is {show_signed(gain)}, on {count:,} test rows."
     gap = f" Not measured: {', '.join(missing)}." if missing else ""
+    if count < TOO_FEW:
+        few = f" Fewer than {TOO_FEW} test rows decide nothing."
+        return Statement(
+            question, "cannot tell", f"Cannot tell whether {version} beats {words}.", numbers + few + gap
+        )
     if gain.low > 0:
         scope = "everything that was measured and needs no" if missing else "everything that needs no"
         return Statement(question, "yes", f"{version} beats {scope} fine-tuning.", numbers + gap)
@@ -113,16 +119,10 @@ def better_than_parent(
         "cannot tell": ("cannot tell", f"Cannot tell whether {version} is better than {parent}."),
     }
     answer, headline = headlines[comparison.verdict]
-    numbers = ""
-    if metric in comparison.metrics:
-        d = comparison.metrics[metric]
-        change = show_signed(Interval(value=d.difference, low=d.low, high=d.high))
-        numbers = f"{metric_name(metric)} changed by {change} on {comparison.count:,} rows. "
-    rows = f"{comparison.fixed:,} rows fixed, {comparison.broken:,} broken"
-    p = f" (McNemar {show_p(comparison.p_value)}). " if comparison.p_value is not None else ". "
-    return Statement(
-        question, answer, headline, capitalize(numbers + capitalize(rows) + p + comparison.reason)
-    )
+    reason = comparison.reason.replace(metric, metric_name(metric))
+    if comparison.p_value is not None:
+        reason += f" McNemar test: {show_p(comparison.p_value)}."
+    return Statement(question, answer, headline, capitalize(reason))
 
 
 def good_enough(version: str, task: Task, result: EvalResult | None) -> Statement | None:

@@ -16,7 +16,6 @@ from nlp_skills.evaluation.markup import Html, element, join
 from nlp_skills.evaluation.page.data import data_section
 from nlp_skills.evaluation.page.evidence import Attempt, Evidence
 from nlp_skills.evaluation.page.history import again_section, lineage_section, training_section
-from nlp_skills.evaluation.page.parts import optional_text
 from nlp_skills.evaluation.page.results import (
     confusion_section,
     labels_section,
@@ -62,7 +61,7 @@ def _file(name: str) -> str:
 def _header(evidence: Evidence) -> Html:
     task, latest = evidence.task, evidence.latest
     facts = [task.type.value.replace("_", " "), f"judged by {metric_name(task.chosen_metric)}"]
-    facts += [f"trained {day}"] if (day := _date(latest)) else []
+    facts += [f"{'trained' if latest.job else 'created'} {day}"] if (day := _date(latest)) else []
     return join(
         (
             element("p", task.name, " · ", latest.version, class_="eyebrow"),
@@ -75,12 +74,11 @@ def _header(evidence: Evidence) -> Html:
 def _footer(evidence: Evidence) -> Html:
     return element(
         "p",
-        f"Made by nlp-skills from the files of the task {evidence.task.name}, nothing else. Created {evidence.task.created[:10]}.",
+        f"Made by nlp-skills from the files of the task {evidence.task.name}, nothing else. The task was created on {evidence.task.created[:10]}.",
     )
 
 
 def _date(attempt: Attempt) -> str | None:
     if attempt.job is not None:
         return (attempt.job.ended or attempt.job.started)[:10]
-    created = optional_text(attempt.lineage.get("created"))
-    return created[:10] if created else None
+    return attempt.lineage.created[:10] if attempt.lineage else None

@@ -74,7 +74,7 @@ def _label_bars(counts: Mapping[str, Mapping[str, int]]) -> list[Html]:
         [[label, *(f"{row.get(label, 0):,}" for row in counts.values())] for label in order],
         numbers=True,
     )
-    told = f"The most frequent is {order[0]} with {totals[order[0]]:,} rows, the rarest {order[-1]} with {totals[order[-1]]:,}."
+    told = f"The most frequent is “{order[0]}” with {totals[order[0]]:,} rows, the rarest “{order[-1]}” with {totals[order[-1]]:,}."
     chart = charts.bar_chart(groups, alternative=f"Share of each label in {listed(counts)}. {told}")
     legend = [element("span", name, class_=f"key series-{index % 3}") for index, name in enumerate(counts)]
     return [

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from nlp_skills.data.report import ValidationReport
 from nlp_skills.data.snapshot import DataSnapshot
@@ -13,6 +11,7 @@ from nlp_skills.evaluation.charts import Curve
 from nlp_skills.evaluation.results import EvalResult, Prediction
 from nlp_skills.task.comparison import Comparison
 from nlp_skills.task.task import Task
+from nlp_skills.task.version import Version
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.job import Job
 from nlp_skills.training.model_info import ModelInfo
@@ -29,7 +28,7 @@ class Attempt:
     parent: str | None = None
     config: TrainConfig | None = None
     snapshot: DataSnapshot | None = None
-    lineage: Mapping[str, Any] = field(default_factory=dict)
+    lineage: Version | None = None
     job: Job | None = None
     curve: Curve = field(default_factory=Curve)
     result: EvalResult | None = None

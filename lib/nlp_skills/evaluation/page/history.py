@@ -13,8 +13,6 @@ from nlp_skills.evaluation.page.parts import (
     figure,
     hash_code,
     lead,
-    optional_text,
-    plain,
     section,
     table,
 )
@@ -79,7 +77,7 @@ def lineage_section(evidence: Evidence) -> Html:
     for attempt in evidence.attempts:
         score = attempt.result.metrics.get(metric) if attempt.result else None
         note = f"{metric_name(metric)} {score.value:.3f}" if score else "not evaluated"
-        changes = _changes_of(attempt)
+        changes = attempt.lineage.changes if attempt.lineage else []
         change = "" if not changes else changes[0] if len(changes) == 1 else f"{len(changes)} changes"
         nodes.append(Node(attempt.version, attempt.parent, note, change, attempt is evidence.latest))
     told = "; ".join(f"{n.name} from {n.parent}" if n.parent else f"{n.name} is a start" for n in nodes)
@@ -92,15 +90,14 @@ def lineage_section(evidence: Evidence) -> Html:
     )
 
 
-def _changes_of(attempt: Attempt) -> list[str]:
-    changes = attempt.lineage.get("changes")
-    return [plain(change) for change in changes] if isinstance(changes, list) else []
-
-
 def _ancestry(attempt: Attempt) -> Html:
-    facts: list[tuple[str, Child]] = [("Created", optional_text(attempt.lineage.get("created")))]
+    facts: list[tuple[str, Child]] = [
+        ("Created", attempt.lineage.created if attempt.lineage else "not recorded")
+    ]
     facts.append(("Parent", attempt.parent or "none"))
-    facts.append(("Changes", "; ".join(_changes_of(attempt)) or "none recorded"))
+    facts.append(
+        ("Changes", "; ".join(attempt.lineage.changes if attempt.lineage else []) or "none recorded")
+    )
     facts += [*_cost(attempt), *_environment(attempt), *_hashes(attempt)]
     rows = [(element("dt", name), element("dd", value)) for name, value in facts if value]
     return element("div", element("h3", attempt.version), element("dl", rows), class_="ancestry")

@@ -79,7 +79,3 @@ def listed(names: Iterable[str]) -> str:
 
 def plain(value: Any) -> str:
     return "none" if value is None else value if isinstance(value, str) else f"{value}"
-
-
-def optional_text(value: Any) -> str | None:
-    return None if value is None else str(value)

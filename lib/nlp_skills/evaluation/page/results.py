@@ -164,7 +164,7 @@ def labels_section(evidence: Evidence) -> Html:
         "labels",
         "Labels",
         lead(
-            f"Weakest first. {weakest} has F1 {score.f1:.3f} on {score.support:,} rows"
+            f"Weakest first. “{weakest}” has F1 {score.f1:.3f} on {score.support:,} rows"
             + (": too few to lean on." if score.support < 30 else ".")
         ),
         table(
@@ -196,7 +196,7 @@ def confusion_section(evidence: Evidence) -> Html:
         ((n, e, p) for e, row in result.confusion.items() for p, n in row.items() if e != p),
         key=lambda item: (-item[0], item[1], item[2]),
     )
-    most = [f"{expected} taken for {predicted} ({n:,})" for n, expected, predicted in pairs[:3]]
+    most = [f"“{expected}” taken for “{predicted}” ({n:,})" for n, expected, predicted in pairs[:3]]
     told = f"Most frequent: {'; '.join(most)}." if most else "There is no confusion: every row is right."
     chart = charts.heat_map(
         confusion,
@@ -214,6 +214,6 @@ def confusion_section(evidence: Evidence) -> Html:
         lead(told),
         figure(chart, scroll="Confusion matrix", table=grid),
         lead(
-            "A row is what was expected; its shade is the share of that row. Blue is right, orange is wrong."
+            "A row is what was expected. The shade is the share of that row, in steps of up to 10, 25, 50, 75 and 100 %; blue is right, orange is wrong."
         ),
     )

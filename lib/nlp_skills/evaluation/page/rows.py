@@ -158,7 +158,7 @@ def _mistake(prediction: Prediction) -> list[Any]:
     if len(text) > LONGEST_INPUT:
         text = f"{text[:LONGEST_INPUT]}… ({len(text) - LONGEST_INPUT:,} more characters)"
     confidence = (prediction.scores or {}).get(prediction.predicted)
-    rounded = None if confidence is None else round(confidence, 3)
+    rounded = None if confidence is None else round(confidence, 4)
     return [prediction.id, text, _clip(prediction.expected), _clip(prediction.predicted), rounded]
 
 

@@ -1,0 +1,490 @@
+"""The report: what it says, what it survives, and that it is one file."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from report_sample import LABELS, make_task, read_predictions, write_predictions
+
+from nlp_skills.errors import NotFound, NotReady, NotValid
+from nlp_skills.evaluation import charts
+from nlp_skills.evaluation.charts import Bar, Curve, IntervalRow, Node
+from nlp_skills.evaluation.markup import element, json_block
+from nlp_skills.evaluation.page import render
+from nlp_skills.evaluation.report import Report, collect, read_curve, write_report
+from nlp_skills.evaluation.results import EvalResult, Interval, Prediction, Score
+from nlp_skills.evaluation.verdict import better_than_parent, difference, good_enough, show_p, worth_it
+from nlp_skills.records import write_atomic
+from nlp_skills.task.comparison import Comparison
+from nlp_skills.task.task import Task, TaskType
+
+HOSTILE = "</script><script>window.hacked=1;alert(1)</script><img src=x onerror='window.hacked=2'>\x00\u2028"
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_task(tmp_path_factory.mktemp("sample"))
+
+
+@pytest.fixture
+def task(sample: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(sample, tmp_path / sample.name))
+
+
+class Outline(HTMLParser):
+    """Which elements a page has, in order, and whether each is closed where it should be."""
+
+    VOID = frozenset({"br", "hr", "img", "input", "link", "meta"})
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+        self.feed(page)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] not in ("script", "style"):
+            self.text.append(data)
+
+    def named(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+    @property
+    def words(self) -> str:
+        return " ".join("".join(self.text).split())
+
+
+def page_of(task: Path, version: str | None = None) -> str:
+    report = write_report(task, version=version)
+    return (task / report.path).read_text(encoding="utf-8")
+
+
+def result(own: Interval, baselines: Mapping[str, Interval], count: int = 400) -> EvalResult:
+    return EvalResult(
+        metrics={"macro_f1": own},
+        count=count,
+        split="test",
+        data_sha256="0" * 64,
+        baseline={name: Score(metrics={"macro_f1": i}, count=count) for name, i in baselines.items()},
+    )
+
+
+def around(value: float, half: float = 0.03) -> Interval:
+    return Interval(value=value, low=value - half, high=value + half)
+
+
+ALL_LOW = {"majority": around(0.1), "tfidf": around(0.7), "prompted_base": around(0.5)}
+
+
+def test_report_is_written_beside_its_version_and_says_what_it_wrote(task: Path) -> None:
+    report = write_report(task)
+    path = task / "versions" / "v2" / "report.html"
+    assert report == Report(path="versions/v2/report.html", bytes=path.stat().st_size, versions=["v1", "v2"])
+
+
+def test_equal_input_gives_equal_bytes(task: Path, tmp_path: Path) -> None:
+    other = make_task(tmp_path / "elsewhere")
+    assert page_of(task) == page_of(other)
+
+
+def test_sections_stand_in_the_order_of_the_questions(task: Path) -> None:
+    sections = [s["id"] for s in Outline(page_of(task)).named("section")]
+    assert sections == [
+        "verdict", "scores", "changes", "labels", "confusion", "training", "data", "lineage", "mistakes", "again",
+    ]  # fmt: skip
+
+
+def test_page_needs_no_network_and_no_other_file(task: Path) -> None:
+    page = page_of(task)
+    outline = Outline(page)
+    assert not re.search(r"https?://|@import|url\(", page)
+    assert [a for _, a in outline.elements if "src" in a] == []
+    assert [a["href"] for a in outline.named("link")] == ["data:,"]
+    assert all((a["href"] or "").startswith("#") for a in outline.named("a"))
+
+
+def test_each_link_of_the_page_leads_to_a_section(task: Path) -> None:
+    outline = Outline(page_of(task))
+    targets = {(a["href"] or "")[1:] for a in outline.named("a")}
+    assert targets == {s["id"] for s in outline.named("section")} - {"verdict"}
+
+
+def test_each_picture_has_a_text_alternative(task: Path) -> None:
+    pictures = [a for a in Outline(page_of(task)).named("svg") if "viewbox" not in a]
+    assert [a["role"] for a in pictures] == ["img"] * 8
+    assert all(len(a["aria-label"] or "") > 30 for a in pictures)
+
+
+def test_page_holds_verdict_numbers_rows_and_hashes(task: Path) -> None:
+    words = Outline(page_of(task)).words
+    snapshot = json.loads((task / "versions/v2/data_snapshot.json").read_text(encoding="utf-8"))
+    for expected in (
+        "v2 beats everything that needs no fine-tuning. v2 is better than v1.",
+        "Cannot tell",
+        "TF-IDF",
+        "McNemar p < 0.001",
+        "learning_rate",
+        "the model starts to learn its rows by heart",
+        "DATA-NEAR-DUP",
+        "not run: the tokenizer of the base model is not on this machine",
+        "uv run scripts/04_train.py",
+        "git commit".capitalize(),
+        snapshot["source_hash"],
+        snapshot["splits"]["test"]["sha256"],
+    ):
+        assert expected in words
+
+
+def test_script_that_publishes_is_not_among_the_commands(task: Path) -> None:
+    assert "06_upload_hf" not in page_of(task)
+
+
+def test_report_of_an_older_version_leaves_newer_ones_out(task: Path) -> None:
+    report = write_report(task, version="v1")
+    page = (task / report.path).read_text(encoding="utf-8")
+    assert report.versions == ["v1"]
+    assert "v1 is the first version." in page
+    assert "v2" not in Outline(page).words
+
+
+def test_versions_are_ordered_by_number(task: Path) -> None:
+    (task / "versions" / "v10").mkdir()
+    assert write_report(task).versions == ["v1", "v2", "v10"]
+
+
+def test_unknown_version_is_named_with_those_that_exist(task: Path) -> None:
+    with pytest.raises(NotFound, match="v1, v2"):
+        write_report(task, version="v7")
+
+
+def test_task_without_versions_is_not_ready(tmp_path: Path) -> None:
+    with pytest.raises(NotReady, match="no version yet"):
+        write_report(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [
+        ("versions/v2/results.json", "v2 has not been evaluated yet."),
+        ("versions/v2/predictions.jsonl", "v2 has no predictions yet."),
+        ("versions/v2/metrics.jsonl", "No loss was recorded. Its job is succeeded."),
+        ("versions/v2/config.yaml", "v2 has no config.yaml yet."),
+        ("versions/v2/data_snapshot.json", "v2 has no data snapshot yet."),
+        ("versions/v2/lineage.yaml", "not recorded"),
+        ("versions/v2/job.json", "not started"),
+        ("versions/v2/model_info.json", "v2 is better than v1."),
+        ("versions/v1/results.json", "v2 was not compared with v1."),
+        ("data/validation.json", "The data has not been validated: data/validation.json is not there."),
+        ("data_source.yaml", "v2 beats everything that needs no fine-tuning."),
+    ],
+)
+def test_absent_file_is_said_in_its_place(task: Path, missing: str, said: str) -> None:
+    (task / missing).unlink()
+    page = page_of(task)
+    assert said in Outline(page).words
+    assert str(task) not in page
+
+
+def test_new_version_with_nothing_but_its_folder_has_a_report(task: Path) -> None:
+    (task / "versions" / "v3").mkdir()
+    words = Outline(page_of(task)).words
+    assert "v3 has not been evaluated yet." in words
+    assert "No loss was recorded. It has not been trained yet." in words
+
+
+def test_broken_predictions_name_file_and_line(task: Path) -> None:
+    path = task / "versions" / "v2" / "predictions.jsonl"
+    write_atomic(path, path.read_bytes() + b"{half\n")
+    with pytest.raises(NotValid, match=r"predictions\.jsonl:201: "):
+        write_report(task)
+
+
+def test_failed_training_is_a_warning_beside_the_verdict(task: Path) -> None:
+    path = task / "versions" / "v2" / "job.json"
+    job = json.loads(path.read_text(encoding="utf-8")) | {"status": "failed", "error": "out of memory"}
+    write_atomic(path, json.dumps(job).encode())
+    assert "The training of v2 is failed, not succeeded: out of memory" in Outline(page_of(task)).words
+
+
+def test_hostile_text_is_text_wherever_it_stands(task: Path) -> None:
+    definition = Task.load(task / "task.yaml")
+    definition.with_changes(goal=HOSTILE, labels=[*LABELS, HOSTILE]).save(task / "task.yaml")
+    predictions = read_predictions(task, "v2")
+    predictions[0] = Prediction(HOSTILE, HOSTILE, HOSTILE, False, {HOSTILE: 0.5}, HOSTILE)
+    write_predictions(task, "v2", predictions)
+    path = task / "versions" / "v2" / "results.json"
+    changed = EvalResult.load(path).with_changes(confusion={HOSTILE: {HOSTILE: 3, "billing": 1}})
+    changed.with_changes(per_label={HOSTILE: {"precision": 0, "recall": 0, "f1": 0, "support": 1}}).save(path)
+    page = page_of(task)
+    outline = Outline(page)
+    assert [a.get("type") for a in outline.named("script")] == ["application/json", None]
+    assert outline.named("img") == []
+    assert "window.hacked=1" in outline.words
+    assert "\x00" not in page
+
+
+def test_json_in_the_page_is_the_value_that_was_put_in() -> None:
+    block = json_block("rows", {"text": HOSTILE, "more": ["<!--", "&amp;", "中文", "\ud800"]})
+    inside = re.fullmatch(r'<script type="application/json" id="rows">(.*)</script>', block)
+    assert inside is not None
+    assert "<" not in inside[1]
+    assert json.loads(inside[1]) == {"text": HOSTILE, "more": ["<!--", "&amp;", "中文", "\ud800"]}
+    assert block.encode("utf-8").decode("utf-8") == block
+
+
+def test_element_escapes_text_and_attributes() -> None:
+    assert element("p", "3 < 4 & 5", title='"<', class_="a", hidden=False, lang=None) == (
+        '<p title="&quot;&lt;" class="a">3 &lt; 4 &amp; 5</p>'
+    )
+
+
+def test_long_inputs_are_cut_and_the_page_says_by_how_much(task: Path) -> None:
+    write_predictions(task, "v1", [Prediction("1", "a", "b", False, None, "x" * 50_000)] * 40)
+    page = page_of(task, "v1")
+    assert "… (49,000 more characters)" in page
+    assert len(page) < 200_000
+
+
+def test_wrong_predictions_beyond_the_limit_are_counted(task: Path) -> None:
+    write_predictions(task, "v1", [Prediction(str(i), "a", "b", False) for i in range(10_050)])
+    words = Outline(page_of(task, "v1")).words
+    assert "10,050 of 10,050 rows are wrong." in words
+    assert "50 more stand in versions/v1/predictions.jsonl." in words
+
+
+def test_task_without_labels_has_a_report(task: Path) -> None:
+    definition = Task.load(task / "task.yaml")
+    definition.with_changes(type="qa", labels=[], target=None, metric="exact_match").save(task / "task.yaml")
+    for version in ("v1", "v2"):
+        path = task / "versions" / version / "results.json"
+        EvalResult.load(path).with_changes(
+            metrics={"exact_match": {"value": 0.4, "low": 0.3, "high": 0.5}},
+            per_label={},
+            confusion={},
+            baseline={},
+        ).save(path)
+    words = Outline(page_of(task)).words
+    assert "A task of type qa has no labels to count." in words
+    assert "nothing that needs no fine-tuning was measured beside it" in words
+
+
+def test_more_versions_than_a_line_holds_are_drawn_as_branches() -> None:
+    nodes = [Node("v1", None), Node("v2", "v1"), Node("v3", "v1"), Node("v4", "v3"), Node("v5", None)]
+    picture = charts.lineage_graph(nodes, alternative="five versions")
+    corners = re.findall(r'<rect x="(\d+)" y="(\d+)"', picture)
+    assert len(set(corners)) == 5
+    assert picture.count("edge-head") == 3
+
+
+# The verdict
+
+
+@pytest.mark.parametrize(
+    ("own", "baselines", "answer", "headline"),
+    [
+        (around(0.9), ALL_LOW, "yes", "v2 beats everything that needs no fine-tuning."),
+        (
+            around(0.9),
+            {"tfidf": around(0.7)},
+            "yes",
+            "v2 beats everything that was measured and needs no fine-tuning.",
+        ),
+        (around(0.72), ALL_LOW, "cannot tell", "Cannot tell whether v2 beats TF-IDF."),
+        (around(0.7), ALL_LOW, "no", "TF-IDF does as well: you do not need a language model."),
+        (around(0.6), ALL_LOW, "no", "TF-IDF does better than v2."),
+        (
+            around(0.5),
+            {"prompted_base": around(0.51)},
+            "no",
+            "The base model with a prompt does as well: you do not need to fine-tune.",
+        ),
+        (around(0.5), {}, "cannot tell", "Cannot tell whether v2 was worth it."),
+    ],
+)
+def test_verdict_against_baselines(
+    own: Interval, baselines: dict[str, Interval], answer: str, headline: str
+) -> None:
+    statement = worth_it("v2", "macro_f1", result(own, baselines))
+    assert (statement.answer, statement.headline) == (answer, headline)
+
+
+def test_baselines_that_were_not_measured_are_named() -> None:
+    statement = worth_it("v2", "macro_f1", result(around(0.9), {"tfidf": around(0.7)}))
+    assert "Not measured: the most frequent answer, the base model with a prompt." in statement.reason
+
+
+def test_few_test_rows_decide_nothing_against_baselines() -> None:
+    statement = worth_it("v2", "macro_f1", result(around(0.9), ALL_LOW, count=29))
+    assert statement.answer == "cannot tell"
+    assert "Fewer than 30 test rows decide nothing." in statement.reason
+
+
+@pytest.mark.parametrize(
+    ("verdict", "answer", "headline"),
+    [
+        ("better", "yes", "v2 is better than v1."),
+        ("worse", "no", "v2 is worse than v1."),
+        ("cannot tell", "cannot tell", "Cannot tell whether v2 is better than v1."),
+    ],
+)
+def test_verdict_against_the_parent_gives_reason_and_p_value(
+    verdict: str, answer: str, headline: str
+) -> None:
+    comparison = Comparison.model_validate(
+        {
+            "task": "t",
+            "a": "v1",
+            "b": "v2",
+            "p_value": 0.0124,
+            "verdict": verdict,
+            "reason": "macro_f1 moved.",
+        }
+    )
+    statement = better_than_parent("v2", "v1", "macro_f1", comparison)
+    assert statement is not None
+    assert (statement.answer, statement.headline) == (answer, headline)
+    assert statement.reason == "Macro F1 moved. McNemar test: p = 0.012."
+
+
+def test_reason_why_there_is_no_comparison_is_shown() -> None:
+    statement = better_than_parent("v2", "v1", "macro_f1", "They were tested on different rows.")
+    assert statement is not None
+    assert statement.answer == "cannot tell"
+    assert statement.reason == "They were tested on different rows."
+
+
+def test_different_test_rows_are_said_instead_of_compared(task: Path) -> None:
+    path = task / "versions" / "v1" / "results.json"
+    EvalResult.load(path).with_changes(data_sha256="f" * 64).save(path)
+    words = Outline(page_of(task)).words
+    assert "v2 was not compared with v1." in words
+    assert "were tested on different rows" in words
+
+
+@pytest.mark.parametrize(
+    ("own", "answer"), [(around(0.9), "yes"), (around(0.86), "cannot tell"), (around(0.8), "no")]
+)
+def test_target_is_reached_when_the_whole_interval_is(own: Interval, answer: str) -> None:
+    task = Task(name="t", type=TaskType.CLASSIFICATION, goal="g", target=0.85, created="2026-11-02T09:00:00Z")
+    statement = good_enough("v2", task, result(own, {}))
+    assert statement is not None
+    assert statement.answer == answer
+
+
+def test_difference_of_two_intervals_is_movers() -> None:
+    a, b = Interval(value=0.9, low=0.85, high=0.94), Interval(value=0.8, low=0.7, high=0.88)
+    gain = difference(a, b)
+    # 0.1 - √(0.05² + 0.08²) and 0.1 + √(0.04² + 0.1²)
+    assert (gain.value, gain.low, gain.high) == pytest.approx((0.1, 0.0056602, 0.2077033), abs=1e-6)
+
+
+def test_p_value_is_never_shown_as_zero() -> None:
+    assert [show_p(p) for p in (0.5, 0.0012, 0.0004, 0.0)] == [
+        "p = 0.500",
+        "p = 0.001",
+        "p < 0.001",
+        "p < 0.001",
+    ]
+
+
+# Charts
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "limit", "ticks"),
+    [
+        (0.05, 0.92, (0.0, 1.0), [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]),
+        (0.81, 0.88, (0.0, 1.0), [0.8, 0.82, 0.84, 0.86, 0.88]),
+        (0, 312, None, [0, 100, 200, 300, 400]),
+        (0, 2.3, None, [0, 0.5, 1.0, 1.5, 2.0, 2.5]),
+        (1.0, 1.0, (0.0, 1.0), [0.94, 0.96, 0.98, 1.0]),
+        (0, 0, None, [0, 0.2, 0.4, 0.6, 0.8, 1.0]),
+    ],
+)
+def test_ticks_are_round_and_enclose_the_values(
+    low: float, high: float, limit: tuple[float, float] | None, ticks: list[float]
+) -> None:
+    found = charts.nice_ticks(low, high, limit=limit)
+    assert found == ticks or (found[0] <= low and found[-1] >= high and found == pytest.approx(ticks))
+
+
+def test_dots_and_intervals_stand_where_the_axis_says() -> None:
+    rows = [
+        IntervalRow("v1", Interval(value=0.5, low=0.25, high=0.75)),
+        IntervalRow("v2", Interval(value=1, low=0, high=1)),
+    ]
+    picture = charts.interval_chart(rows, alternative="two versions")
+    assert re.findall(r'<circle cx="([^"]+)"', picture) == ["50%", "100%"]
+    assert re.findall(r'<line x1="([^"]+)" x2="([^"]+)" y1="30" y2="30"', picture) == [("25%", "75%")]
+
+
+def test_long_curve_is_thinned_to_means_and_keeps_its_ends() -> None:
+    points = [(float(step), 1.0 if step % 2 else 3.0) for step in range(10_001)]
+    thinned = charts.thin(points)
+    assert len(thinned) <= 300
+    assert (thinned[0], thinned[-1]) == (points[0], points[-1])
+    assert all(1.9 < loss < 2.1 for _, loss in thinned[1:-2])
+
+
+def test_folding_many_labels_loses_no_row() -> None:
+    labels = [f"intent {n:02}" for n in range(77)]
+    confusion = {label: {label: 10, labels[(i * 7) % 77]: 1 + i % 3} for i, label in enumerate(labels)}
+    folded, names = charts.fold_confusion(confusion)
+    assert len(names) == 20
+    assert names[-1] == "58 others"
+    assert sum(sum(row.values()) for row in folded.values()) == sum(
+        sum(row.values()) for row in confusion.values()
+    )
+
+
+def test_longest_bar_leaves_room_for_its_text() -> None:
+    picture = charts.bar_chart({"a": [Bar(0.5, "50 %"), Bar(0.25, "25 %", 1)]}, alternative="bars")
+    assert re.findall(r'<rect x="0" y="[^"]+" width="([^"]+)"', picture) == ["72%", "36%"]
+
+
+def test_text_is_shortened_by_the_width_that_it_takes() -> None:
+    assert charts.shorten("learning_rate: 0.0002", 14) == "learning_rate…"
+    assert charts.shorten("包裹顯示已送達", 8) == "包裹顯…"
+    assert charts.shorten("short", 14) == "short"
+
+
+@pytest.mark.parametrize(
+    "curve",
+    [Curve(), Curve([(1, 2.0)], []), Curve([], [(10, 0.5)]), Curve([(1, 0.0), (2, 0.0)], [(2, 0.0)])],
+)
+def test_short_curves_can_be_drawn(curve: Curve) -> None:
+    Outline(charts.loss_chart(curve, alternative="loss"))
+
+
+def test_step_that_was_trained_again_counts_once(tmp_path: Path) -> None:
+    lines = [
+        {"step": 1, "loss": 3.0},
+        {"step": 2, "loss": 2.0},
+        {"step": 2, "eval_loss": 1.5},
+        {"step": 2, "loss": 1.0},
+    ]
+    path = tmp_path / "metrics.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"step": 3, "lo', encoding="utf-8")
+    assert read_curve(path) == Curve([(1, 3.0), (2, 1.0)], [(2, 1.5)])
+
+
+def test_rendering_does_not_touch_the_task(task: Path) -> None:
+    before = {path: path.read_bytes() for path in task.rglob("*") if path.is_file()}
+    render(collect(task))
+    assert {path: path.read_bytes() for path in task.rglob("*") if path.is_file()} == before

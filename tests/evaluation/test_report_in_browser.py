@@ -1,0 +1,237 @@
+"""The report in a real browser: quiet console, light and dark, phone and desktop, hostile rows, many rows."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from headless_chromium import Browser, browser, find_chromium
+from report_sample import make_task, read_predictions, write_predictions
+
+from nlp_skills.evaluation.charts import DARK, SHADES
+from nlp_skills.evaluation.report import write_report
+from nlp_skills.evaluation.results import Prediction
+
+HOSTILE = "</script><script>window.hacked=1;alert(1)</script><img src=x onerror='window.hacked=2'>"
+MANY = 10_000
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report whose first wrong row is hostile."""
+    task = make_task(tmp_path_factory.mktemp("tasks"))
+    predictions = read_predictions(task, "v2")
+    predictions[0] = Prediction(
+        predictions[0].id, predictions[0].expected, HOSTILE, False, {HOSTILE: 0.99}, HOSTILE
+    )
+    write_predictions(task, "v2", predictions)
+    return task / write_report(task).path
+
+
+@pytest.fixture(scope="module")
+def long_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report with ten thousand wrong predictions."""
+    task = make_task(tmp_path_factory.mktemp("tasks"))
+    rows = [
+        Prediction(
+            f"row-{i}",
+            "billing",
+            "returns",
+            False,
+            {"returns": i / MANY},
+            f"ticket number {i}: " + "words " * 40,
+        )
+        for i in range(MANY)
+    ]
+    write_predictions(task, "v1", rows)
+    return task / write_report(task, version="v1").path
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    if find_chromium() is None:
+        if os.environ.get("CI"):
+            pytest.fail(
+                "Chromium is not installed, and in CI these tests have to run: apt-get install chromium"
+            )
+        pytest.skip("Chromium is not installed, so the report is not tested in a browser")
+    if os.name != "posix":
+        pytest.skip("the browser is driven through inherited pipes, which needs a POSIX system")
+    with browser(tmp_path_factory.mktemp("profile")) as started:
+        yield started
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [360, 390, 1280])
+def test_page_fits_asks_for_nothing_and_complains_about_nothing(
+    chromium: Browser, page: Path, width: int, dark: bool
+) -> None:
+    chromium.open(page, width=width, dark=dark)
+    assert chromium.complaints() == []
+    assert chromium.requests() == []
+    assert chromium.evaluate("document.documentElement.scrollWidth <= window.innerWidth") is True
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_no_text_of_a_chart_is_cut_off_or_smaller_than_it_was_drawn(
+    chromium: Browser, page: Path, width: int
+) -> None:
+    chromium.open(page, width=width)
+    outside = """[...document.querySelectorAll('svg text')].filter(text => {
+        const box = text.getBoundingClientRect(), scroll = text.closest('.scroll');
+        const room = scroll ? scroll.getBoundingClientRect().left + scroll.scrollWidth : window.innerWidth;
+        return box.width > 0 && (box.left < 0 || box.right > room || box.height < 11);
+    }).map(text => text.textContent)"""
+    assert chromium.evaluate(outside) == []
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_colours_of_text_have_the_contrast_that_wcag_asks_for(
+    chromium: Browser, page: Path, dark: bool
+) -> None:
+    chromium.open(page, dark=dark)
+    colours = {
+        name: colour(chromium, name) for name in ("ink", "quiet", "accent", "wrong", "ground", "panel")
+    }
+    for text in ("ink", "quiet", "accent", "wrong"):
+        for ground in ("ground", "panel"):
+            assert contrast(colours[text], colours[ground]) >= 4.5, (text, ground)
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("fill", ["accent", "wrong"])
+def test_numbers_in_the_heat_map_can_be_read_on_every_shade(
+    chromium: Browser, page: Path, dark: bool, fill: str
+) -> None:
+    chromium.open(page, dark=dark)
+    over, under = colour(chromium, fill), colour(chromium, "panel")
+    for _, opacity in SHADES:
+        ink = colour(chromium, "on-shade" if opacity > DARK else "ink")
+        shade = [opacity * a + (1 - opacity) * b for a, b in zip(over, under, strict=True)]
+        assert contrast(ink, shade) >= 4.5, opacity
+
+
+def test_dark_mode_follows_the_reader(chromium: Browser, page: Path) -> None:
+    ground = "getComputedStyle(document.body).backgroundColor"
+    chromium.open(page, dark=False)
+    light = chromium.evaluate(ground)
+    chromium.open(page, dark=True)
+    assert (light, chromium.evaluate(ground)) == ("rgb(255, 255, 255)", "rgb(20, 23, 28)")
+
+
+def test_hostile_row_is_shown_and_does_nothing(chromium: Browser, page: Path) -> None:
+    chromium.open(page)
+    assert chromium.evaluate("document.querySelector('#wrong .input').textContent") == HOSTILE
+    assert (
+        chromium.evaluate("[...document.querySelectorAll('#wrong tbody tr:first-child td')][2].textContent")
+        == HOSTILE
+    )
+    assert chromium.evaluate("typeof window.hacked") == "undefined"
+    assert chromium.evaluate("document.images.length") == 0
+    assert chromium.complaints() == []
+
+
+def test_policy_of_the_page_refuses_scripts_that_are_not_its_own(
+    chromium: Browser, page: Path, tmp_path: Path
+) -> None:
+    text = page.read_text(encoding="utf-8")
+    changed = tmp_path / "changed.html"
+    changed.write_text(text.replace("</main>", "<script>window.hacked = 1</script></main>"), encoding="utf-8")
+    chromium.open(changed)
+    assert chromium.evaluate("typeof window.hacked") == "undefined"
+    assert any("Content Security Policy" in complaint for complaint in chromium.complaints())
+
+
+def test_filter_finds_words_labels_and_ids(chromium: Browser, page: Path) -> None:
+    chromium.open(page)
+    total = chromium.evaluate("JSON.parse(document.getElementById('rows').textContent).rows.length")
+    rows = "document.querySelectorAll('#wrong tbody tr').length"
+    assert chromium.evaluate(rows) == total
+    chromium.evaluate(typed("INVOICE"))
+    found = chromium.evaluate(rows)
+    assert 0 < found < total
+    assert chromium.evaluate("document.getElementById('shown').value") == f"{found} of {total} rows"
+    texts = chromium.evaluate("[...document.querySelectorAll('#wrong .input')].map(cell => cell.textContent)")
+    assert all("invoice" in text for text in texts)
+    chromium.evaluate(typed("no row says this"))
+    assert chromium.evaluate(rows) == 0
+    chromium.evaluate(typed(""))
+    assert chromium.evaluate(rows) == total
+
+
+def test_ten_thousand_rows_are_made_only_as_they_come_into_view(chromium: Browser, long_page: Path) -> None:
+    chromium.open(long_page)
+    rows = "document.querySelectorAll('#wrong tbody tr').length"
+    assert chromium.evaluate("document.getElementById('shown').value") == "10,000 rows"
+    first = chromium.evaluate(rows)
+    assert first <= 200
+    chromium.evaluate("document.getElementById('more').scrollIntoView()")
+    chromium.evaluate(
+        f"new Promise(done => {{ const wait = () => {rows} > {first} ? done() : requestAnimationFrame(wait); wait(); }})"
+    )
+    assert chromium.evaluate(rows) <= first + 200
+    chromium.evaluate(typed("ticket number 9999:"))
+    assert chromium.evaluate(rows) == 1
+    chromium.evaluate(typed(""))
+    chromium.evaluate("document.getElementById('by-confidence').click()")
+    assert chromium.evaluate("document.querySelector('#wrong .input').textContent").startswith(
+        "ticket number 9999:"
+    )
+    assert chromium.complaints() == []
+
+
+def test_without_scripts_the_first_rows_are_there(chromium: Browser, page: Path) -> None:
+    chromium.send("Emulation.setScriptExecutionDisabled", value=True)
+    try:
+        chromium.open(page)
+        rows = "document.querySelectorAll('#wrong tbody tr').length"
+        assert chromium.evaluate(rows) == 20
+        assert chromium.evaluate("document.getElementById('controls').hidden") is True
+        assert "the filter needs a script" in chromium.evaluate("document.body.innerText")
+    finally:
+        chromium.send("Emulation.setScriptExecutionDisabled", value=False)
+
+
+def test_print_is_dark_on_white_without_controls(chromium: Browser, page: Path) -> None:
+    chromium.open(page, dark=True, media="print")
+    style = "getComputedStyle(document.{}).{}"
+    assert chromium.evaluate(style.format("body", "color")) == "rgb(0, 0, 0)"
+    assert (
+        chromium.evaluate(style.format("documentElement", "getPropertyValue('--ground')")).strip() == "#fff"
+    )
+    assert chromium.evaluate(style.format("querySelector('nav')", "display")) == "none"
+    pdf = base64.b64decode(chromium.send("Page.printToPDF", printBackground=True)["data"])
+    assert pdf.startswith(b"%PDF-")
+    assert 4 <= len(re.findall(rb"/Type\s*/Page\b", pdf)) <= 16
+
+
+def typed(text: str) -> str:
+    """What happens when somebody types into the filter."""
+    return f"""(() => {{
+        const filter = document.getElementById('filter');
+        filter.value = {text!r};
+        filter.dispatchEvent(new Event('input', {{ bubbles: true }}));
+    }})()"""
+
+
+def colour(chromium: Browser, name: str) -> list[float]:
+    """A colour of the page's palette: red, green and blue from 0 to 1."""
+    value = chromium.evaluate(
+        f"getComputedStyle(document.documentElement).getPropertyValue('--{name}').trim()"
+    )
+    return [int(value[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+
+
+def contrast(a: list[float], b: list[float]) -> float:
+    """The contrast ratio of two colours (WCAG 2.2, 1.4.3)."""
+    light, dark = sorted((luminance(a), luminance(b)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def luminance(parts: list[float]) -> float:
+    linear = [p / 12.92 if p <= 0.03928 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
