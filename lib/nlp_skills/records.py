@@ -8,7 +8,6 @@ leaves the old file or the new one, never half of one.
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import os
 import tempfile
@@ -85,8 +84,12 @@ YAML_SUFFIXES = (".yaml", ".yml")
 def _leading_comments(path: Path) -> bytes:
     if path.suffix not in YAML_SUFFIXES or not path.is_file():
         return b""
-    lines = path.read_bytes().splitlines(keepends=True)
-    return b"".join(itertools.takewhile(lambda line: not line.strip() or line.startswith(b"#"), lines))
+    kept: list[bytes] = []
+    for line in path.read_bytes().splitlines(keepends=True):
+        if line.strip() and not line.startswith(b"#"):
+            break
+        kept.append(line)
+    return b"".join(kept)
 
 
 def to_yaml(value: Any) -> bytes:

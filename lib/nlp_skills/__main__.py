@@ -1,0 +1,29 @@
+"""`nlp-skills …` and `python -m nlp_skills …`: `mcp` starts the MCP server, `hook` a hook, all else is the CLI.
+
+Only the shell that is asked for is loaded.
+"""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Load one shell and run it."""
+    first = sys.argv[1] if len(sys.argv) > 1 else ""
+    if first == "mcp":
+        from nlp_skills.mcp_server import serve
+
+        serve()
+    elif first == "hook":
+        from nlp_skills.hooks import main as hook
+
+        sys.exit(hook())
+    else:
+        from nlp_skills.cli import app
+
+        app(prog_name="nlp-skills")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,195 @@
+"""The command line: every operation of OPERATIONS is a command, and results are tables or --json."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias, get_args, get_origin
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command_from_info
+from typer.models import CommandInfo
+
+from nlp_skills.errors import NlpSkillsError, NotValid
+from nlp_skills.operations import OPERATIONS, PARAMETERS, Operation, find_operation
+
+HOME = typer.Option(help="The tasks folder; else NLP_SKILLS_HOME, else ./tasks.", show_default=False)
+JSON = typer.Option("--json", help="Print the result as JSON.")
+
+
+class OperationCommands(TyperGroup):
+    """Commands made from OPERATIONS; an operation's module is imported when its command is used, not for --help."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
+        return [name for operation in OPERATIONS for name in (operation.command, operation.alias) if name]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
+        for operation in OPERATIONS:
+            if cmd_name in (operation.command, operation.alias):
+                return TyperCommand(
+                    cmd_name, short_help=operation.summary, hidden=cmd_name == operation.alias
+                )
+        return None
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, stub, rest = super().resolve_command(ctx, args)
+        return name, stub and build_command(find_operation(stub.name or "")), rest
+
+
+app = typer.Typer(
+    cls=OperationCommands,
+    name="nlp-skills",
+    help="From a language task that goes wrong to a small model that is fine-tuned, measured and versioned.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def version_option(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    """From a language task that goes wrong to a small model that is fine-tuned, measured and versioned."""
+    if version:
+        from importlib.metadata import version as installed
+
+        typer.echo(f"nlp-skills {installed('nlp-skills')}")
+        raise typer.Exit
+
+
+def build_command(operation: Operation) -> Any:
+    """The operation as a command: positional parameters are arguments, keyword-only ones options."""
+
+    def run(**given: Any) -> None:
+        home, as_json = given.pop("home"), given.pop("as_json")
+        given = {name: _value(name, value) for name, value in given.items()}
+        run_operation(operation, home, given, as_json)
+
+    run.__name__ = operation.name
+    parameters = [_parameter(p) for p in operation.parameters]
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    parameters += [
+        inspect.Parameter("home", keyword, default=None, annotation=Annotated[Path | None, HOME]),
+        inspect.Parameter("as_json", keyword, default=False, annotation=Annotated[bool, JSON]),
+    ]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    details = inspect.getdoc(operation.function) or ""
+    info = CommandInfo(name=operation.command, callback=run, help=f"{operation.summary}\n\n{details}")
+    return get_command_from_info(info, pretty_exceptions_short=True, rich_markup_mode=None)
+
+
+def _parameter(parameter: inspect.Parameter) -> inspect.Parameter:
+    kind = parameter.annotation
+    if get_origin(kind) is dict or any(get_origin(k) is dict for k in get_args(kind)):
+        kind = list[str] | None
+    about = PARAMETERS.get(parameter.name, "")
+    if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
+        extra: Any = typer.Option(help=about, show_default=parameter.default not in (None, False))
+    else:
+        extra = typer.Argument(help=about, show_default=False)
+    return parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[kind, extra])
+
+
+def _value(name: str, value: Any) -> Any:
+    """`--settings name=value …` becomes a mapping; values are read as YAML; enums become their text."""
+    if name == "settings" and value is not None:
+        import yaml
+
+        pairs = [item.partition("=") for item in value]
+        if any(not sign for _, sign, _ in pairs):
+            raise typer.BadParameter("give name=value, for example --settings lora_dropout=0.05")
+        return {key.strip(): yaml.safe_load(text) for key, _, text in pairs}
+    return value
+
+
+def run_operation(operation: Operation, home: Path | None, given: dict[str, Any], as_json: bool) -> None:
+    """Run, show, and turn the library's errors into one line and an exit status."""
+    from nlp_skills.task.task import tasks_folder
+
+    try:
+        with progress_bar(quiet=as_json) as (progress, tell):
+            result = operation.call(tasks_folder(home), given, progress, tell)
+    except NlpSkillsError as error:
+        if as_json:
+            typer.echo(json.dumps({"error": type(error).__name__, "message": str(error)}, ensure_ascii=False))
+        else:
+            typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(2 if isinstance(error, NotValid) else 1) from None
+    except KeyboardInterrupt:
+        typer.echo("Stopped. What was finished is kept.", err=True)
+        raise typer.Exit(130) from None
+    if as_json:
+        sys.stdout.buffer.write(result.to_bytes())
+        sys.stdout.flush()
+    else:
+        from nlp_skills.tables import show
+
+        show(result)
+    if getattr(result, "passed", True) is False:
+        raise typer.Exit(1)
+
+
+Listeners: TypeAlias = tuple[Callable[[str, float, float | None], None], Callable[[str], None]]
+"""Who hears of progress, and who reads the sentences."""
+
+
+@contextmanager
+def progress_bar(*, quiet: bool) -> Iterator[Listeners]:
+    """A bar on a terminal, lines elsewhere, JSON lines for the program that asks for them."""
+    if os.environ.get("NLP_SKILLS_PROGRESS") == "json":
+        yield report_as_json, lambda sentence: report_as_json(sentence, 0, None)
+        return
+    if quiet:
+        yield unheard, lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        SpinnerColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    console = Console(stderr=True)
+
+    def tell(sentence: str) -> None:
+        console.print(f"• {sentence}", highlight=False, markup=False)
+
+    if not console.is_terminal:
+        yield unheard, tell
+        return
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(compact=True),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        shown = bar.add_task("", total=None)
+
+        def update(message: str, done: float, total: float | None) -> None:
+            bar.update(shown, description=message, completed=done, total=total)
+
+        yield update, tell
+
+
+def unheard(message: str, done: float, total: float | None) -> None:
+    """Progress that nobody looks at."""
+
+
+def report_as_json(message: str, done: float, total: float | None) -> None:
+    """A progress line for the program that started this one."""
+    sys.stderr.write(json.dumps({"message": message, "done": done, "total": total}) + "\n")
+    sys.stderr.flush()

@@ -1,0 +1,123 @@
+"""The MCP server: every operation that an assistant needs is a tool of the same name."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+import anyio.from_thread
+from mcp.server.mcpserver import Context, MCPServer
+from mcp.server.mcpserver.exceptions import ToolError
+from pydantic import Field
+
+from nlp_skills.errors import NlpSkillsError
+from nlp_skills.operations import OPERATIONS, PARAMETERS, Operation
+from nlp_skills.task.task import tasks_folder
+
+INSTRUCTIONS = """\
+nlp-skills: fine-tune small language models, measured and versioned, one folder a task (train a model, LoRA, 微調).
+Order: create_task, add_source, regenerate_data, validate_data, create_version, start_training, training_status,
+evaluate_version, compare_versions, write_report. show_task tells the next step of a task."""
+
+
+def build_server(home: Path | None = None) -> MCPServer:
+    """The server with one tool for each operation; `home` as in tasks_folder."""
+    server = MCPServer("lib", title="nlp-skills", instructions=INSTRUCTIONS, version=version("nlp-skills"))
+    for operation in OPERATIONS:
+        if operation.tool:
+            words = f" ({operation.words})" if operation.words else ""
+            server.add_tool(
+                build_tool(operation, home), name=operation.name, description=operation.summary + words
+            )
+    return server
+
+
+def build_tool(operation: Operation, home: Path | None) -> Callable[..., Any]:
+    """The operation as a typed function with its parameters' meaning, a context for progress and readable errors."""
+
+    def tool(ctx: Context, **given: Any) -> Any:
+        def progress(message: str, done: float, total: float | None) -> None:
+            anyio.from_thread.run(ctx.report_progress, done, total, message)
+
+        try:
+            if operation.heavy:
+                return run_apart(operation, tasks_folder(home), given, progress)
+            return operation.call(tasks_folder(home), given, progress, lambda _: None)
+        except NlpSkillsError as error:
+            raise ToolError(str(error)) from None
+
+    parameters = [
+        p.replace(
+            kind=inspect.Parameter.KEYWORD_ONLY,
+            annotation=Annotated[p.annotation, Field(description=PARAMETERS.get(p.name, ""))],
+        )
+        for p in operation.parameters
+    ]
+    context = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Context)
+    returned = inspect.signature(operation.function, eval_str=True).return_annotation
+    tool.__name__ = operation.name
+    tool.__signature__ = inspect.Signature([context, *parameters], return_annotation=returned)  # type: ignore[attr-defined]
+    tool.__annotations__ = {p.name: p.annotation for p in (context, *parameters)} | {"return": returned}
+    return tool
+
+
+def run_apart(operation: Operation, home: Path, given: dict[str, Any], progress: Callable[..., None]) -> Any:
+    """Run an operation that loads torch as a command of our own CLI, so that this server stays small."""
+    command = [sys.executable, "-m", "nlp_skills", operation.command, "--json", "--home", str(home)]
+    for parameter in operation.parameters:
+        value = given.get(parameter.name)
+        if value is None:
+            continue
+        option = f"--{parameter.name.replace('_', '-')}"
+        command += [option, str(value)] if parameter.kind is inspect.Parameter.KEYWORD_ONLY else [str(value)]
+    environment = {**os.environ, "NLP_SKILLS_PROGRESS": "json"}
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+    )
+    out: list[bytes] = []
+    assert process.stdout is not None and process.stderr is not None
+    reader = threading.Thread(target=lambda: out.append(process.stdout.read()))  # type: ignore[union-attr]
+    reader.start()
+    said = b""
+    for line in process.stderr:
+        said = line
+        report = _progress_of(line)
+        if report:
+            progress(report["message"], report["done"], report["total"])
+    reader.join()
+    process.wait()
+    try:
+        result = json.loads(out[0])
+    except ValueError:
+        text = said.decode(errors="replace").strip()
+        raise ToolError(f"{operation.name} ended with status {process.returncode}: {text}") from None
+    if "error" in result and "message" in result:
+        raise ToolError(result["message"])
+    returned = inspect.signature(operation.function, eval_str=True).return_annotation
+    return returned.model_validate(result)
+
+
+def _progress_of(line: bytes) -> dict[str, Any] | None:
+    try:
+        report = json.loads(line)
+    except ValueError:
+        return None
+    return report if isinstance(report, dict) and "message" in report else None
+
+
+def serve() -> None:
+    """Serve over standard input and output until the client goes."""
+    # Before the SDK sets up its own, which prints fifty-line tracebacks.
+    logging.basicConfig(
+        level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s"
+    )
+    build_server().run("stdio")

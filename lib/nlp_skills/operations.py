@@ -1,0 +1,280 @@
+"""OPERATIONS: everything that can be done, once.
+
+    name in Python    validate_data(task: Path, …) -> ValidationReport
+    on the CLI        nlp-skills validate-data TASK
+    as an MCP tool    mcp__plugin_nlp-skills_lib__validate_data
+
+A shell (cli.py, mcp_server.py) is a loop over this list. Nothing is imported until an operation
+is used. Below this module nothing prints, exits or reads arguments.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from nlp_skills.errors import NotValid, did_you_mean
+
+if TYPE_CHECKING:
+    from nlp_skills.records import Progress
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One thing that can be done."""
+
+    name: str
+    module: str
+    summary: str
+    """One line, in the words of the people who look for it: shown by --help, in the docs, and to assistants."""
+    words: str = ""
+    """Other words that people use for it; tool search is lexical."""
+    tool: bool = True
+    """Whether an assistant needs it; otherwise it is a command for people only."""
+    heavy: bool = False
+    """Loads torch: the MCP server runs it in a process of its own."""
+    alias: str | None = None
+    """A second, shorter command name."""
+
+    @property
+    def command(self) -> str:
+        """The CLI's spelling."""
+        return self.name.replace("_", "-")
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """The operation itself; imports its module."""
+        return getattr(import_module(f"nlp_skills.{self.module}"), self.name)
+
+    @property
+    def parameters(self) -> list[inspect.Parameter]:
+        """What a caller gives, with real types: `task` is a name, `home` and `progress` are the shell's."""
+        hints = get_type_hints(self.function)
+        found = []
+        for parameter in inspect.signature(self.function).parameters.values():
+            if parameter.name in GIVEN_BY_THE_SHELL:
+                continue
+            kind = hints[parameter.name]
+            is_task = parameter.name == "task" and kind is Path
+            found.append(parameter.replace(annotation=str if is_task else kind))
+        return found
+
+    def call(
+        self, home: Path, arguments: dict[str, Any], progress: Progress, tell: Callable[[str], None]
+    ) -> Any:
+        """Run it: resolve the task's name below `home`, and pass what the function takes."""
+        from nlp_skills.task.task import find_task
+
+        shell = {"home": home, "progress": progress, "tell": tell}
+        takes = get_type_hints(self.function)
+        given = {**arguments, **{name: value for name, value in shell.items() if name in takes}}
+        if takes.get("task") is Path:
+            given["task"] = find_task(home, given["task"])
+        return self.function(**given)
+
+
+GIVEN_BY_THE_SHELL = ("home", "progress", "tell")
+
+
+OPERATIONS: tuple[Operation, ...] = (
+    Operation(
+        "quickstart",
+        "pipeline",
+        "Train, evaluate and compare two versions of a small model on sample data: the whole way, with no question asked.",
+        tool=False,
+        heavy=True,
+    ),
+    Operation(
+        "start",
+        "pipeline",
+        "Make a task from your own file, then validate, train, evaluate and report.",
+        tool=False,
+        heavy=True,
+    ),
+    Operation(
+        "run",
+        "pipeline",
+        "Take an existing task the whole way: data, training, evaluation, report.",
+        tool=False,
+        heavy=True,
+    ),
+    Operation("examples", "pipeline", "Show commands to copy.", tool=False),
+    Operation(
+        "create_task",
+        "task.task",
+        "Create a task: a folder with one goal, its metric and target, scripts and versions.",
+        words="new project, fine-tune a model, train a model, 新任務, 微調, 新しいタスク",
+    ),
+    Operation(
+        "list_tasks",
+        "task.index",
+        "List all tasks with their versions, best result and status.",
+        words="overview, which tasks, status of all projects, 所有任務, タスク一覧",
+        alias="list",
+    ),
+    Operation(
+        "show_task",
+        "task.overview",
+        "Show one task: goal, data, versions with results, and the next step.",
+        words="where are we, progress, resume, 進度, 状況",
+    ),
+    Operation(
+        "add_source",
+        "data.regenerate",
+        "Add a data file (JSONL, JSON, CSV, TSV, Parquet, Excel) as a source of a task.",
+        words="import data, load dataset, my data is in a file, 資料來源, データ追加",
+    ),
+    Operation(
+        "preview_source",
+        "data.regenerate",
+        "Show the first rows of a source and the training example that is made of them.",
+        words="columns, format, ShareGPT, Alpaca, ChatML, what does my data look like, 欄位",
+    ),
+    Operation(
+        "regenerate_data",
+        "data.regenerate",
+        "Read all sources again and make train, valid and test; says what was added, removed and changed.",
+        words="refresh data, split data, snapshot, 重新產生資料, データ再生成",
+    ),
+    Operation(
+        "convert_data",
+        "data.regenerate",
+        "Convert and split the rows again without reading the sources, after a changed instruction, label list or split.",
+        words="convert format, chat format, resplit, 轉換格式",
+    ),
+    Operation(
+        "validate_data",
+        "data.validation",
+        "Check the data: broken rows, duplicates, conflicting labels, imbalance, leaks between train and test.",
+        words="data quality, clean data, why is accuracy low, 資料驗證, 資料品質, データ検証",
+    ),
+    Operation(
+        "create_version",
+        "training.train",
+        "Make the next version: frozen training settings (LoRA rank, epochs, learning rate) on a snapshot of the data.",
+        words="hyperparameters, LoRA, DoRA, config, try other settings, 超參數, 新版本",
+    ),
+    Operation(
+        "start_training",
+        "training.train",
+        "Start or resume training a version in the background on this machine; without confirm it only says what it would do.",
+        words="fine-tune, train, SFT, LoRA, resume, GPU, 開始訓練, 微調, 学習開始",
+    ),
+    Operation(
+        "training_status",
+        "training.train",
+        "How far a training run is: step, loss, time left, or why it failed.",
+        words="is it done, progress, loss, ETA, log, 訓練進度, 学習状況",
+    ),
+    Operation(
+        "stop_training",
+        "training.train",
+        "Stop a running training; its checkpoints stay.",
+        words="cancel, abort, 停止訓練",
+    ),
+    Operation(
+        "train_model",
+        "training.train",
+        "Train a version and wait for it, with a progress bar.",
+        tool=False,
+        heavy=True,
+    ),
+    Operation(
+        "evaluate_version",
+        "evaluation.evaluate",
+        "Test a trained version against majority, TF-IDF and the prompted base model, with confidence intervals.",
+        words="accuracy, F1, confusion matrix, how good is it, 評估, 準確率, 評価",
+        heavy=True,
+    ),
+    Operation(
+        "compare_versions",
+        "evaluation.compare",
+        "Is version b better than a, worse, or can we not tell? Paired test, fixed and broken rows.",
+        words="v1 vs v2, improvement, significance, regression, 比較版本, バージョン比較",
+    ),
+    Operation(
+        "write_report",
+        "evaluation.report",
+        "Write the report page: verdict, baselines, curves, confusion, comparison, lineage.",
+        words="HTML, charts, loss curve, share results, 報告, レポート",
+    ),
+    Operation(
+        "record_lineage",
+        "task.version",
+        "Bring a version's lineage.yaml up to date with its data, settings, results, environment and cost.",
+        words="provenance, reproducibility, which data trained this, 版本血緣",
+    ),
+)
+
+PARAMETERS = {
+    "task": "the task's name",
+    "name": "a name: lower-case letters, digits and hyphens",
+    "type": "what kind of task it is",
+    "goal": "what the model should do, in one sentence",
+    "pain": "what goes wrong today",
+    "language": "of the texts: en, zh-Hant, zh-Hans, ja …",
+    "labels": "the possible answers; found in the data when left out",
+    "input_description": "what the model is given",
+    "output_description": "what it has to answer",
+    "instruction": "the system prompt; made from goal and labels when left out",
+    "base_model": "a Hub id, a folder, a GGUF file, or smollm2-135m-instruct (embedded)",
+    "metric": "the number that decides: macro_f1, accuracy, exact_match, token_f1",
+    "target": "the value of the metric that is good enough (0 to 1)",
+    "latency_ms": "the longest an answer may take",
+    "memory_gb": "the memory that there is where it will run",
+    "budget_usd": "what it may cost",
+    "privacy": "who may not see the data",
+    "path": "the file",
+    "data": "the file",
+    "source": "the source's name in data_source.yaml",
+    "format": "of the file, when it is not detected rightly",
+    "encoding": "of the file, when it is not detected rightly",
+    "sheet": "of a workbook; the first when left out",
+    "text": "the column with the text",
+    "label": "the column with the label",
+    "entity": "the column with the entity",
+    "group": "the column whose equal values stay on one side of the split",
+    "split": "train, valid or test",
+    "copy": "copy the file into the task, which keeps the task self-contained",
+    "version": "v1, v2 …; the newest when left out",
+    "parent": "the version to start from; the newest when left out",
+    "changes": "what is changed, in words; described from the difference when left out",
+    "peft": "lora, dora or none (full fine-tuning)",
+    "lora_r": "rank of the adapter",
+    "lora_alpha": "scale of the adapter, usually twice the rank",
+    "epochs": "how often every row is seen",
+    "learning_rate": "step size of the optimiser",
+    "per_device_train_batch_size": "rows a step on one device",
+    "max_length": "tokens a row may have",
+    "seed": "equal seeds give equal runs",
+    "settings": "other fields of config.yaml, as name=value",
+    "confirm": "really do it",
+    "a": "the version to compare with; b's parent when left out",
+    "b": "the version to judge; the newest when left out",
+    "folder": "the task's folder, or its name below the tasks folder",
+    "train_rows": "at most so many rows to train on",
+    "valid_rows": "share (below 1) or number of rows for validation",
+    "test_rows": "share (below 1) or number of rows for the test",
+}
+"""What a parameter means, by name: the same everywhere."""
+
+
+def find_operation(name: str) -> Operation:
+    """The operation of that name (or alias). Raises NotValid with the nearest name."""
+    for operation in OPERATIONS:
+        if name.replace("-", "_") in (operation.name, operation.alias):
+            return operation
+    known = [operation.command for operation in OPERATIONS]
+    raise NotValid(f"There is no operation {name!r}{did_you_mean(name, known)}. Known: {', '.join(known)}.")
+
+
+def log_progress(message: str, done: float, total: float | None) -> None:
+    """Progress as lines on the error stream: for scripts and logs."""
+    place = f"{done:g}/{total:g} " if total else ""
+    sys.stderr.write(f"{place}{message}\n")
+    sys.stderr.flush()

@@ -1,0 +1,274 @@
+"""Results as people read them: one renderer for each record that deserves a table, YAML for the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from nlp_skills.records import Record
+
+if TYPE_CHECKING:
+    from nlp_skills.data.regenerate import Preview
+    from nlp_skills.data.report import ValidationReport
+    from nlp_skills.data.snapshot import DataSnapshot
+    from nlp_skills.evaluation.results import EvalResult, Interval, Score
+    from nlp_skills.pipeline import Examples, Outcome
+    from nlp_skills.task.comparison import ChangedRow, Comparison
+    from nlp_skills.task.index import TaskList
+    from nlp_skills.task.overview import TaskOverview
+
+LEVELS = {"error": "bold red", "warning": "yellow", "info": "cyan"}
+VERDICTS = {"better": "bold green", "worse": "bold red", "cannot tell": "bold yellow"}
+
+
+def show(record: Record) -> None:
+    """Print a record to standard output."""
+    Console(highlight=False).print(render(record))
+
+
+def render(record: Record) -> RenderableType:
+    """The record as something that rich prints."""
+    renderer = RENDERERS.get(type(record).__name__)
+    return renderer(record) if renderer else Text(record.to_bytes(".yaml").decode().rstrip())
+
+
+def table(*columns: str, title: str | None = None, right: Iterable[str] = ()) -> Table:
+    """A plain table; columns named in `right` hold numbers."""
+    made = Table(
+        title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False
+    )
+    for column in columns:
+        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    return made
+
+
+def interval(value: Interval) -> str:
+    """`0.871 (0.82–0.91)`."""
+    return f"{value.value:.3f} ({value.low:.2f}–{value.high:.2f})"
+
+
+def task_list(found: TaskList) -> RenderableType:
+    """All tasks, the broken ones with their reason."""
+    if not found.tasks and not found.unreadable:
+        return Text(f"No task in {found.home} yet. See the whole way once with: nlp-skills quickstart")
+    rows = table(
+        "task",
+        "type",
+        "status",
+        "versions",
+        "latest",
+        "metric",
+        "best",
+        "target",
+        right=("versions", "best", "target"),
+    )
+    for task in found.tasks:
+        best = "" if task.best_value is None else f"{task.best_value:.3f} ({task.best})"
+        target = "" if task.target is None else f"{task.target:g}"
+        rows.add_row(
+            task.name,
+            str(task.type),
+            task.status,
+            str(task.versions),
+            task.latest or "",
+            task.metric,
+            best,
+            target,
+        )
+    broken = [Text(f"{name}: {reason}", style="red") for name, reason in found.unreadable.items()]
+    return Group(rows, *broken)
+
+
+def task_overview(found: TaskOverview) -> RenderableType:
+    """One task at a glance."""
+    task = found.task
+    target = "" if task.target is None else f", target {task.target:g}"
+    rows = ", ".join(f"{name} {count}" for name, count in found.rows.items()) or "none yet"
+    head = table("", "")
+    for name, value in (
+        ("task", f"{task.name} ({task.type})"),
+        ("goal", task.goal),
+        ("metric", f"{task.chosen_metric}{target}"),
+        ("data", f"{rows}; {found.validation}"),
+        ("folder", found.folder),
+    ):
+        head.add_row(Text(name, style="bold"), value)
+    head.show_header = False
+    parts: list[RenderableType] = [head]
+    if found.versions:
+        versions = table("version", "from", "training", "results", "changes")
+        for v in found.versions:
+            results = ", ".join(f"{name} {value:.3f}" for name, value in v.results.items())
+            versions.add_row(v.version, v.parent or "", v.training, results, "; ".join(v.changes))
+        parts += [Text(), versions]
+    return Group(*parts, Text(), Text(f"Next: {found.next}", style="bold"))
+
+
+def snapshot(found: DataSnapshot) -> RenderableType:
+    """The splits with their labels, and what changed."""
+    labels = sorted({label for split in found.splits.values() for label in split.label_counts})
+    shown = labels if len(labels) <= 10 else []
+    rows = table("split", "rows", *shown, "sha256", right=("rows", *shown))
+    for name, split in found.splits.items():
+        counts = [str(split.label_counts.get(label, 0)) for label in shown]
+        rows.add_row(name, str(split.count), *counts, split.sha256[:12])
+    changes = (
+        f"Against the data before: {found.added} added, {found.removed} removed, {found.changed} changed;"
+        f" {found.duplicates_dropped} duplicates dropped."
+    )
+    return Group(rows, Text(), Text(changes))
+
+
+def validation(found: ValidationReport) -> RenderableType:
+    """The verdict first, then what was found and how to mend it."""
+    errors = sum(f.level == "error" for f in found.findings)
+    warnings = sum(f.level == "warning" for f in found.findings)
+    rows = ", ".join(f"{name} {count}" for name, count in found.files.items())
+    if found.passed:
+        head = Text(f"Passed, {warnings} warnings", style="bold green" if not warnings else "bold yellow")
+    else:
+        head = Text(f"Not passed: {errors} errors, {warnings} warnings", style="bold red")
+    parts: list[RenderableType] = [Text.assemble(head, f"  ({rows})")]
+    for finding in found.findings:
+        parts.append(Text())
+        parts.append(
+            Text.assemble(
+                (f"{finding.level} {finding.check} ", LEVELS[finding.level]),
+                f"{finding.message} ({finding.count})",
+            )
+        )
+        parts += [
+            Text(f"    {row.file}:{row.line}  {row.text}", overflow="ellipsis", no_wrap=True)
+            for row in finding.rows
+        ]
+        parts.append(Text(f"  → {finding.fix}"))
+    not_run = {check: said for check, said in found.checks.items() if said.startswith("not run")}
+    parts += [Text(f"{check} {said}", style="dim") for check, said in not_run.items()]
+    return Group(*parts)
+
+
+def scores(lines: Iterable[tuple[str, dict[str, Interval]]]) -> Table:
+    """Predictors beside each other, metrics with their 95 % intervals."""
+    lines = list(lines)
+    metrics = list(dict.fromkeys(name for _, found in lines for name in found))
+    rows = table("", *metrics, right=metrics)
+    for name, found in lines:
+        rows.add_row(name, *(interval(found[m]) if m in found else "" for m in metrics))
+    return rows
+
+
+def evaluation(found: EvalResult) -> RenderableType:
+    """Baselines first, then the model, then its labels."""
+    from nlp_skills.evaluation.verdict import baseline_name
+
+    lines = [(baseline_name(name), score.metrics) for name, score in found.baseline.items()]
+    parts: list[RenderableType] = [
+        Text(f"{found.count} rows of {found.split}, 95 % intervals in brackets", style="dim"),
+        scores([*lines, (found.model or "the tuned model", found.metrics)]),
+    ]
+    if found.per_label and len(found.per_label) <= 30:
+        parts += [Text(), per_label(found)]
+    if found.latency:
+        parts += [Text(), Text(f"{found.latency.p50:.0f} ms a row (p95 {found.latency.p95:.0f} ms)")]
+    return Group(*parts)
+
+
+def per_label(found: Score) -> Table:
+    """Precision, recall and F1 of each label."""
+    numbers = ("precision", "recall", "F1", "rows")
+    rows = table("label", *numbers, right=numbers)
+    for label, score in found.per_label.items():
+        rows.add_row(
+            label, f"{score.precision:.2f}", f"{score.recall:.2f}", f"{score.f1:.2f}", str(score.support)
+        )
+    return rows
+
+
+def comparison(found: Comparison) -> RenderableType:
+    """The verdict with its reason, what was changed, and the rows that changed sides."""
+    parts: list[RenderableType] = [
+        Text.assemble(f"{found.b} against {found.a}: ", (found.verdict, VERDICTS[found.verdict])),
+        Text(found.reason[:1].upper() + found.reason[1:]),
+    ]
+    if found.p_value is not None:
+        parts.append(Text(f"McNemar's exact test: p = {found.p_value:.3f}"))
+    changes = [f"{name}: {a} → {b}" for name, (a, b) in found.config_changes.items()]
+    if found.data_changed:
+        changes.append("the data")
+    parts.append(Text("Changed: " + ("; ".join(changes) or "nothing")))
+    for title, rows in (("Fixed", found.fixed_rows), ("Broken", found.broken_rows)):
+        if rows:
+            parts += [Text(), changed_rows(title, found, rows)]
+    return Group(*parts)
+
+
+def changed_rows(title: str, found: Comparison, rows: list[ChangedRow]) -> Table:
+    """Rows on which the versions disagree."""
+    made = table("row", "input", "expected", found.a, found.b, title=title)
+    for row in rows[:5]:
+        made.add_row(row.id, row.input[:100], row.expected, row.a[:40], row.b[:40])
+    return made
+
+
+def preview(found: Preview) -> RenderableType:
+    """The first rows and the example that the first becomes."""
+    columns = list(dict.fromkeys(key for row in found.rows for key in row))[:8]
+    rows = table(*columns)
+    for row in found.rows:
+        rows.add_row(*(_short(row.get(column)) for column in columns))
+    said = [
+        Text.assemble((f"{m['role']}: ", "bold"), _short(m.get("content") or m.get("tool_calls"), 300))
+        for m in found.example
+    ]
+    roles = ", ".join(f"{part} = {column}" for part, column in found.columns.items())
+    return Group(Text(f"{found.source}: {found.reason} ({roles})"), Text(), rows, Text(), *said)
+
+
+def _short(value: Any, length: int = 80) -> str:
+    text = "" if value is None else str(value)
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def outcome(found: Outcome) -> RenderableType:
+    """The closing table, what it means, and what to do next."""
+    minutes, seconds = divmod(round(found.seconds), 60)
+    parts: list[RenderableType] = [
+        Text(),
+        scores((line.name, line.metrics) for line in found.scores),
+        Text(),
+        Text(found.advice),
+    ]
+    if found.comparison:
+        parts += [Text(), comparison(found.comparison)]
+    parts += [Text(), Text(f"Done in {minutes} min {seconds} s. Next:", style="bold")]
+    return Group(*parts, *(Text(f"  {step}") for step in found.next))
+
+
+def examples(found: Examples) -> RenderableType:
+    """Commands under what they are for."""
+    parts: list[RenderableType] = []
+    for purpose, commands in found.commands.items():
+        parts += [
+            Text(purpose, style="bold"),
+            *(Text(f"  {command}", no_wrap=True) for command in commands),
+            Text(),
+        ]
+    return Group(*parts[:-1])
+
+
+RENDERERS: dict[str, Callable[[Any], RenderableType]] = {
+    "TaskList": task_list,
+    "TaskOverview": task_overview,
+    "DataSnapshot": snapshot,
+    "ValidationReport": validation,
+    "EvalResult": evaluation,
+    "Comparison": comparison,
+    "Preview": preview,
+    "Outcome": outcome,
+    "Examples": examples,
+}
+"""By the record's name, so that nothing is imported that is not shown."""

@@ -1,0 +1,99 @@
+"""One task at a glance: what it wants, what data and versions it has, and what comes next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from nlp_skills.errors import NlpSkillsError
+from nlp_skills.records import Record, read_mapping
+from nlp_skills.task.task import Task
+from nlp_skills.task.version import version_names
+
+
+class VersionOverview(Record):
+    """A version in a line."""
+
+    version: str
+    parent: str | None = None
+    changes: list[str] = []
+    training: str
+    """The job's status, or "not trained"."""
+    results: dict[str, float] = {}
+
+
+class TaskOverview(Record):
+    """What `show_task` tells."""
+
+    task: Task
+    folder: str
+    rows: dict[str, int] = {}
+    validation: str
+    """passed, found errors, or not validated."""
+    versions: list[VersionOverview] = []
+    next: str
+
+
+def show_task(task: Path) -> TaskOverview:
+    """Read the task's records and say where it stands and what to do next."""
+    definition = Task.load(task / "task.yaml")
+    snapshot = _read(task / "data" / "data_snapshot.json")
+    report = _read(task / "data" / "validation.json")
+    rows = {name: split["count"] for name, split in snapshot.get("splits", {}).items()}
+    validation = "not validated" if not report else "passed" if report.get("passed") else "found errors"
+    versions = [_version(task / "versions" / name) for name in version_names(task)]
+    return TaskOverview(
+        task=definition,
+        folder=str(task),
+        rows=rows,
+        validation=validation,
+        versions=versions,
+        next=_next(task, rows, validation, versions),
+    )
+
+
+def _version(folder: Path) -> VersionOverview:
+    lineage = _read(folder / "lineage.yaml")
+    return VersionOverview(
+        version=folder.name,
+        parent=lineage.get("parent"),
+        changes=lineage.get("changes", []),
+        training=_read(folder / "job.json").get("status", "not trained"),
+        results=lineage.get("results", {}),
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The record as it is, {} where it is absent or broken: an overview never fails on one bad file."""
+    try:
+        found = read_mapping(path)
+    except NlpSkillsError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _next(task: Path, rows: dict[str, int], validation: str, versions: list[VersionOverview]) -> str:
+    name = task.name
+    sources = _read(task / "data_source.yaml").get("sources")
+    if not sources:
+        return f"Add data: nlp-skills add-source {name} FILE"
+    if not rows:
+        return f"Read the data: nlp-skills regenerate-data {name}"
+    if validation == "not validated":
+        return f"Check the data: nlp-skills validate-data {name}"
+    if validation == "found errors":
+        return f"Mend the data, then check it again: nlp-skills validate-data {name}"
+    if not versions:
+        return f"Make a first version: nlp-skills create-version {name}"
+    newest = versions[-1]
+    if newest.training in ("queued", "running"):
+        return f"Wait for the run: nlp-skills training-status {name}"
+    if newest.training != "succeeded":
+        return f"Train {newest.version}: nlp-skills train-model {name}"
+    if not newest.results:
+        return f"Test {newest.version}: nlp-skills evaluate-version {name}"
+    if newest.parent:
+        return (
+            f"See whether it is better: nlp-skills compare-versions {name} {newest.parent} {newest.version}"
+        )
+    return f"Read the report (nlp-skills write-report {name}), or try another setting: nlp-skills create-version {name}"
