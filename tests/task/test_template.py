@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,8 +18,11 @@ from pathlib import Path
 
 import pytest
 
+from nlp_skills.data.report import ValidationReport
+from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.data.sources.source import Columns, DataSources, FileSource
 from nlp_skills.errors import AlreadyExists
+from nlp_skills.operations import OPERATIONS
 from nlp_skills.records import sha256_tree
 from nlp_skills.task.task import Task, TaskType, create_task
 from nlp_skills.task.template import FILES, lay_template, template_files
@@ -209,6 +213,56 @@ def run_script(
         timeout=120,
         check=False,
     )
+
+
+@pytest.mark.parametrize("script", [script.name for script in SCRIPTS if "upload" not in script.name])
+def test_a_script_whose_step_has_to_wait_says_what_comes_first(tmp_path, script):
+    if script in ("04_train.py", "05_evaluate.py"):
+        for library in ("torch", "transformers", "trl", "sklearn"):
+            pytest.importorskip(library, reason=f"{library} is not installed (uv sync --extra train)")
+    create_task(tmp_path / "tasks", "news", type=TaskType.QA, goal="Answer.")
+    done = run_script(tmp_path / "tasks" / "news", script)
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (1, "", 1), done.stderr
+    assert ": nlp-skills " in done.stderr  # the command that makes what is missing
+
+
+def test_the_data_scripts_work_in_a_folder_that_was_copied(tmp_path):
+    create_task(
+        tmp_path / "tasks", "news", type=TaskType.CLASSIFICATION, goal="Sort.", labels=["sport", "trade"]
+    )
+    folder = shutil.copytree(tmp_path / "tasks" / "news", tmp_path / "elsewhere" / "news")
+    shutil.rmtree(tmp_path / "tasks")
+    rows = [f"{label} story number {n},{label}" for n in range(40) for label in ("sport", "trade")]
+    (folder / "stories.csv").write_text("\n".join(["text,label", *rows]), encoding="utf-8")
+    source = FileSource(name="stories", path="stories.csv")
+    DataSources(sources=[source]).save(folder / "data_source.yaml")
+
+    regenerated = run_script(folder, "01_regenerate_data.py")
+    validated = run_script(folder, "02_validate_data.py")
+    converted = run_script(folder, "03_convert_format.py")
+
+    assert (regenerated.returncode, converted.returncode) == (0, 0), regenerated.stderr + converted.stderr
+    snapshot = DataSnapshot.parse(json.loads(regenerated.stdout), "output")
+    assert sum(split.count for split in snapshot.splits.values()) == 80
+    assert DataSnapshot.parse(json.loads(converted.stdout), "output").splits == snapshot.splits
+    report = ValidationReport.parse(json.loads(validated.stdout), "output")
+    assert report == ValidationReport.load(folder / "data" / "validation.json")
+    assert validated.returncode == (0 if report.passed else 1)
+
+
+def test_checking_data_with_an_error_ends_with_status_1(tmp_path):
+    create_task(tmp_path, "news", type=TaskType.CLASSIFICATION, goal="Sort.", labels=["sport", "trade"])
+    for split in ("train", "valid", "test"):
+        (tmp_path / "news" / "data" / f"{split}.jsonl").write_text("this is no JSON\n", encoding="utf-8")
+    done = run_script(tmp_path / "news", "02_validate_data.py")
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["passed"] is False
+
+
+def test_the_readme_names_commands_that_exist():
+    named = set(re.findall(r"nlp-skills ([a-z-]+) \$name", (FILES / "README.md").read_text(encoding="utf-8")))
+    assert len(named) == 5
+    assert named - {operation.command for operation in OPERATIONS} == set()
 
 
 # The upload ----------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 # requires-python = ">=3.11"
 # dependencies = ["nlp-skills"]
 # ///
-"""Turn data/raw/ into chat examples and divide them into train, valid and test."""
+"""Convert and split the rows in data/raw/ again: for a changed instruction, label list or split."""
 
 import sys
 from pathlib import Path
@@ -13,6 +13,7 @@ from nlp_skills.operations import log_progress
 
 if __name__ == "__main__":
     try:
-        convert_data(Path(__file__).resolve().parent.parent, progress=log_progress)
+        snapshot = convert_data(Path(__file__).resolve().parent.parent, progress=log_progress)
     except NlpSkillsError as error:
         sys.exit(str(error))
+    sys.stdout.buffer.write(snapshot.to_bytes())

@@ -5,7 +5,7 @@
 # [tool.uv]
 # override-dependencies = ["llama-cpp-python ; sys_platform == 'never'", "llm ; sys_platform == 'never'"]
 # ///
-"""Train the next version: versions/vN/ and its model under models/."""
+"""Train the newest version that is not trained yet, or a new one: versions/vN/ and its model in models/."""
 
 import sys
 from pathlib import Path
@@ -16,6 +16,7 @@ from nlp_skills.training.train import train_model
 
 if __name__ == "__main__":
     try:
-        train_model(Path(__file__).resolve().parent.parent, progress=log_progress)
+        version = train_model(Path(__file__).resolve().parent.parent, progress=log_progress)
     except NlpSkillsError as error:
         sys.exit(str(error))
+    sys.stdout.buffer.write(version.to_bytes())

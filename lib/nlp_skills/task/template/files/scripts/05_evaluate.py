@@ -5,7 +5,7 @@
 # [tool.uv]
 # override-dependencies = ["llama-cpp-python ; sys_platform == 'never'", "llm ; sys_platform == 'never'"]
 # ///
-"""Test the newest version and write its results.json."""
+"""Test the newest version beside its baselines: versions/vN/results.json."""
 
 import sys
 from pathlib import Path
@@ -16,6 +16,7 @@ from nlp_skills.operations import log_progress
 
 if __name__ == "__main__":
     try:
-        evaluate_version(Path(__file__).resolve().parent.parent, progress=log_progress)
+        result = evaluate_version(Path(__file__).resolve().parent.parent, progress=log_progress)
     except NlpSkillsError as error:
         sys.exit(str(error))
+    sys.stdout.buffer.write(result.to_bytes())
