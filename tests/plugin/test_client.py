@@ -55,7 +55,8 @@ def play(scenario: Path, client: str, harness: Path, work: Path, *options: str) 
     script = json.loads(scenario.read_text(encoding="utf-8"))
     # The client gets a home folder of its own; uv must still find what it has, and must not ask the network.
     cache = subprocess.run(["uv", "cache", "dir"], capture_output=True, text=True, check=True).stdout.strip()
-    script["env"] = {"UV_CACHE_DIR": cache, "UV_OFFLINE": "1", **script.get("env", {})}
+    # And the first request waits for the server: a busy machine would otherwise begin without its tools.
+    script["env"] = {"UV_CACHE_DIR": cache, "UV_OFFLINE": "1", "MCP_CONNECTION_NONBLOCKING": "0"}
     if "reviews.csv" in script.get("prompt", ""):
         script["files"] = {"reviews.csv": reviews()}
     copy = work / scenario.name

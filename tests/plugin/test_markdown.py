@@ -58,14 +58,22 @@ def code(text: str) -> Iterator[str]:
         yield match[1]
 
 
-def operations() -> set[str]:
+def tools() -> set[str]:
     from nlp_skills.operations import OPERATIONS
 
-    return {operation.name for operation in OPERATIONS}
+    return {operation.name for operation in OPERATIONS if operation.tool}
+
+
+def cli_commands() -> set[str]:
+    from nlp_skills.operations import OPERATIONS
+
+    return {name for operation in OPERATIONS for name in (operation.command, operation.alias) if name} | {
+        "mcp"
+    }
 
 
 def unknown_tools(text: str) -> set[str]:
-    return set(re.findall(r"mcp__plugin_nlp-skills_lib__(\w+)", text)) - operations()
+    return set(re.findall(r"mcp__plugin_nlp-skills_lib__(\w+)", text)) - tools()
 
 
 def unknown_commands(text: str) -> set[str]:
@@ -75,19 +83,20 @@ def unknown_commands(text: str) -> set[str]:
         for span in code(text)
         for match in re.finditer(r"(?<![\w/.@-])nlp-skills ([a-z][\w-]*)", span)
     }
-    return said - {name.replace("_", "-") for name in operations()} - {"list", "mcp"}
+    return said - cli_commands()
 
 
 def unknown_components(text: str) -> set[str]:
     known = {folder.name for folder in SKILLS} | {path.stem for path in (*COMMANDS, *AGENTS)}
-    return set(re.findall(r"(?<![\w/.@])nlp-skills:([a-z][\w-]*)", text)) - known
+    return set(re.findall(r"(?<![\w.@])nlp-skills:([a-z][\w-]*)", text)) - known
 
 
 def missing_paths(path: Path, text: str) -> set[str]:
     """Links of this file, and paths in code that start with a folder of the repository, that lead nowhere."""
     links = set(re.findall(r"\]\((?!https?:|mailto:|#)([^)#\s]+)", text))
     missing = {link for link in links if not (path.parent / link).exists()}
-    spans = {span for span in code(text) if re.fullmatch(r"[\w./-]+", span)}
+    spans = {span.removeprefix("${CLAUDE_PLUGIN_ROOT}/") for span in code(text)}
+    spans = {span for span in spans if re.fullmatch(r"[\w./-]+", span)}
     template = ROOT / "lib" / "nlp_skills" / "task" / "template" / "files"
     for span in spans:
         places = [ROOT / span]
@@ -202,7 +211,7 @@ def test_the_reference_components_are_all_there() -> None:
 
 def test_every_message_of_the_hooks_names_tools_that_exist() -> None:
     source = (ROOT / "lib" / "nlp_skills" / "hooks.py").read_text(encoding="utf-8")
-    assert set(re.findall(r"\{TOOL\}(\w+)", source)) <= operations()
+    assert set(re.findall(r"\{TOOL\}(\w+)", source)) <= tools()
 
 
 def test_the_table_of_settings_says_what_the_code_does() -> None:
