@@ -85,7 +85,9 @@ def interval_chart(rows: Sequence[IntervalRow], *, alternative: str, target: flo
     parts += [_text(place(tick), height + 18, f"{tick:g}", "tick", _anchor(tick, ticks)) for tick in ticks]
     if target is not None:
         parts.append(_vertical(place(target), top - 4, height, "target"))
-        parts.append(_text(place(target), 10, f"target {target:g}", "target-text", "middle"))
+        share = _share(target, ticks)
+        anchor = "end" if share > 0.85 else "start" if share < 0.15 else "middle"
+        parts.append(_text(place(target), 10, f"target {target:g}", "target-text", anchor))
     for index, row in enumerate(rows):
         parts.append(_interval(row, top + index * row_height, place))
     return _picture(parts, height + 26, alternative, "chart with-rows")

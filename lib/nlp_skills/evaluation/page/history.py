@@ -86,7 +86,12 @@ def lineage_section(evidence: Evidence) -> Html:
         "lineage",
         "Lineage",
         figure(chart, scroll="Lineage graph"),
-        [_ancestry(attempt) for attempt in reversed(evidence.attempts)],
+        element("h3", evidence.latest.version),
+        _ancestry(evidence.latest),
+        [
+            element("details", element("summary", attempt.version), _ancestry(attempt))
+            for attempt in reversed(evidence.attempts[:-1])
+        ],
     )
 
 
@@ -100,7 +105,7 @@ def _ancestry(attempt: Attempt) -> Html:
     )
     facts += [*_cost(attempt), *_environment(attempt), *_hashes(attempt)]
     rows = [(element("dt", name), element("dd", value)) for name, value in facts if value]
-    return element("div", element("h3", attempt.version), element("dl", rows), class_="ancestry")
+    return element("dl", rows)
 
 
 def _cost(attempt: Attempt) -> list[tuple[str, Child]]:
