@@ -26,20 +26,20 @@ class Duplicates:
         self._duplicates = Tally(
             "DATA-DUP",
             "warning",
-            "{rows} are exact duplicates of an earlier row of the same file.",
+            "Exact duplicates of an earlier row of the same file: {rows}.",
             "Keep one of each: set deduplicate: true in data_source.yaml and run nlp-skills regenerate-data",
         )
         self._conflicts = Tally(
             "DATA-CONFLICT",
             "warning",
-            "{rows} give another answer than an earlier row with the same input.",
+            "Another answer than an earlier row with the same input: {rows}.",
             "Decide which answer is right and correct or delete the other rows at their source",
         )
 
     def see(self, batch: Batch) -> None:
         """Look at the rows whose input was seen before."""
         self._answers.extend(batch.answers)
-        for index, first in batch.repeats():
+        for index, first in batch.repeats:
             row, answer = batch.start + index, batch.answers[index]
             if self._answers[first] == answer:
                 same = first

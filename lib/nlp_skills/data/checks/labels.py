@@ -36,7 +36,7 @@ class Labels:
         self._unlabelled = Tally(
             "DATA-BALANCE",
             "error",
-            "{rows} have no label.",
+            "No label: {rows}.",
             "Give these rows a label at their source, or name the label column in data_source.yaml (columns)",
         )
         self._unknown: dict[str, Tally] = {}
@@ -63,7 +63,7 @@ class Labels:
             self._unknown[label] = Tally(
                 "DATA-BALANCE",
                 "error",
-                f"{{rows}} have the label {label!r}, which the task does not know{near}.",
+                f"The label {label!r}, which the task does not know{near}: {{rows}}.",
                 "Correct the label at its source, or add it to labels in task.yaml",
             )
         return self._unknown[label]
@@ -82,12 +82,12 @@ class Labels:
         if not self._train:
             return []
         if absent := [label for label in self._task.labels if not counts[label]]:
-            message = f"{len(absent)} of the task's labels have no row in train: {_some(absent)}."
+            message = f"Labels of the task without a row in train: {_some(absent)}."
             fix = "Add rows with these labels, or take the labels out of task.yaml"
             found.append(_finding("DATA-BALANCE", message, 0, fix))
         if few := [label for label, count in counts.most_common() if count < FEW]:
             named = [f"{label} ({counts[label]})" for label in few]
-            message = f"{len(few)} labels have fewer than {FEW} rows in train: {_some(named)}."
+            message = f"Labels with fewer than {FEW} rows in train: {_some(named)}."
             fix = f"Collect or generate rows until every label has {FEW} or more, or merge rare labels"
             found.append(_finding("DATA-BALANCE", message, sum(counts[label] for label in few), fix))
         return found

@@ -20,12 +20,12 @@ class Leak:
         self._files: set[str] = set()
         self._groups: dict[str, int] = {}
         self._inputs = Tally(
-            "SPLIT-LEAK", "error", "{rows} have the same input as a row on another side of the split.", _FIX
+            "SPLIT-LEAK", "error", "The same input as on another side of the split: {rows}.", _FIX
         )
         self._shared = Tally(
             "SPLIT-LEAK",
             "error",
-            "{rows} belong to a group that also stands on another side of the split.",
+            "Of a group that also stands on another side of the split: {rows}.",
             _FIX,
         )
 
@@ -34,7 +34,7 @@ class Leak:
         if batch.lines:
             self._files.add(batch.file)
         leaked = set()
-        for index, first in batch.repeats():
+        for index, first in batch.repeats:
             if first < batch.file_start:
                 leaked.add(index)
                 self._add(self._inputs, batch, index, f"as {self._places.name(first)}")

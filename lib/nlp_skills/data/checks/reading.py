@@ -67,16 +67,11 @@ class Batch:
     """Identity of what the model is given (xxh3_128); of all it sees where it is given nothing."""
     answers: list[int] = field(default_factory=list)
     """Identity of the answer within this process: compared between rows of the same input."""
-    firsts: list[int] = field(default_factory=list)
-    """Number of the first row with the same input: the row's own where the input is new."""
+    repeats: list[tuple[int, int]] = field(default_factory=list)
+    """Rows whose input was seen before: (index in the batch, number of the first row with it)."""
     judgements: list[tuple[int, bytes, bool]] = field(default_factory=list)
     """Of preferences: index in the batch, identity of what is judged, and the judgement."""
     faults: list[Fault] = field(default_factory=list)
-
-    def repeats(self) -> list[tuple[int, int]]:
-        """(index in the batch, number of the first row) of the rows whose input was seen before."""
-        start = self.start
-        return [(index, first) for index, first in enumerate(self.firsts) if first != start + index]
 
     def text(self, index: int) -> str:
         """What the model is given in a row, to be shown; the answer where it is given nothing."""
@@ -156,52 +151,54 @@ class Reader:
                 if line and not line.isspace():
                     batch.faults += diagnose(line, line_number, error)
                 continue
-            self._add(batch, line, line_number, example)
-        first = self._first
-        batch.firsts = [first.setdefault(key, row) for row, key in enumerate(batch.inputs, batch.start)]
+            problem = self._add(batch, example, line, line_number)
+            if problem:
+                batch.faults.append(Fault(INCOMPLETE, line_number, problem))
+        rows = range(batch.start, batch.start + len(batch.inputs))
+        firsts = map(self._first.setdefault, batch.inputs, rows)
+        pairs = zip(firsts, rows, strict=True)
+        batch.repeats = [(row - batch.start, first) for first, row in pairs if first != row]
 
-    def _add(self, batch: Batch, line: bytes, number: int, example: Example) -> None:
-        """Put a decoded row into the batch, or its fault. Calls are few: it runs for every row."""
+    def _add(self, batch: Batch, example: Example, line: bytes, number: int) -> str | None:
+        """Put a decoded row into the batch, or say what it lacks. It runs for every row: calls are few."""
         messages = example.messages
-        context = messages[:-1] if messages else example.prompt or ()
+        if messages and not (example.prompt or example.chosen or example.rejected):
+            context, last = messages[:-1], messages[-1]
+            if last.role != "assistant" or not (last.content or _is_turn(last)):
+                return _unanswered(last)
+        else:
+            context, last = example.prompt or (), None
+            if problem := _problem(example):
+                return problem
         length = 0
         for message in context:
             role, content = message.role, message.content
-            if role not in _ROLES or (content is None and not message.tool_calls):
-                batch.faults.append(Fault(INCOMPLETE, number, _turn(message)))
-                return
-            if role != "system":
+            if role == "user" and content:
+                length += len(content)
+            elif role != "system" or content is None:
+                if role not in _ROLES or not _is_turn(message):
+                    return _wrong(message)
                 length += len(content or "")
-        if (
-            not messages
-            or example.prompt
-            or example.chosen
-            or messages[-1].role != "assistant"
-            or not messages[-1].content
-        ):
-            problem = _problem(example)
-            if problem:
-                batch.faults.append(Fault(INCOMPLETE, number, problem))
-                return
         whole = _encode(example)
         if whole != line:
             _compare(batch, line, number, whole)
-        meta = example.meta
-        if messages and example.tools is None:
-            said = _encode(messages[-1])
+        label = example.meta.label
+        if last is not None and example.tools is None:
+            said = _encode(last)
             # `…"messages":[<asked>,<said>]}`; a quotation mark inside a string would be escaped.
             asked = whole[whole.index(b'"messages":[') : -len(said) - 2]
         else:
             asked, said = _identify(example)
-        if not messages or (self._marked and meta.label is not None):
+        if last is None or (self._marked and label is not None):
             said = _judge(batch, example, asked, said)
         batch.lines.append(number)
         batch.raw.append(line)
-        batch.labels.append(meta.label)
-        batch.groups.append(meta.group)
+        batch.labels.append(label)
+        batch.groups.append(example.meta.group)
         batch.lengths.append(length)
         batch.inputs.append(_digest(asked if length else asked + said))
         batch.answers.append(hash(said))
+        return None
 
 
 def _compare(batch: Batch, line: bytes, number: int, whole: bytes) -> None:
@@ -233,23 +230,26 @@ def _judge(batch: Batch, example: Example, asked: bytes, said: bytes) -> bytes:
     return said
 
 
+def _is_turn(message: Message) -> bool:
+    """Whether something is said or called; a tool may well return an empty text."""
+    return message.content is not None or bool(message.tool_calls)
+
+
 def _problem(example: Example) -> str | None:
-    """Why a row has no question and answer; None when it has."""
-    messages, others = example.messages, (example.prompt, example.chosen, example.rejected)
-    if messages is not None:
-        return shape_of(example) if not messages or any(others) else _unanswered(messages[-1])
-    if not all(others):
+    """Why a row that is no plain conversation is no preference either; None when it is one."""
+    chosen, rejected = example.chosen, example.rejected
+    if example.messages is not None or not (example.prompt and chosen and rejected):
         return shape_of(example)
-    return _unanswered((example.chosen or [])[-1]) or _unanswered((example.rejected or [])[-1])
+    return _unanswered(chosen[-1]) or _unanswered(rejected[-1])
 
 
 def _unanswered(last: Message) -> str | None:
-    if last.role == "assistant" and (last.content is not None or last.tool_calls):
+    if last.role == "assistant" and _is_turn(last):
         return None
     return f"the answer is missing: the row ends with a turn of {last.role!r}"
 
 
-def _turn(message: Message) -> str:
+def _wrong(message: Message) -> str:
     if message.role not in _ROLES:
         return f"unknown role {message.role!r}; known are: {', '.join(sorted(_ROLES))}"
     return f"a turn of {message.role!r} without content"

@@ -1,0 +1,400 @@
+"""A planted defect is found at exactly its rows, and a clean set has nothing to be found."""
+
+import json
+from collections.abc import Iterable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from nlp_skills.data.checks import CHECKS
+from nlp_skills.data.example import Example, Message, Meta, encode
+from nlp_skills.data.report import Finding, ValidationReport
+from nlp_skills.data.validation import check_files
+from nlp_skills.task.task import Task
+
+LABELS = ["down", "flat", "up"]
+TRAIN, VALID, TEST = "data/train.jsonl", "data/valid.jsonl", "data/test.jsonl"
+COUNT = 60
+
+busy = settings(
+    deadline=None,
+    max_examples=25,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+"""The machine may be busy, and every example of hypothesis writes its own files."""
+
+
+def make_task(type: str = "classification", labels: list[str] = LABELS) -> Task:
+    value = {"name": "t", "type": type, "goal": "Help.", "created": "now"}
+    return Task.parse({**value, "labels": labels if type == "classification" else []}, "the test")
+
+
+def row(text: str, label: str | None, **meta: Any) -> Example:
+    said = [Message("system", "Help."), Message("user", text), Message("assistant", label or "?")]
+    return Example(meta=Meta(id=text, source="s", label=label, **meta), messages=said)
+
+
+def clean(split: str, count: int = COUNT) -> list[bytes]:
+    """Distinct rows in a mixed order."""
+    return [encode(row(f"{split} text: no. {n}", LABELS[n % 3])) for n in range(count)]
+
+
+def check(folder: Path, task: Task, **splits: Iterable[bytes]) -> ValidationReport:
+    files = {}
+    for split, lines in splits.items():
+        path = folder / f"{split}.jsonl"
+        path.write_bytes(b"".join(line + b"\n" for line in lines))
+        files[f"data/{split}.jsonl"] = path
+    return check_files(files, task)
+
+
+def places(finding: Finding) -> list[tuple[str, int]]:
+    return [(shown.file, shown.line) for shown in finding.rows]
+
+
+def only(report: ValidationReport, id: str) -> Finding:
+    """The one finding of a report, of this check."""
+    assert [finding.check for finding in report.findings] == [id]
+    assert report.checks[id] == "found"
+    assert {v for k, v in report.checks.items() if k != id and not v.startswith("not run")} <= {"passed"}
+    return report.findings[0]
+
+
+positions = st.lists(st.integers(0, COUNT - 1), unique=True, min_size=1, max_size=5).map(sorted)
+
+
+def test_a_clean_set_passes_every_check(tmp_path: Path) -> None:
+    report = check(tmp_path, make_task(), train=clean("train"), valid=clean("valid"), test=clean("test"))
+    assert report.findings == []
+    assert report.checks == dict.fromkeys(CHECKS, "passed")
+    assert report.passed
+    assert report.files == {TRAIN: COUNT, VALID: COUNT, TEST: COUNT}
+
+
+OPEN = b'{"meta":{"id":"a","source":"s"},"messages":[{"role":"user","content":'
+CLOSE = b'},{"role":"assistant","content":"up"}]}'
+LABELLED = OPEN.replace(b'"s"}', b'"s","label":"up"}')
+
+FAULTS = {
+    "broken": (b'{"meta": {"id": "a"', "DATA-JSON", "Not valid JSON"),
+    "no object": (b"just text", "DATA-JSON", "Not valid JSON"),
+    "duplicate key": (LABELLED + b'"y","content":"x"' + CLOSE, "DATA-JSON", "The same key twice"),
+    "spaced duplicate key": (
+        LABELLED.replace(b'"id":"a"', b'"id" : "b" , "id" : "a"') + b'"x"' + CLOSE,
+        "DATA-JSON",
+        "The same key twice",
+    ),
+    "nan": (OPEN + b"NaN" + CLOSE, "DATA-JSON", "NaN or Infinity"),
+    "infinity": (OPEN + b"-Infinity" + CLOSE, "DATA-JSON", "NaN or Infinity"),
+    "latin-1": (OPEN + b'"caf\xe9"' + CLOSE, "DATA-JSON", "Not UTF-8"),
+    "bom": (b"\xef\xbb\xbf" + LABELLED + b'"x"' + CLOSE, "DATA-JSON", "byte order mark"),
+    "surrogate": (OPEN + b'"\\ud83d"' + CLOSE, "DATA-JSON", "Half a character"),
+    "too deep": (OPEN + b"[" * 100_000 + b"]" * 100_000 + CLOSE, "DATA-JSON", "Nested too deeply"),
+    "control character": (OPEN + b'"a\tb"' + CLOSE, "DATA-JSON", "Not valid JSON"),
+    "missing": (b'{"messages":[]}', "DATA-SCHEMA", "A missing field"),
+    "unknown": (LABELLED + b'"x","loss_weight":1' + CLOSE, "DATA-SCHEMA", "not known"),
+    "wrong type": (OPEN + b"7" + CLOSE, "DATA-SCHEMA", "wrong type"),
+    "an array": (b"[1, 2]", "DATA-SCHEMA", "wrong type"),
+    "no messages": (b'{"meta":{"id":"a","source":"s"}}', "DATA-SCHEMA", "No question with an answer"),
+    "empty messages": (
+        b'{"meta":{"id":"a","source":"s"},"messages":[]}',
+        "DATA-SCHEMA",
+        "No question with an answer",
+    ),
+    "no answer": (
+        b'{"meta":{"id":"a","source":"s"},"messages":[{"role":"user","content":"x"}]}',
+        "DATA-SCHEMA",
+        "No question with an answer",
+    ),
+    "no content": (OPEN + b"null" + CLOSE, "DATA-SCHEMA", "No question with an answer"),
+    "unknown role": (
+        (OPEN + b'"x"' + CLOSE).replace(b'"user"', b'"narrator"'),
+        "DATA-SCHEMA",
+        "No question with an answer",
+    ),
+    "chosen without rejected": (
+        b'{"meta":{"id":"a","source":"s"},"prompt":[{"role":"user","content":"x"}],'
+        b'"chosen":[{"role":"assistant","content":"y"}]}',
+        "DATA-SCHEMA",
+        "No question with an answer",
+    ),
+}
+
+
+@pytest.mark.parametrize(("line", "id", "message"), FAULTS.values(), ids=FAULTS)
+@busy
+@given(where=positions)
+def test_a_faulty_line_is_found_where_it_stands(
+    tmp_path: Path, line: bytes, id: str, message: str, where: list[int]
+) -> None:
+    lines = clean("train")
+    for count, position in enumerate(where):
+        # Distinct texts: only the fault itself shall be found.
+        lines.insert(position + count, line.replace(b'"x"', b'"x%d"' % count))
+    finding = only(check(tmp_path, make_task(), train=lines), id)
+    assert message in finding.message
+    assert finding.level == "error"
+    assert places(finding) == [(TRAIN, position + count + 1) for count, position in enumerate(where)]
+    assert all(shown.text for shown in finding.rows)
+
+
+def test_null_fields_and_other_writings_are_no_fault(tmp_path: Path) -> None:
+    plain = [json.loads(line) for line in clean("train")]
+    for value in plain:
+        value["tools"] = None
+        value["messages"][1]["content"] += ': "quoted": é 台北 😀'
+    lines = [json.dumps(value, indent=None, separators=(" , ", " : ")).encode() + b"\r" for value in plain]
+    assert check(tmp_path, make_task(), train=[b"", *lines, b"  "]).findings == []
+
+
+def test_a_duplicate_is_found_however_it_is_written(tmp_path: Path) -> None:
+    lines = clean("train")
+    value = json.loads(lines[7])
+    value["meta"] = {"source": "elsewhere", "id": "another", "label": value["meta"]["label"]}
+    value["messages"] = [dict(reversed(turn.items())) for turn in value["messages"]]
+    lines.append(json.dumps(value, indent=None).encode())
+    finding = only(check(tmp_path, make_task(), train=lines), "DATA-DUP")
+    assert places(finding) == [(TRAIN, COUNT + 1)]
+    assert finding.rows[0].text == "as data/train.jsonl:8: train text: no. 7"
+
+
+@busy
+@given(where=positions)
+def test_exactly_the_planted_duplicates_are_found(tmp_path: Path, where: list[int]) -> None:
+    lines = clean("train")
+    lines += [lines[position] for position in where]
+    finding = only(check(tmp_path, make_task(), train=lines), "DATA-DUP")
+    assert (finding.level, finding.count) == ("warning", len(where))
+    assert places(finding) == [(TRAIN, COUNT + n) for n in range(1, len(where) + 1)]
+
+
+@busy
+@given(where=positions)
+def test_exactly_the_planted_conflicts_are_found(tmp_path: Path, where: list[int]) -> None:
+    others = [encode(row(f"train text: no. {n}", LABELS[(n + 1) % 3])) for n in where]
+    finding = only(check(tmp_path, make_task(), train=clean("train") + others), "DATA-CONFLICT")
+    assert (finding.level, finding.count) == ("warning", len(where))
+    assert places(finding) == [(TRAIN, COUNT + n) for n in range(1, len(where) + 1)]
+
+
+def test_a_conflicting_row_that_stands_twice_is_a_duplicate_too(tmp_path: Path) -> None:
+    other = encode(row("train text: no. 0", "up"))
+    report = check(tmp_path, make_task(), train=[*clean("train"), other, other])
+    assert [(f.check, f.count) for f in report.findings] == [("DATA-DUP", 1), ("DATA-CONFLICT", 2)]
+
+
+@busy
+@given(where=positions, side=st.sampled_from(["valid", "test"]), same=st.booleans())
+def test_exactly_the_planted_leaks_are_found(tmp_path: Path, where: list[int], side: str, same: bool) -> None:
+    splits = {"train": clean("train"), "valid": clean("valid"), "test": clean("test")}
+    splits[side] += [
+        splits["train"][n] if same else encode(row(f"train text: no. {n}", LABELS[(n + 1) % 3]))
+        for n in where
+    ]
+    report = check(tmp_path, make_task(), **splits)
+    finding = next(finding for finding in report.findings if finding.check == "SPLIT-LEAK")
+    assert (finding.level, finding.count, report.passed) == ("error", len(where), False)
+    assert places(finding) == [(f"data/{side}.jsonl", COUNT + n) for n in range(1, len(where) + 1)]
+    assert {f.check for f in report.findings} == {"SPLIT-LEAK"} | (set() if same else {"DATA-CONFLICT"})
+
+
+@busy
+@given(where=positions)
+def test_rows_of_a_group_on_two_sides_are_found(tmp_path: Path, where: list[int]) -> None:
+    train = [encode(row(f"train {n}", LABELS[n % 3], group=f"g{n // 2}")) for n in range(COUNT)]
+    test = [
+        encode(row(f"test {n}", LABELS[n % 3], group=f"g{n if n in where else n + COUNT}")) for n in range(30)
+    ]
+    planted = [n for n in where if n < 30]
+    report = check(tmp_path, make_task(), train=train, test=test)
+    if not planted:
+        assert report.findings == []
+        return
+    finding = only(report, "SPLIT-LEAK")
+    assert finding.message.startswith("Of a group that also stands on another side of the split: ")
+    assert places(finding) == [(TEST, n + 1) for n in planted]
+
+
+def test_there_is_no_leak_to_look_for_in_one_file(tmp_path: Path) -> None:
+    report = check(tmp_path, make_task(), train=clean("train"))
+    assert report.checks["SPLIT-LEAK"] == (
+        "not run: only data/train.jsonl has rows, so there is nothing to compare it with"
+    )
+    assert report.passed
+
+
+@busy
+@given(where=positions)
+def test_labels_that_the_task_does_not_know_are_errors(tmp_path: Path, where: list[int]) -> None:
+    lines = clean("train")
+    for n in where:
+        lines[n] = encode(row(f"train text: no. {n}", "upp"))
+    report = check(tmp_path, make_task(), train=lines)
+    finding = report.findings[0]
+    assert (finding.check, finding.level, finding.count) == ("DATA-BALANCE", "error", len(where))
+    assert "'upp', which the task does not know (did you mean \"up\"?)" in finding.message
+    assert places(finding) == [(TRAIN, n + 1) for n in where]
+
+
+def test_rows_without_a_label_are_errors(tmp_path: Path) -> None:
+    lines = [*clean("train"), encode(row("no label", None))]
+    finding = only(check(tmp_path, make_task(), train=lines), "DATA-BALANCE")
+    assert (finding.level, places(finding)) == ("error", [(TRAIN, COUNT + 1)])
+
+
+def test_rare_absent_and_outweighed_labels_are_warnings(tmp_path: Path) -> None:
+    texts = [("up" if n % 20 else "down") for n in range(100)]
+    report = check(
+        tmp_path, make_task(), train=[encode(row(f"t{n}", label)) for n, label in enumerate(texts)]
+    )
+    assert [(f.check, f.level, f.count, f.message) for f in report.findings] == [
+        ("DATA-BALANCE", "warning", 0, "Labels of the task without a row in train: flat."),
+        ("DATA-BALANCE", "warning", 5, "Labels with fewer than 10 rows in train: down (5)."),
+        (
+            "DATA-BALANCE",
+            "warning",
+            95,
+            "The largest label in train, up (95 rows), is more than 10 times the smallest, down (5).",
+        ),
+    ]
+    assert report.passed
+
+
+def test_rows_sorted_by_label_are_noticed_and_shuffled_ones_are_not(tmp_path: Path) -> None:
+    lines = sorted(clean("train"), key=lambda line: json.loads(line)["meta"]["label"])
+    finding = only(check(tmp_path, make_task(), train=lines), "DATA-ORDER")
+    assert finding.message == (
+        "data/train.jsonl is ordered by label: the label changes 2 times, "
+        "where about 40 changes are expected in shuffled rows."
+    )
+
+
+@busy
+@given(st.permutations(range(COUNT)))
+def test_an_order_by_chance_is_no_order(tmp_path: Path, order: list[int]) -> None:
+    lines = clean("train")
+    labels = [LABELS[n % 3] for n in order]
+    runs = 1 + sum(a != b for a, b in pairwise(labels))
+    report = check(tmp_path, make_task(), train=[lines[n] for n in order])
+    assert (report.checks["DATA-ORDER"] == "found") == (runs < 41 / 2)
+
+
+def preference(prompt: str, chosen: str, rejected: str) -> bytes:
+    return encode(
+        Example(
+            meta=Meta(id=prompt + chosen, source="s"),
+            prompt=[Message("user", prompt)],
+            chosen=[Message("assistant", chosen)],
+            rejected=[Message("assistant", rejected)],
+        )
+    )
+
+
+def test_preferences_conflict_only_when_the_same_answers_are_judged_the_other_way(tmp_path: Path) -> None:
+    lines = [
+        preference("q", "a", "b"),
+        preference("q", "a", "c"),
+        preference("q", "b", "a"),
+        preference("r", "b", "a"),
+    ]
+    finding = only(check(tmp_path, make_task("preference"), train=lines), "DATA-CONFLICT")
+    assert places(finding) == [(TRAIN, 3)]
+    assert finding.rows[0].text == "the opposite judgement of data/train.jsonl:1: q"
+
+
+def test_an_answer_that_is_called_good_and_bad_conflicts(tmp_path: Path) -> None:
+    lines = [
+        encode(
+            Example(
+                meta=Meta("i", "s", label=mark), messages=[Message("user", "q"), Message("assistant", answer)]
+            )
+        )
+        for answer, mark in [("a", "true"), ("b", "false"), ("a", "false"), ("b", "false")]
+    ]
+    report = check(tmp_path, make_task("preference"), train=lines)
+    assert [(f.check, places(f)) for f in report.findings] == [
+        ("DATA-DUP", [(TRAIN, 4)]),
+        ("DATA-CONFLICT", [(TRAIN, 3)]),
+    ]
+
+
+def test_rows_with_other_tools_are_other_rows(tmp_path: Path) -> None:
+    def offer(name: str) -> bytes:
+        said = [Message("user", "q"), Message("assistant", tool_calls=[{"name": name}])]
+        return encode(Example(meta=Meta("i", "s"), messages=said, tools=[{"name": name}]))
+
+    task = make_task("tool_use")
+    assert check(tmp_path, task, train=[offer("f"), offer("g")]).findings == []
+    assert only(check(tmp_path, task, train=[offer("f"), offer("f")]), "DATA-DUP").count == 1
+
+
+def test_plain_texts_have_no_input_in_common(tmp_path: Path) -> None:
+    lines = [
+        encode(
+            Example(
+                meta=Meta("i", "s"), messages=[Message("system", "Write."), Message("assistant", f"text {n}")]
+            )
+        )
+        for n in (1, 2, 1)
+    ]
+    assert places(only(check(tmp_path, make_task("generation"), train=lines), "DATA-DUP")) == [(TRAIN, 3)]
+
+
+def test_checks_of_labels_do_not_run_where_there_are_none(tmp_path: Path) -> None:
+    report = check(tmp_path, make_task("generation"), train=clean("train"))
+    assert report.checks["DATA-BALANCE"] == "not run: a task of type generation has no labels"
+    assert report.checks["DATA-ORDER"] == report.checks["DATA-BALANCE"]
+    assert report.findings == []
+
+
+def test_a_line_longer_than_any_model_reads_is_a_warning(tmp_path: Path) -> None:
+    lines = [*clean("train"), encode(row("x" * (1 << 20), "up")), encode(row("y", "up"))]
+    finding = only(check(tmp_path, make_task(), train=lines), "DATA-JSON")
+    assert (finding.level, places(finding)) == ("warning", [(TRAIN, COUNT + 1)])
+
+
+def test_a_file_without_line_ends_is_not_read_into_memory(tmp_path: Path) -> None:
+    huge = b"[" + b"0," * (9 << 20)
+    finding = only(check(tmp_path, make_task(), train=[*clean("train"), huge, *clean("more")]), "DATA-JSON")
+    assert places(finding) == [(TRAIN, COUNT + 1)]
+    assert finding.message == "So long that it was not read: 1 row."
+
+
+@pytest.mark.parametrize("ending", [b"\n", b""])
+def test_the_last_line_counts_with_and_without_line_end(tmp_path: Path, ending: bytes) -> None:
+    path = tmp_path / "train.jsonl"
+    path.write_bytes(b"\n".join(clean("train")) + ending)
+    assert check_files({TRAIN: path}, make_task()).files == {TRAIN: COUNT}
+
+
+def test_every_json_test_file_as_a_line_is_reported_by_line(tmp_path: Path, shared_data: Path) -> None:
+    """nst/JSONTestSuite: y_ has to parse, so it is only no example; n_ is no JSON; i_ may be either."""
+    files = sorted((shared_data / "awkward" / "json_test_suite").iterdir())
+    contents = [(path.name, path.read_bytes()) for path in files]
+    lines = [(name, data) for name, data in contents if b"\n" not in data and data.strip()]
+    assert len(lines) > 290
+    for name, data in lines:
+        report = check(tmp_path, make_task(), train=[*clean("train"), data, *clean("more")])
+        found = {(finding.check, tuple(places(finding))) for finding in report.findings}
+        here = ((TRAIN, COUNT + 1),)
+        if name.startswith("n_"):
+            assert found == {("DATA-JSON", here)}, name
+        elif name.startswith("y_"):
+            expected = {("DATA-SCHEMA", here)}
+            assert found == (expected | {("DATA-JSON", here)} if "duplicated_key" in name else expected), name
+        else:
+            assert found in ({("DATA-JSON", here)}, {("DATA-SCHEMA", here)}), name
+        assert not report.passed
+
+
+@busy
+@given(st.lists(st.binary(max_size=40).filter(lambda data: b"\n" not in data), max_size=6))
+def test_any_bytes_give_a_report(tmp_path: Path, lines: list[bytes]) -> None:
+    report = check(tmp_path, make_task(), train=lines)
+    bad = [line for line in lines if line.strip()]
+    assert sum(f.count for f in report.findings if f.check in ("DATA-JSON", "DATA-SCHEMA")) >= len(bad)
+    assert ValidationReport.parse(json.loads(report.to_bytes()), "the report") == report
