@@ -87,7 +87,7 @@ def describe(task: Path, report: ValidationReport) -> str:
     not_run = [name for name, state in report.checks.items() if state.startswith("not run")]
     rows = ", ".join(f"{Path(name).name} {count}" for name, count in report.files.items())
     if errors:
-        verdict = f"FAILED, {len(errors)} checks found errors"
+        verdict = f"FAILED ({', '.join(dict.fromkeys(finding.check for finding in errors))})"
     elif report.passed:
         verdict = "passed"
     else:
@@ -116,7 +116,7 @@ def _describe_finding(finding: Finding) -> str:
     where = ", ".join(f"{row.file}:{row.line}" for row in finding.rows)
     place = f" ({_cut(where, 90)})" if where else ""
     message, fix = _cut(finding.message, 160), _cut(finding.fix, 140)
-    return f"- {finding.level} {finding.check}, {finding.count} rows: {message}{place} Fix: {fix}"
+    return f"- {finding.level} {finding.check} ×{finding.count}: {message}{place} Fix: {fix}"
 
 
 def tracking_note(event: dict[str, Any], home: Path, seen: Path | None) -> str | None:

@@ -319,7 +319,7 @@ def test_errors_come_first_and_the_note_never_grows_too_long() -> None:
     said = hooks.describe(Path("tasks/reviews"), report_of(findings, {"DATA-DUP": "found"}, passed=False))
     assert len(said) <= hooks.LENGTH
     listed = [line for line in said.splitlines() if line.startswith("- ")]
-    assert listed[0].startswith("- error DATA-2, 5 rows: mmm")
+    assert listed[0].startswith("- error DATA-2 ×5: mmm")
     assert listed[-1].startswith("- and ")
     assert said.splitlines()[-1].startswith("Next: ")
     # What stands in the rows may be anybody's words: it does not belong into the assistant's context.
