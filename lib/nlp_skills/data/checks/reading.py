@@ -14,7 +14,7 @@ import hashlib
 from array import array
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,9 +56,9 @@ class Batch:
     """Number of the file's first row among the rows of all files."""
     start: int
     """Number of this batch's first row among the rows of all files."""
-    lines: list[int] = field(default_factory=list)
+    lines: Sequence[int] = ()
     """1-based line in the file."""
-    raw: list[bytes] = field(default_factory=list)
+    raw: Sequence[bytes | None] = ()
     labels: list[str | None] = field(default_factory=list)
     groups: list[str | None] = field(default_factory=list)
     lengths: list[int] = field(default_factory=list)
@@ -75,7 +75,7 @@ class Batch:
 
     def text(self, index: int) -> str:
         """What the model is given in a row, to be shown; the answer where it is given nothing."""
-        example = _decode(self.raw[index])
+        example = _decode(self.raw[index] or b"")
         return example.input_text or example.output_text
 
 
@@ -141,19 +141,27 @@ class Reader:
         """Decode and identify a block of lines, the first of which has this number."""
         if lines and lines[0] and len(lines[0]) > LONG_LINE:  # longer than a block: no other line can be
             batch.faults.append(Fault(TOO_LONG, number, f"{len(lines[0]):,} bytes"))
+        add, no_rows = self._add, set()
         for line_number, line in enumerate(lines, start=number):
             if line is None:
                 batch.faults.append(Fault(UNREAD, line_number, f"more than {MAX_LINE >> 20} MiB"))
+                no_rows.add(line_number)
                 continue
             try:
-                example = _decode(line)
+                problem = add(batch, _decode(line), line, line_number)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 if line and not line.isspace():
                     batch.faults += diagnose(line, line_number, error)
-                continue
-            problem = self._add(batch, example, line, line_number)
-            if problem:
-                batch.faults.append(Fault(INCOMPLETE, line_number, problem))
+                no_rows.add(line_number)
+            else:
+                if problem:
+                    batch.faults.append(Fault(INCOMPLETE, line_number, problem))
+                    no_rows.add(line_number)
+        numbers = range(number, number + len(lines))
+        batch.lines, batch.raw = numbers, lines
+        if no_rows:
+            batch.lines = [n for n in numbers if n not in no_rows]
+            batch.raw = [lines[n - number] for n in batch.lines]
         rows = range(batch.start, batch.start + len(batch.inputs))
         firsts = map(self._first.setdefault, batch.inputs, rows)
         pairs = zip(firsts, rows, strict=True)
@@ -191,8 +199,6 @@ class Reader:
             asked, said = _identify(example)
         if last is None or (self._marked and label is not None):
             said = _judge(batch, example, asked, said)
-        batch.lines.append(number)
-        batch.raw.append(line)
         batch.labels.append(label)
         batch.groups.append(example.meta.group)
         batch.lengths.append(length)
@@ -226,7 +232,7 @@ def _judge(batch: Batch, example: Example, asked: bytes, said: bytes) -> bytes:
     else:
         chosen, rejected = _encode(example.chosen), _encode(example.rejected)
         judged, judgement = asked + min(chosen, rejected) + max(chosen, rejected), chosen < rejected
-    batch.judgements.append((len(batch.lines), _digest(judged), judgement))
+    batch.judgements.append((len(batch.labels), _digest(judged), judgement))
     return said
 
 
