@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO, Self, TypeAlias
+from typing import Any, BinaryIO, Self, TypeAlias, TypeGuard, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -25,8 +25,31 @@ from nlp_skills.errors import NotFound, NotValid, did_you_mean
 Progress: TypeAlias = Callable[[str, float, float | None], None]
 """`progress(message, done, total)`: called by long operations; total is None while unknown."""
 
-_YamlLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_YamlDumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+_SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _YamlLoader(_SafeLoader):
+    """YAML without its date type: `created: 2026-11-21` is text, with and without quotes."""
+
+    yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        for first, resolvers in _SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+class _YamlDumper(yaml.SafeDumper):
+    """The emitter in Python: LibYAML's escapes what lies beyond U+FFFF (emoji, rare characters)."""
+
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        """Only double quotes escape Unicode's own line ends, which a reader would fold."""
+        style = '"' if any(end in data for end in "\x85\u2028\u2029") else None
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
+
+
+_YamlDumper.add_representer(str, _YamlDumper.represent_str)
+
+_DEEPEST = 500
+"""No record nests deeper; LibYAML's composer runs out of stack at some 10,000 levels and takes the process along."""
 
 
 def silent(message: str, done: float, total: float | None) -> None:
@@ -88,7 +111,7 @@ def _leading_comments(path: Path) -> bytes:
     for line in path.read_bytes().splitlines(keepends=True):
         if line.strip() and not line.startswith(b"#"):
             break
-        kept.append(line)
+        kept.append(line if line.endswith(b"\n") else line + b"\n")
     return b"".join(kept)
 
 
@@ -116,16 +139,28 @@ def read_mapping(path: Path) -> Any:
     except UnicodeDecodeError as error:
         raise NotValid(f"{path} is not UTF-8 (byte {error.start}). Save it as UTF-8.") from None
     try:
-        if path.suffix in YAML_SUFFIXES:
-            return yaml.load(text, Loader=_YamlLoader)
-        return json.loads(text)
+        return _load_yaml(text) if path.suffix in YAML_SUFFIXES else json.loads(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
         problem = getattr(error, "problem", None) or "cannot be read"
         raise NotValid(f"{place}: not valid YAML: {problem}. Check indentation and quotes there.") from None
     except (ValueError, RecursionError) as error:
-        raise NotValid(f"{path}: not valid JSON: {error}.") from None
+        kind = "YAML" if path.suffix in YAML_SUFFIXES else "JSON"
+        raise NotValid(f"{path}: not valid {kind}: {error}.") from None
+
+
+def _load_yaml(text: str) -> Any:
+    if len(text) > 4 * _DEEPEST:  # what is shorter cannot be deep enough to do harm
+        depth = 0
+        for event in yaml.parse(text, Loader=_YamlLoader):
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+            if depth > _DEEPEST:
+                raise ValueError(f"nested deeper than {_DEEPEST} levels")
+    return yaml.load(text, Loader=_YamlLoader)
 
 
 def describe(error: ValidationError, record: type[BaseModel]) -> str:
@@ -134,8 +169,8 @@ def describe(error: ValidationError, record: type[BaseModel]) -> str:
     for item in error.errors()[:5]:
         field = ".".join(str(part) for part in item["loc"]) or "the whole value"
         if item["type"] == "extra_forbidden":
-            known = record.model_fields if len(item["loc"]) == 1 else ()
-            problems.append(f"{field}: unknown field{did_you_mean(field, known)}")
+            known = _fields_at(record, item["loc"][:-1])
+            problems.append(f"{field}: unknown field{did_you_mean(str(item['loc'][-1]), known)}")
         elif item["type"] == "missing":
             problems.append(f"{field}: missing")
         else:
@@ -145,6 +180,23 @@ def describe(error: ValidationError, record: type[BaseModel]) -> str:
             problems.append(f"{field}: {message[:1].lower()}{message[1:]}{shown}")
     more = error.error_count() - 5
     return "; ".join(problems) + (f"; and {more} more" if more > 0 else "")
+
+
+def _fields_at(record: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
+    """The fields of the record, or of the one that stands at `place` inside it."""
+    for part in place:
+        field = record.model_fields.get(part) if isinstance(part, str) else None
+        if field is None:
+            continue  # an index of a list
+        inside = [k for k in (field.annotation, *get_args(field.annotation)) if _is_record(k)]
+        if not inside:
+            return []
+        record = inside[0]
+    return list(record.model_fields)
+
+
+def _is_record(kind: Any) -> TypeGuard[type[BaseModel]]:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
 @contextmanager
