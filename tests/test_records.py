@@ -1,0 +1,294 @@
+"""A record is one file: what is written is read back, and a write happens whole or not at all."""
+
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nlp_skills.errors import MissingExtra, NotFound, NotValid, did_you_mean
+from nlp_skills.records import (
+    Record,
+    atomic_file,
+    read_mapping,
+    sha256_file,
+    sha256_tree,
+    write_atomic,
+    write_lines,
+)
+
+
+class Part(Record):
+    text: str
+    weight: float | None = None
+
+
+class Thing(Record):
+    name: str
+    count: int = 0
+    parts: list[Part] = []
+    extra: dict[str, str] = {}
+
+
+PARTS = st.builds(Part, text=st.text(), weight=st.none() | st.floats(allow_nan=False, allow_infinity=False))
+THINGS = st.builds(
+    Thing,
+    name=st.text() | st.text("\x85\u2028\u2029\ufeff\t\n\r\x00 '\"#:a🙂"),
+    count=st.integers(-(2**53), 2**53),
+    parts=st.lists(PARTS, max_size=3),
+    extra=st.dictionaries(st.text(), st.text(), max_size=3),
+)
+
+
+@pytest.mark.parametrize("suffix", [".yaml", ".yml", ".json"])
+@given(thing=THINGS)
+def test_what_is_saved_is_loaded_and_equal_values_have_equal_bytes(
+    tmp_path_factory: pytest.TempPathFactory, suffix: str, thing: Thing
+):
+    path = tmp_path_factory.getbasetemp() / f"thing{suffix}"
+    assert thing.save(path) is thing
+    again = Thing.load(path)
+    assert again == thing
+    assert again.to_bytes(suffix) == path.read_bytes() == thing.to_bytes(suffix)
+    assert again.digest() == thing.digest()
+
+
+def test_text_of_any_language_stands_in_the_file_as_it_is(tmp_path: Path):
+    words = "我們的模型 一直搞錯 データ émoji 🙂"
+    for name in ("a.yaml", "a.json"):
+        Thing(name=words).save(tmp_path / name)
+        assert words in (tmp_path / name).read_text(encoding="utf-8")
+
+
+def test_json_says_null_and_yaml_leaves_it_out(tmp_path: Path):
+    thing = Thing(name="a", parts=[Part(text="b")])
+    assert (
+        thing.to_bytes(".yaml").decode() == "name: a\ncount: 0\nparts:\n- text: b\nextra: {}\n"
+        and '"weight": null' in thing.to_bytes(".json").decode()
+    )
+
+
+def test_comments_at_the_top_of_a_yaml_file_stay_and_do_not_grow(tmp_path: Path):
+    path = tmp_path / "thing.yaml"
+    path.write_text("# Written by hand.\n#\n\n# 說明\nname: a  # gone\n", encoding="utf-8")
+    for count in (1, 2, 3):
+        Thing.load(path).with_changes(count=count).save(path)
+        assert path.read_text(encoding="utf-8").startswith(
+            "# Written by hand.\n#\n\n# 說明\nname: a\ncount: "
+        )
+        assert Thing.load(path).count == count
+    assert len(path.read_text(encoding="utf-8").splitlines()) == 8
+
+
+def test_a_comment_without_a_line_end_does_not_swallow_the_first_field(tmp_path: Path):
+    path = tmp_path / "thing.yaml"
+    path.write_text("# nothing yet", encoding="utf-8")
+    Thing(name="a").save(path)
+    assert Thing.load(path) == Thing(name="a")
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_field(tmp_path: Path):
+    path = tmp_path / "thing.yaml"
+    path.write_bytes(b"\xef\xbb\xbfname: a\r\ncount: 2\r\n")
+    assert Thing.load(path) == Thing(name="a", count=2)
+
+
+def test_a_date_in_yaml_is_text_with_and_without_quotes(tmp_path: Path):
+    path = tmp_path / "thing.yaml"
+    for date in ("2026-11-21", "2026-11-21T08:00:00Z", "2026-13-45"):
+        path.write_text(f"name: {date}\n", encoding="utf-8")
+        assert Thing.load(path).name == date
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("nmae: a\n", 'nmae: unknown field (did you mean "name"?)'),
+        ("nmae: a\n", "name: missing"),
+        ("name: a\nzzz: 1\n", "zzz: unknown field"),
+        ("name: a\ncount: many\n", "count: input should be a valid integer"),
+        ("name: a\ncount: many\n", "not 'many'"),
+        (
+            "name: a\nparts: [{text: b, wieght: 2}]\n",
+            'parts.0.wieght: unknown field (did you mean "weight"?)',
+        ),
+        ("name: a\nparts: [{text: b, weight: .nan}]\n", "parts.0.weight: input should be a finite number"),
+        ("- a\n- b\n", "the whole value: input should be a valid dictionary"),
+        ("", "the whole value: input should be a valid dictionary"),
+        ("".join(f"a{n}: 1\n" for n in range(9)), "and 5 more"),
+    ],
+)
+def test_an_error_names_the_file_the_record_the_field_and_the_cure(tmp_path: Path, content: str, said: str):
+    path = tmp_path / "thing.yaml"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(NotValid) as caught:
+        Thing.load(path)
+    assert str(caught.value).startswith(f"{path} is not a valid Thing: ")
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.yaml", b"name: [\n", "a.yaml:2:1: not valid YAML"),
+        ("a.yaml", b"name: a\n  count: 1\n", "a.yaml:2:"),
+        ("a.yaml", b"name: a\n\tcount: 1\n", "not valid YAML"),
+        ("a.yaml", b"name: !!python/object:os.system x\n", "not valid YAML"),
+        ("a.yaml", b"name: " + b"[" * 50_000, "a.yaml"),
+        ("a.json", b'{"name": "a",}', "a.json: not valid JSON"),
+        ("a.json", b"[" * 50_000, "a.json: not valid JSON"),
+        ("a.json", b"\xff\xfe\x00", "a.json is not UTF-8 (byte 0). Save it as UTF-8."),
+        ("a.yaml", "name: é\n".encode("latin-1"), "a.yaml is not UTF-8 (byte 6)"),
+    ],
+)
+def test_a_file_that_cannot_be_parsed_is_one_clear_error(
+    tmp_path: Path, name: str, content: bytes, said: str
+):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(NotValid) as caught:
+        Thing.load(path)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert path.read_bytes() == content
+
+
+def test_a_missing_file_and_a_folder_are_told_apart(tmp_path: Path):
+    with pytest.raises(NotFound, match=r"a\.yaml does not exist"):
+        Thing.load(tmp_path / "a.yaml")
+    (tmp_path / "b.yaml").write_text("x", encoding="utf-8")
+    with pytest.raises(NotFound, match="does not exist"):
+        Thing.load(tmp_path / "b.yaml" / "c.yaml")
+    with pytest.raises(NotValid, match="is a folder where a file is expected"):
+        read_mapping(tmp_path)
+
+
+def test_records_do_not_change_and_changes_are_validated():
+    thing = Thing(name="a", count=1)
+    with pytest.raises(ValueError, match="frozen"):
+        thing.count = 2  # type: ignore[misc]
+    assert thing.with_changes(count=2) == Thing(name="a", count=2)
+    with pytest.raises(NotValid, match="count"):
+        thing.with_changes(count="x")
+    with pytest.raises(NotValid, match='nam: unknown field \\(did you mean "name"'):
+        thing.with_changes(nam="x")
+
+
+def test_an_error_while_writing_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path):
+    path = tmp_path / "deep" / "rows.jsonl"
+    assert write_lines(path, [b"1", b"2"]) == 2
+
+    def rows():
+        yield b"3"
+        raise NotValid("row 2 is bad")
+
+    with pytest.raises(NotValid, match="row 2 is bad"):
+        write_lines(path, rows())
+    with pytest.raises(KeyboardInterrupt), atomic_file(path) as stream:
+        stream.write(b"half")
+        raise KeyboardInterrupt
+    assert path.read_bytes() == b"1\n2\n"
+    assert [p.name for p in path.parent.iterdir()] == ["rows.jsonl"]
+
+
+def test_hashes_are_those_of_sha256sum_and_see_every_file_of_a_folder(tmp_path: Path):
+    write_atomic(tmp_path / "a", b"abc")
+    assert sha256_file(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    seen = {sha256_tree(tmp_path)}
+    for name, content in (("b/c", b""), ("b/c", b"x"), ("b/d", b"x"), ("a", b"abcd")):
+        write_atomic(tmp_path / name, content)
+        seen.add(sha256_tree(tmp_path))
+    assert len(seen) == 5
+    assert sha256_tree(tmp_path) == sha256_tree(tmp_path)
+
+
+def test_did_you_mean_answers_near_misses_only():
+    assert did_you_mean("lables", ["labels", "name"]) == ' (did you mean "labels"?)'
+    assert did_you_mean("zzz", ["labels", "name"]) == ""
+
+
+def test_a_missing_extra_says_the_command_that_installs_it():
+    assert "uv sync --extra train" in str(MissingExtra("Training", "train"))
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from nlp_skills.records import Record
+
+class Big(Record):
+    rows: list[str]
+
+path = Path(sys.argv[1])
+values = [Big(rows=[letter * 50] * 4000) for letter in sys.argv[2]]
+print("ready", flush=True)
+turn = 0
+for line in sys.stdin:
+    for _ in range(int(line)):
+        values[turn % len(values)].save(path)
+        turn += 1
+        print(turn, flush=True)
+"""
+
+
+class Big(Record):
+    rows: list[str]
+
+
+def writer(path: Path, letters: str) -> subprocess.Popen[str]:
+    child = subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(path), letters],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdout is not None and child.stdout.readline() == "ready\n"
+    return child
+
+
+def say(child: subprocess.Popen[str], text: str) -> None:
+    assert child.stdin is not None
+    child.stdin.write(f"{text}\n")
+    child.stdin.flush()
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs a POSIX kill")
+@pytest.mark.parametrize("suffix", [".json", ".yaml"])
+def test_a_writer_that_is_killed_leaves_a_whole_file(tmp_path: Path, suffix: str):
+    path = tmp_path / f"big{suffix}"
+    chance = random.Random(5)
+    for _ in range(5):
+        child = writer(path, "ab")
+        say(child, "1000")
+        assert child.stdout is not None
+        for _ in range(chance.randrange(1, 12)):
+            child.stdout.readline()
+        for _ in range(chance.randrange(20_000)):  # somewhere inside the next write
+            pass
+        child.kill()
+        child.communicate()
+        rows = Big.load(path).rows
+        assert len(rows) == 4000 and set(rows) in ({"a" * 50}, {"b" * 50})
+
+
+def test_two_writers_at_the_same_moment_leave_the_file_of_one_of_them(tmp_path: Path):
+    path = tmp_path / "big.json"
+    a, b = writer(path, "a"), writer(path, "b")
+    won = set()
+    for _ in range(60):
+        say(a, "1")
+        say(b, "1")
+        assert a.stdout is not None and b.stdout is not None
+        a.stdout.readline(), b.stdout.readline()
+        rows = Big.load(path).rows
+        assert len(rows) == 4000 and len(set(rows)) == 1
+        won.add(rows[0])
+    a.communicate(), b.communicate()
+    assert (a.returncode, b.returncode) == (0, 0)
+    assert won <= {"a" * 50, "b" * 50}
+    assert [p.name for p in tmp_path.iterdir()] == ["big.json"]
