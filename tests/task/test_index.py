@@ -89,7 +89,8 @@ def test_folders_that_are_no_versions_do_not_count(home, make_task):
     folder = make_task("news", v1=0.5)
     for name in ("v0", "v01", "v2-old", ".v2.x.tmp"):
         (folder / "versions" / name).mkdir()
-    assert list_tasks(home).tasks[0].versions == 1
+    (folder / "versions" / "v7").write_text("a file", encoding="utf-8")
+    assert (list_tasks(home).tasks[0].versions, list_tasks(home).tasks[0].latest) == (1, "v1")
 
 
 def test_the_second_list_reads_no_task(home, make_task, read_by: ReadBy):

@@ -203,6 +203,8 @@ def _read_task(folder: Path) -> _Entry:
     try:
         task = _load_task(folder)
         for version in _versions(str(folder)):
+            if not (folder / "versions" / version).is_dir():
+                continue
             try:
                 values[version] = _result(Path(_lineage(folder, version)), task.chosen_metric)
             except (NlpSkillsError, OSError) as error:
