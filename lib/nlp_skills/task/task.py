@@ -51,7 +51,8 @@ METRICS: dict[TaskType, tuple[str, ...]] = {
 
 def _task_name(name: str) -> str:
     if not _NAME.fullmatch(name) or len(name) > 63 or name in _RESERVED:
-        cure = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:63] or "my-task"
+        cure = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:58].strip("-") or "my-task"
+        cure = f"{cure}-task" if cure in _RESERVED else cure
         raise ValueError(f'use lower-case letters, digits and single hyphens, for example "{cure}"')
     return name
 
@@ -129,10 +130,10 @@ def find_task(home: Path, name: str) -> Path:
 
 
 def task_names(home: Path) -> list[str]:
-    """The names of all tasks below the tasks folder, sorted."""
+    """The names of all tasks below the tasks folder, sorted; unfinished folders are hidden and are none."""
     if not home.is_dir():
         return []
-    return sorted(p.parent.name for p in home.glob("*/task.yaml"))
+    return sorted(p.parent.name for p in home.glob("*/task.yaml") if _NAME.fullmatch(p.parent.name))
 
 
 def create_task(
