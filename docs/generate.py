@@ -1,0 +1,148 @@
+"""docs/operations.md from OPERATIONS: what can be done, how it is called, what it takes and gives.
+
+python docs/generate.py            writes the page
+python docs/generate.py --check    fails when the page is not what it would write
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import re
+import sys
+from enum import StrEnum
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+from nlp_skills.operations import OPERATIONS, PARAMETERS, Operation
+
+PAGE = Path(__file__).resolve().parent / "operations.md"
+TOOL = "mcp__plugin_nlp-skills_lib__"
+
+HEAD = """\
+# Operations
+
+Everything that can be done, once: each operation is a Python function, a command, and (where an assistant needs it) an
+MCP tool of the same name. This page is written by `docs/generate.py` from the code; a test compares them.
+
+Every command takes `--home FOLDER` (the tasks folder; else `NLP_SKILLS_HOME`, else `./tasks`) and `--json` (the result as
+JSON, the same bytes that the tool returns). A command ends with status 0 when all is well, 1 when something could not be
+done or a check did not pass, and 2 when what was asked makes no sense. In Python, `task` is the path of the task's folder;
+commands and tools take its name.
+
+| operation | command | tool | what it does |
+|---|---|---|---|
+"""
+
+WORDS: dict[Any, str] = {str: "text", int: "whole number", float: "number", bool: "yes or no", NoneType: ""}
+
+
+def page() -> str:
+    """The whole page."""
+    rows = "".join(
+        f"| [{operation.name}](#{operation.name}) | `nlp-skills {operation.command}` |"
+        f" {'yes' if operation.tool else ''} | {operation.summary} |\n"
+        for operation in OPERATIONS
+    )
+    return HEAD + rows + "".join(f"\n{section(operation)}" for operation in OPERATIONS)
+
+
+def section(operation: Operation) -> str:
+    """One operation: its names, its docstring and its parameters."""
+    names = [f"Command: `{usage(operation)}`"]
+    if operation.alias:
+        names.append(f"Short form: `nlp-skills {operation.alias}`")
+    if operation.tool:
+        names.append(f"Tool: `{TOOL}{operation.name}`")
+    returned = inspect.signature(operation.function, eval_str=True).return_annotation
+    python = f"from nlp_skills.{operation.module} import {operation.name}"
+    names.append(f"Python: `{python}`, returns {type_in_words(returned)}")
+    parts = [f"## {operation.name}", operation.summary, "  \n".join(names), paragraphs(operation)]
+    if operation.parameters:
+        lines = [parameter_row(parameter) for parameter in operation.parameters]
+        parts.append("| parameter | type | default | meaning |\n|---|---|---|---|\n" + "\n".join(lines))
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def usage(operation: Operation) -> str:
+    """The command with what it cannot do without."""
+    words = ["nlp-skills", operation.command]
+    for parameter in operation.parameters:
+        required = parameter.default is inspect.Parameter.empty
+        upper = parameter.name.upper().replace("_", "-")
+        if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
+            words.append(upper if required else f"[{upper}]")
+        elif required:
+            words.append(f"{option(parameter)} {(choices(parameter.annotation) or [upper])[0]}")
+    return " ".join(words)
+
+
+def option(parameter: inspect.Parameter) -> str:
+    """`--lora-r`."""
+    return "--" + parameter.name.replace("_", "-")
+
+
+def choices(kind: Any) -> list[str]:
+    """The values of a type that has few."""
+    if get_origin(kind) is Literal:
+        return [str(choice) for choice in get_args(kind)]
+    return [choice.value for choice in kind] if inspect.isclass(kind) and issubclass(kind, StrEnum) else []
+
+
+def paragraphs(operation: Operation) -> str:
+    """The docstring, names of code in quotes as they are; angle brackets would be read as HTML."""
+    text = inspect.getdoc(operation.function) or ""
+    return re.sub(r"<([\w ]+)>", r"`\1`", text)
+
+
+def parameter_row(parameter: inspect.Parameter) -> str:
+    """One line of the table."""
+    name = (
+        f"`{option(parameter)}`"
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        else f"`{parameter.name}`"
+    )
+    default = parameter.default
+    if default is inspect.Parameter.empty:
+        shown = "required"
+    elif default is None:
+        shown = ""
+    else:
+        shown = f"`{default.value if isinstance(default, StrEnum) else default}`"
+    words = type_in_words(parameter.annotation).replace("|", "\\|")
+    return f"| {name} | {words} | {shown} | {PARAMETERS.get(parameter.name, '')} |"
+
+
+def type_in_words(kind: Any) -> str:
+    """A type as people say it: choices are listed."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        return " or ".join(words for words in map(type_in_words, arguments) if words)
+    if choices(kind):
+        return ", ".join(f"`{choice}`" for choice in choices(kind))
+    if origin is list:
+        return f"list of {type_in_words(arguments[0])}"
+    if origin is dict:
+        return "name=value, several times"
+    return WORDS.get(kind, f"`{getattr(kind, '__name__', kind)}`")
+
+
+def main() -> int:
+    """Write the page, or compare it."""
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    arguments.add_argument(
+        "--check", action="store_true", help="write nothing; fail when it is not up to date"
+    )
+    text = page()
+    if not arguments.parse_args().check:
+        PAGE.write_text(text, encoding="utf-8", newline="\n")
+        return 0
+    if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == text:
+        return 0
+    sys.stderr.write(f"{PAGE.name} is not up to date. Write it again with: uv run python docs/generate.py\n")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
