@@ -72,7 +72,7 @@ def build_tool(operation: Operation, home: Path | None) -> Callable[..., Any]:
 
 def run_apart(operation: Operation, home: Path, given: dict[str, Any], progress: Callable[..., None]) -> Any:
     """Run an operation that loads torch as a command of our own CLI, so that this server stays small."""
-    command = [sys.executable, "-m", "nlp_skills", operation.command, "--json", "--home", str(home)]
+    command = [sys.executable, "-P", "-m", "nlp_skills", operation.command, "--json", "--home", str(home)]
     for parameter in operation.parameters:
         value = given.get(parameter.name)
         if value is None:

@@ -143,13 +143,24 @@ def load_tokenizer(files: BaseModelFiles) -> Any:
     return tokenizer
 
 
-def load_base_model(files: BaseModelFiles, dtype: str = "auto") -> Any:
-    """The model on the device that is there. Shapes are the model's own; `dtype` as in TrainConfig."""
+SHORT_ROWS = 256
+"""Up to this many tokens plain attention is faster on a processor than PyTorch's fused one (docs/benchmarks.md)."""
+
+
+def load_base_model(files: BaseModelFiles, dtype: str = "auto", longest: int | None = None) -> Any:
+    """The model on the device that is there; `longest` is the longest row in tokens, where it is known."""
     from transformers import AutoModelForCausalLM
 
-    return AutoModelForCausalLM.from_pretrained(
-        files.path, revision=files.revision, dtype=compute_dtype(dtype)
-    ).to(compute_device())
+    device = compute_device()
+    plain = device == "cpu" and longest is not None and longest <= SHORT_ROWS
+    load: Any = AutoModelForCausalLM.from_pretrained
+    model = load(
+        files.path,
+        revision=files.revision,
+        dtype=compute_dtype(dtype),
+        attn_implementation="eager" if plain else None,
+    )
+    return model.to(device=device)
 
 
 def compute_device() -> str:

@@ -86,7 +86,8 @@ def train_version(task: Path, folder: Path, job: Job) -> Job:
         f"{len(rows['train'])} training rows, {sum(len(r.input_ids) for r in rows['train'])} tokens,"
         f" {sum(r.trained for r in rows['train'])} of them trained, {threads} threads"
     )
-    model = load_base_model(files, config.dtype)
+    longest = max(len(row.input_ids) for split in rows.values() for row in split)
+    model = load_base_model(files, config.dtype, longest)
     place = task / "models" / folder.name
     work = place / "checkpoints"
     work.mkdir(parents=True, exist_ok=True)

@@ -11,10 +11,12 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from peft.helpers import disable_input_dtype_casting
 from torch.utils.data import Sampler
 from transformers import PreTrainedModel, Trainer, TrainerCallback
 from trl.trainer.sft_config import SFTConfig
@@ -78,12 +80,13 @@ class LabelledTokensTrainer(SFTTrainer):
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         labels = inputs["labels"][:, 1:]
         columns = (labels != IGNORED).any(dim=0).nonzero().squeeze(1)
-        outputs = model(
-            input_ids=inputs["input_ids"],
-            attention_mask=inputs["attention_mask"],
-            use_cache=False,
-            logits_to_keep=columns,
-        )
+        with self._bfloat16_products(model):
+            outputs = model(
+                input_ids=inputs["input_ids"],
+                attention_mask=inputs["attention_mask"],
+                use_cache=False,
+                logits_to_keep=columns,
+            )
         kept = labels[:, columns]
         mask = kept != IGNORED
         logits = outputs.logits[mask].float()
@@ -94,6 +97,18 @@ class LabelledTokensTrainer(SFTTrainer):
         correct = (logits.argmax(-1) == targets).float().mean().item()
         self._metrics[mode]["mean_token_accuracy"].append(correct)
         return total / torch.as_tensor(count).clamp(min=1)
+
+    @contextmanager
+    def _bfloat16_products(self, model: Any) -> Iterator[None]:
+        """Adapters keep float32 weights but multiply in bfloat16, as the frozen weights do.
+
+        PEFT would cast every input to float32 and back, which costs a third of the speed on a processor.
+        """
+        if self.model.dtype is not torch.bfloat16:
+            yield
+            return
+        with torch.autocast(self.args.device.type, torch.bfloat16), disable_input_dtype_casting(model):
+            yield
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         rows = self.train_dataset if train_dataset is None else train_dataset

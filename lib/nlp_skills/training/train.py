@@ -193,7 +193,7 @@ def spawn_run(task: Path, folder: Path) -> subprocess.Popen[Any]:
     else:
         job = job.with_changes(status="queued", ended=None, error=None, exit_code=None)
     job.save(folder / "job.json")
-    command = [sys.executable, "-m", "nlp_skills.training.run", str(task.resolve()), folder.name]
+    command = [sys.executable, "-P", "-m", "nlp_skills.training.run", str(task.resolve()), folder.name]
     detached: dict[str, Any] = (
         {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
         if sys.platform == "win32"
