@@ -129,9 +129,13 @@ def validation(found: ValidationReport) -> RenderableType:
     warnings = sum(f.level == "warning" for f in found.findings)
     rows = ", ".join(f"{name} {count}" for name, count in found.files.items())
     if found.passed:
-        head = Text(f"Passed, {warnings} warnings", style="bold green" if not warnings else "bold yellow")
+        head = Text(
+            f"Passed, {counted(warnings, 'warning')}", style="bold yellow" if warnings else "bold green"
+        )
     else:
-        head = Text(f"Not passed: {errors} errors, {warnings} warnings", style="bold red")
+        head = Text(
+            f"Not passed: {counted(errors, 'error')}, {counted(warnings, 'warning')}", style="bold red"
+        )
     parts: list[RenderableType] = [Text.assemble(head, f"  ({rows})")]
     for finding in found.findings:
         parts.append(Text())
@@ -149,6 +153,11 @@ def validation(found: ValidationReport) -> RenderableType:
     not_run = {check: said for check, said in found.checks.items() if said.startswith("not run")}
     parts += [Text(f"{check} {said}", style="dim") for check, said in not_run.items()]
     return Group(*parts)
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 warning`, `2 warnings`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def scores(lines: Iterable[tuple[str, dict[str, Interval]]]) -> Table:
@@ -210,7 +219,7 @@ def changed_rows(title: str, found: Comparison, rows: list[ChangedRow]) -> Table
     """Rows on which the versions disagree."""
     made = table("row", "input", "expected", found.a, found.b, title=title)
     for row in rows[:5]:
-        made.add_row(row.id, row.input[:100], row.expected, row.a[:40], row.b[:40])
+        made.add_row(row.id, _short(row.input, 100), row.expected, _short(row.a, 40), _short(row.b, 40))
     return made
 
 
