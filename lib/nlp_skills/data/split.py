@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
+import msgspec
 import xxhash
 
 from nlp_skills.data.example import Example
@@ -31,13 +32,17 @@ def split_examples(examples: Sequence[Example], settings: SplitSettings) -> dict
         )
         strata[label].append(key)
     chosen: dict[SplitName, list[str]] = {name: [] for name in SPLITS}
-    shares = _shares({label: sum(len(groups[k]) for k in keys) for label, keys in strata.items()}, sizes)
-    for label, keys in strata.items():
+    for keys in strata.values():
         keys.sort(key=lambda key: _order(settings.seed, key))
-        rest = keys
-        for name in ("test", "valid", "train"):
-            taken, rest = _fill(rest, groups, shares[label][name])
+    for name in ("test", "valid", "train"):
+        counts = {label: sum(len(groups[k]) for k in keys) for label, keys in strata.items()}
+        share = _shares(counts, sizes[name])
+        for label, keys in strata.items():
+            taken, strata[label] = _fill(keys, groups, share[label])
             chosen[name] += taken
+    if settings.train is None:
+        # Groups that fitted nowhere (larger than what was left to fill) are trained on.
+        chosen["train"] += [key for keys in strata.values() for key in keys]
     sides: dict[SplitName, list[Example]] = {}
     for name, keys in chosen.items():
         rows = [i for key in keys for i in groups[key]]
@@ -56,7 +61,7 @@ def _order(seed: int, key: str) -> str:
 
 
 def _groups(examples: Sequence[Example]) -> dict[str, list[int]]:
-    """Rows that have to stay together: the same group, or the same input (which joins groups)."""
+    """Rows that have to stay together: the same group (of any source), or the same input (which joins groups)."""
     parent: dict[str, str] = {}
 
     def root(key: str) -> str:
@@ -65,15 +70,21 @@ def _groups(examples: Sequence[Example]) -> dict[str, list[int]]:
             key = parent[key]
         return key
 
-    inputs = [f"input {example.input_hash()}" for example in examples]
+    inputs = [f"input {_asked(example)}" for example in examples]
     for example, key in zip(examples, inputs, strict=True):
         if example.meta.group is not None:
-            a, b = sorted((root(key), root(f"group {example.meta.source} {example.meta.group}")))
+            a, b = sorted((root(key), root(f"group {example.meta.group}")))
             parent[b] = a
     groups: dict[str, list[int]] = defaultdict(list)
     for index, key in enumerate(inputs):
         groups[root(key)].append(index)
     return groups
+
+
+def _asked(example: Example) -> str:
+    """Identity of the input without the system prompt: another instruction moves no row to another side."""
+    turns = [message for message in example.context if message.role != "system"]
+    return xxhash.xxh3_128_hexdigest(msgspec.json.encode(turns))
 
 
 def _sizes(total: int, settings: SplitSettings) -> dict[SplitName, int]:
@@ -92,20 +103,14 @@ def _sizes(total: int, settings: SplitSettings) -> dict[SplitName, int]:
     return {"train": min(train, total - test - valid), "valid": valid, "test": test}
 
 
-def _shares(
-    strata: dict[str | None, int], sizes: dict[SplitName, int]
-) -> dict[str | None, dict[SplitName, int]]:
-    """How many rows of each stratum each side gets: largest remainders, so the sides come out exact."""
+def _shares(strata: dict[str | None, int], size: int) -> dict[str | None, int]:
+    """How many of `size` rows each stratum gives: largest remainders, so that the sum comes out exact."""
     total = sum(strata.values())
-    shares: dict[str | None, dict[SplitName, int]] = {label: {} for label in strata}
-    for name, size in sizes.items():
-        exact = {label: count * size / total for label, count in strata.items()}
-        for label, value in exact.items():
-            shares[label][name] = int(value)
-        missing = size - sum(int(value) for value in exact.values())
-        by_remainder = sorted(exact, key=lambda label: (int(exact[label]) - exact[label], str(label)))
-        for label in by_remainder[:missing]:
-            shares[label][name] += 1
+    exact = {label: count * min(size, total) / max(1, total) for label, count in strata.items()}
+    shares = {label: int(value) for label, value in exact.items()}
+    by_remainder = sorted(exact, key=lambda label: (shares[label] - exact[label], str(label)))
+    for label in by_remainder[: min(size, total) - sum(shares.values())]:
+        shares[label] += 1
     return shares
 
 
