@@ -13,11 +13,12 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from filelock import FileLock, Timeout
 
 from nlp_skills.data.example import Example, read_examples, write_examples
 from nlp_skills.data.format import Layout, detect_layout, to_example
@@ -37,6 +38,7 @@ from nlp_skills.errors import AlreadyExists, NotFound, NotReady, NotValid
 from nlp_skills.records import (
     Progress,
     Record,
+    atomic_file,
     now,
     read_mapping,
     sha256_file,
@@ -106,16 +108,23 @@ def add_source(
     )
     preview(source, task)
     if copy:
-        kept = task / "data" / "files" / file.name
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        staging = kept.with_name(f".{kept.name}.tmp")
-        shutil.copyfile(file, staging)
-        staging.replace(kept)
-        source = source.with_changes(path=kept.relative_to(task).as_posix())
+        source = source.with_changes(path=_keep(task, file, name).relative_to(task).as_posix())
     sources.with_changes(sources=[s.model_dump() for s in (*sources.sources, source)]).save(
         task / "data_source.yaml"
     )
     return source
+
+
+def _keep(task: Path, file: Path, name: str) -> Path:
+    """A copy in data/files/, under the file's own name unless another file has it."""
+    kept = task / "data" / "files" / file.name
+    if kept.is_file() and sha256_file(kept) != sha256_file(file):
+        kept = kept.with_name(f"{name}-{file.name}")
+        if kept.exists():
+            raise AlreadyExists(f"{kept} already exists and is left as it is. Give the source another name.")
+    with file.open("rb") as stream, atomic_file(kept) as copied:
+        shutil.copyfileobj(stream, copied)
+    return kept
 
 
 def _stored_path(task: Path, file: Path) -> str:
@@ -173,24 +182,22 @@ def regenerate_data(task: Path, *, progress: Progress = silent) -> DataSnapshot:
     A source that fails leaves the old data as it is. Raises NotReady without a source, NotValid
     naming file and line for rows that cannot be read or converted.
     """
-    settle_data(task)
     sources = _sources(task)
-    staging = _empty_staging(task)
-    fetched: dict[str, SourceSnapshot] = {}
-    for source in sources.sources:
-        raw = staging / "raw" / f"{source.name}.jsonl"
-        rows = _with_progress(_read(source, task), f"reading {source.name}", progress)
-        count = write_lines(raw, (msgspec.json.encode(row) for _, row in rows))
-        fetched[source.name] = SourceSnapshot(
-            type=source.type,
-            rows=count,
-            sha256=sha256_file(raw),
-            fetched=now(),
-            request={"path": source.path, "format": source.format, "sheet": source.sheet},
-        )
-    snapshot = _convert(task, sources, fetched, staging / "raw", staging, progress)
+    with _staging(task) as staging:
+        fetched: dict[str, SourceSnapshot] = {}
+        for source in sources.sources:
+            raw = staging / "raw" / f"{source.name}.jsonl"
+            rows = _with_progress(_read(source, task), f"reading {source.name}", progress)
+            count = write_lines(raw, (msgspec.json.encode(row) for _, row in rows))
+            fetched[source.name] = SourceSnapshot(
+                type=source.type,
+                rows=count,
+                sha256=sha256_file(raw),
+                fetched=now(),
+                request={"path": source.path, "format": source.format, "sheet": source.sheet},
+            )
+        snapshot = _replace_data(task, sources, fetched, staging, progress)
     last_run = sources.regeneration.with_changes(last_run=now())
-    _put_in_place(task, staging)
     sources.with_changes(regeneration=last_run.model_dump()).save(task / "data_source.yaml")
     return snapshot
 
@@ -200,7 +207,7 @@ def convert_data(task: Path, *, progress: Progress = silent) -> DataSnapshot:
 
     For a changed instruction, label list or split. Raises NotReady when nothing was read yet.
     """
-    settle_data(task)
+    settle_data(task)  # so that the snapshot that is read next is the one of the raw rows
     sources = _sources(task)
     previous = task / "data" / "data_snapshot.json"
     if not previous.is_file():
@@ -211,20 +218,17 @@ def convert_data(task: Path, *, progress: Progress = silent) -> DataSnapshot:
         raise NotReady(
             f"{task.name}: {', '.join(missing)} was not read yet. Run: nlp-skills regenerate-data {task.name}"
         )
-    staging = _empty_staging(task)
-    for source in sources.sources:
-        raw = task / "data" / "raw" / f"{source.name}.jsonl"
-        if not raw.is_file() or sha256_file(raw) != fetched[source.name].sha256:
-            raise NotValid(
-                f"{raw} is not the file that was read from the source (it was changed or is gone)."
-                f" Run: nlp-skills regenerate-data {task.name}"
-            )
-        (staging / "raw").mkdir(exist_ok=True)
-        shutil.copyfile(raw, staging / "raw" / raw.name)
     kept = {s.name: fetched[s.name] for s in sources.sources}
-    snapshot = _convert(task, sources, kept, staging / "raw", staging, progress)
-    _put_in_place(task, staging)
-    return snapshot
+    with _staging(task) as staging:
+        for source in sources.sources:
+            raw = task / "data" / "raw" / f"{source.name}.jsonl"
+            if not raw.is_file() or sha256_file(raw) != fetched[source.name].sha256:
+                raise NotValid(
+                    f"{raw} is not the file that was read from the source (it was changed or is gone)."
+                    f" Run: nlp-skills regenerate-data {task.name}"
+                )
+            shutil.copyfile(raw, staging / "raw" / raw.name)
+        return _replace_data(task, sources, kept, staging, progress)
 
 
 def _with_progress(rows: Iterable[Any], message: str, progress: Progress) -> Iterator[Any]:
@@ -234,18 +238,35 @@ def _with_progress(rows: Iterable[Any], message: str, progress: Progress) -> Ite
         yield row
 
 
-def _convert(
+def _replace_data(
     task: Path,
     sources: DataSources,
     fetched: dict[str, SourceSnapshot],
-    raw: Path,
-    target: Path,
+    staging: Path,
     progress: Progress,
 ) -> DataSnapshot:
+    """Convert the staged raw rows and put everything in place; labels that were found go to task.yaml."""
     definition = Task.load(task / "task.yaml")
+    snapshot, labelled = _convert(task, definition, sources, fetched, staging, progress)
+    _put_in_place(task, staging)
+    if labelled != definition:
+        labelled.save(task / "task.yaml")
+    return snapshot
+
+
+def _convert(
+    task: Path,
+    definition: Task,
+    sources: DataSources,
+    fetched: dict[str, SourceSnapshot],
+    target: Path,
+    progress: Progress,
+) -> tuple[DataSnapshot, Task]:
+    """Write the splits and their snapshot into `target`, whose `raw` folder holds the rows."""
+    raw = target / "raw"
     progress("converting rows", 0, None)
     layouts = {s.name: _layout(s, raw, definition) for s in sources.sources}
-    definition = _with_labels(task, definition, sources, layouts, raw)
+    definition = _with_labels(definition, sources, layouts, raw)
     divided: list[Example] = []
     sides: dict[SplitName, list[Example]] = {name: [] for name in SPLITS}
     seen: set[str] = set()
@@ -283,7 +304,7 @@ def _convert(
         removed=len(previous.keys() - current.keys()),
         changed=sum(previous[key] != current[key] for key in previous.keys() & current.keys()),
     )
-    return snapshot.save(target / "data_snapshot.json")
+    return snapshot.save(target / "data_snapshot.json"), definition
 
 
 def _source_hash(fetched: dict[str, SourceSnapshot], sources: DataSources, task: Task) -> str:
@@ -335,10 +356,8 @@ def examples_of(
         )
 
 
-def _with_labels(
-    task: Path, definition: Task, sources: DataSources, layouts: dict[str, Layout], raw: Path
-) -> Task:
-    """A task without labels gets those that its data has, in task.yaml too: every prompt lists them."""
+def _with_labels(definition: Task, sources: DataSources, layouts: dict[str, Layout], raw: Path) -> Task:
+    """A task without labels gets those that its data has: every prompt lists them."""
     if not definition.type.has_labels or definition.labels:
         return definition
     found: set[str] = set()
@@ -346,7 +365,7 @@ def _with_labels(
         for example in examples_of(source, layouts[source.name], raw, definition, skip=True):
             if example.meta.label is not None:
                 found.add(example.meta.label)
-    return definition.with_changes(labels=sorted(found)).save(task / "task.yaml")
+    return definition.with_changes(labels=sorted(found))
 
 
 def _rows_by_id(data: Path) -> dict[str, str]:
@@ -357,11 +376,28 @@ def _rows_by_id(data: Path) -> dict[str, str]:
     return rows
 
 
-def _empty_staging(task: Path) -> Path:
+@contextmanager
+def _staging(task: Path) -> Iterator[Path]:
+    """An empty folder to build the new data in, for one process at a time; a failure leaves nothing of it.
+
+    Raises NotReady while another process is at it.
+    """
     staging = task / "data" / ".next"
-    shutil.rmtree(staging, ignore_errors=True)
-    (staging / "raw").mkdir(parents=True)
-    return staging
+    staging.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        held = FileLock(task / "data" / ".lock").acquire(timeout=0)
+    except Timeout:
+        raise NotReady(
+            f"{task.name}: another process is making the data at this moment. Try again when it is done."
+        ) from None
+    with held:
+        _settle(task)
+        shutil.rmtree(staging, ignore_errors=True)  # of a process that was killed
+        (staging / "raw").mkdir(parents=True)
+        try:
+            yield staging
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
 
 
 def _put_in_place(task: Path, staging: Path) -> None:
@@ -370,17 +406,26 @@ def _put_in_place(task: Path, staging: Path) -> None:
     write_atomic(staging / "files.json", to_json(names))
     staging.rename(task / "data" / ".ready")
     sync_folder(task / "data")
-    settle_data(task)
+    _settle(task)
 
 
 def settle_data(task: Path) -> None:
     """Finish a replacement of the data that was cut off; does nothing otherwise."""
+    if (task / "data" / ".ready").exists():
+        with FileLock(task / "data" / ".lock"):
+            _settle(task)
+
+
+def _settle(task: Path) -> None:
     data = task / "data"
     ready = data / ".ready"
     if not (ready / "files.json").is_file():
         shutil.rmtree(ready, ignore_errors=True)  # the last moment of an earlier replacement, cut off
         return
     names: Sequence[str] = read_mapping(ready / "files.json")
+    if any(not _is_same(ready / f"{split}.jsonl", data / f"{split}.jsonl") for split in SPLITS):
+        # It speaks of the data before: other data count as not validated until they are.
+        (data / "validation.json").unlink(missing_ok=True)
     for name in names:
         if (ready / name).is_file():
             (data / name).parent.mkdir(parents=True, exist_ok=True)
@@ -390,3 +435,8 @@ def settle_data(task: Path) -> None:
             old.unlink()
     sync_folder(data)
     shutil.rmtree(ready)
+
+
+def _is_same(staged: Path, present: Path) -> bool:
+    """Whether putting the file in place changes nothing; one that is in place already does not."""
+    return not staged.is_file() or (present.is_file() and sha256_file(staged) == sha256_file(present))

@@ -11,6 +11,7 @@ import uuid
 from pathlib import Path
 from typing import Any, Literal
 
+from nlp_skills.data.regenerate import settle_data
 from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.errors import NotReady, NotValid, RunFailed
 from nlp_skills.records import Progress, Record, now, read_mapping, silent
@@ -87,6 +88,7 @@ def create_version(
             f"{task.name}: preference pairs cannot be trained with sft, the one method there is in this release."
             " Train on the chosen answers as a generation task, or keep the pairs for a later release."
         )
+    settle_data(task)
     snapshot_file = task / "data" / "data_snapshot.json"
     if not snapshot_file.is_file():
         raise NotReady(f"{task.name} has no data yet. Make it with: nlp-skills regenerate-data {task.name}")
