@@ -1,0 +1,378 @@
+"""Regeneration: from sources to splits whole or not at all, and a diff that tells the truth."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import FileLock
+
+from nlp_skills.data.example import read_examples
+from nlp_skills.data.regenerate import (
+    add_source,
+    convert_data,
+    preview_source,
+    regenerate_data,
+    settle_data,
+)
+from nlp_skills.data.report import ValidationReport
+from nlp_skills.data.snapshot import DataSnapshot
+from nlp_skills.data.sources.source import SPLITS, Columns, DataSources
+from nlp_skills.data.validation import validate_data
+from nlp_skills.errors import AlreadyExists, NotFound, NotReady, NotValid
+from nlp_skills.records import sha256_file
+from nlp_skills.task.task import Task, TaskType, create_task
+
+LABELS = ("billing", "delivery", "returns")
+
+
+def rows(count: int, start: int = 0) -> list[dict[str, Any]]:
+    return [
+        {"id": f"r{n}", "text": f"message number {n} about 包裹 {n * 7}", "label": LABELS[n % 3]}
+        for n in range(start, start + count)
+    ]
+
+
+def write(path: Path, content: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in content), encoding="utf-8")
+    return path
+
+
+def content_of(task: Path) -> dict[str, bytes]:
+    """Every file of the task by its name, without the lock."""
+    files = (p for p in sorted(task.rglob("*")) if p.is_file() and p.name != ".lock")
+    return {p.relative_to(task).as_posix(): p.read_bytes() for p in files}
+
+
+def set_sources(task: Path, **changes: Any) -> None:
+    file = task / "data_source.yaml"
+    DataSources.load(file).with_changes(**changes).save(file)
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> Path:
+    """A task with one source of 60 rows that was not read yet."""
+    create_task(tmp_path / "tasks", "support", type=TaskType.CLASSIFICATION, goal="Find the team.")
+    folder = tmp_path / "tasks" / "support"
+    add_source(folder, str(write(tmp_path / "messages.jsonl", rows(60))))
+    return folder
+
+
+def test_a_file_becomes_raw_rows_splits_and_a_snapshot_of_them(task: Path, tmp_path: Path):
+    snapshot = regenerate_data(task)
+    raw = task / "data" / "raw" / "messages.jsonl"
+    assert [json.loads(line) for line in raw.read_bytes().splitlines()] == rows(60)
+    assert snapshot == DataSnapshot.load(task / "data" / "data_snapshot.json")
+    assert {name: split.count for name, split in snapshot.splits.items()} == {
+        "train": 42,
+        "valid": 9,
+        "test": 9,
+    }
+    ids = []
+    for name in SPLITS:
+        file = task / "data" / f"{name}.jsonl"
+        examples = list(read_examples(file))
+        ids += [e.meta.id for e in examples]
+        assert snapshot.splits[name].sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
+        assert snapshot.splits[name].count == len(examples)
+        assert sum(snapshot.splits[name].label_counts.values()) == len(examples)
+        for example in examples:
+            assert rows(60)[example.meta.line - 1]["text"] == example.input_text
+            assert [m.role for m in example.messages or []] == ["system", "user", "assistant"]
+    assert sorted(ids) == sorted(f"messages-r{n}" for n in range(60))
+    source = snapshot.sources["messages"]
+    assert (source.type, source.rows, source.sha256) == ("file", 60, sha256_file(raw))
+    assert source.request["path"] == str(tmp_path / "messages.jsonl")
+    assert (snapshot.added, snapshot.removed, snapshot.changed) == (60, 0, 0)
+    assert (
+        DataSources.load(task / "data_source.yaml").regeneration.last_run
+        == snapshot.sources["messages"].fetched
+    )
+
+
+def test_labels_that_were_found_stand_in_the_task_and_in_every_prompt(task: Path):
+    regenerate_data(task)
+    assert Task.load(task / "task.yaml").labels == list(LABELS)
+    for example in read_examples(task / "data" / "train.jsonl"):
+        assert "billing, delivery, returns" in (example.context[0].content or "")
+
+
+def test_the_same_sources_give_the_same_bytes(task: Path):
+    first = regenerate_data(task)
+    before = {name: data for name, data in content_of(task).items() if name.endswith(".jsonl")}
+    second = regenerate_data(task)
+    assert {name: data for name, data in content_of(task).items() if name.endswith(".jsonl")} == before
+    assert second.source_hash == first.source_hash
+    assert (second.added, second.removed, second.changed) == (0, 0, 0)
+
+
+def test_the_difference_to_the_snapshot_before_is_counted_by_row(task: Path, tmp_path: Path):
+    regenerate_data(task)
+    changed = rows(65)[5:]
+    changed[0] = {**changed[0], "label": "returns" if changed[0]["label"] != "returns" else "billing"}
+    changed[1] = {**changed[1], "text": "another text"}
+    write(tmp_path / "messages.jsonl", changed)
+    snapshot = regenerate_data(task)
+    assert (snapshot.added, snapshot.removed, snapshot.changed) == (5, 5, 2)
+
+
+def test_rows_that_are_equal_are_kept_once_unless_all_are_wanted(task: Path, tmp_path: Path):
+    twice = [*rows(60), *({**r, "id": f"again-{r['id']}"} for r in rows(10))]
+    write(tmp_path / "messages.jsonl", twice)
+    snapshot = regenerate_data(task)
+    assert snapshot.duplicates_dropped == 10
+    assert sum(split.count for split in snapshot.splits.values()) == 60
+    set_sources(task, deduplicate=False)
+    snapshot = convert_data(task)
+    assert snapshot.duplicates_dropped == 0
+    assert sum(split.count for split in snapshot.splits.values()) == 70
+
+
+def test_a_source_that_is_pinned_to_a_side_stays_there(task: Path, tmp_path: Path):
+    add_source(task, str(write(tmp_path / "gold.jsonl", rows(20, 100))), split="test")
+    snapshot = regenerate_data(task)
+    test = list(read_examples(task / "data" / "test.jsonl"))
+    assert sum(e.meta.source == "gold" for e in test) == 20
+    assert snapshot.splits["test"].count == 9 + 20
+    assert all(
+        e.meta.source == "messages"
+        for n in ("train", "valid")
+        for e in read_examples(task / "data" / f"{n}.jsonl")
+    )
+
+
+def test_a_source_that_is_taken_out_is_gone_from_the_raw_rows(task: Path, tmp_path: Path):
+    add_source(task, str(write(tmp_path / "more.jsonl", rows(20, 100))))
+    assert regenerate_data(task).added == 80
+    set_sources(
+        task, sources=[s.model_dump() for s in DataSources.load(task / "data_source.yaml").sources[:1]]
+    )
+    assert regenerate_data(task).removed == 20
+    assert [p.name for p in (task / "data" / "raw").iterdir()] == ["messages.jsonl"]
+
+
+BREAK: dict[str, Any] = {
+    "the file is gone": lambda path: path.unlink(),
+    "a line is no JSON": lambda path: path.write_text(
+        '{"text": "a", "label": "b"}\n{"text": \n', encoding="utf-8"
+    ),
+    "rows without an answer": lambda path: write(path, [*rows(60), {"id": "x", "text": "no label"}]),
+    "empty": lambda path: path.write_text("", encoding="utf-8"),
+}
+
+
+@pytest.mark.parametrize("fault", BREAK)
+@pytest.mark.parametrize("times", [0, 1])
+def test_a_source_that_fails_leaves_everything_as_it_was(task: Path, tmp_path: Path, fault: str, times: int):
+    for _ in range(times):
+        regenerate_data(task)
+    add_source(task, str(write(tmp_path / "second.jsonl", rows(30, 500))))
+    before = content_of(task)
+    BREAK[fault](tmp_path / "messages.jsonl")
+    with pytest.raises((NotFound, NotValid)):
+        regenerate_data(task)
+    assert content_of(task) == before
+    assert not (task / "data" / ".next").exists()
+
+
+def test_a_split_that_cannot_be_made_leaves_everything_as_it_was(task: Path):
+    regenerate_data(task)
+    set_sources(task, split={"valid": 30, "test": 30})
+    before = content_of(task)
+    for make in (regenerate_data, convert_data):
+        with pytest.raises(NotValid, match="take 60 rows, but there are only 60"):
+            make(task)
+    assert content_of(task) == before
+
+
+def test_rows_that_cannot_be_used_are_counted_with_line_and_reason_and_can_be_left_out(
+    task: Path, tmp_path: Path
+):
+    bad = rows(60)
+    for n in (3, 40):
+        bad[n] = {**bad[n], "text": ""}
+    write(tmp_path / "messages.jsonl", bad)
+    with pytest.raises(NotValid, match=r"2 rows cannot be used\. row 4: .*row 41: .*skip_bad_rows: true"):
+        regenerate_data(task)
+    set_sources(task, skip_bad_rows=True)
+    snapshot = regenerate_data(task)
+    assert snapshot.sources["messages"].rows == 60
+    assert sum(split.count for split in snapshot.splits.values()) == 58
+
+
+def test_a_changed_instruction_is_converted_without_the_sources(task: Path, tmp_path: Path):
+    first = regenerate_data(task)
+    sides = {n: [e.meta.id for e in read_examples(task / "data" / f"{n}.jsonl")] for n in SPLITS}
+    (tmp_path / "messages.jsonl").unlink()
+    Task.load(task / "task.yaml").with_changes(instruction="哪一組負責？").save(task / "task.yaml")
+    second = convert_data(task)
+    assert second.sources == first.sources
+    assert second.source_hash != first.source_hash
+    assert (second.added, second.removed, second.changed) == (0, 0, 60)
+    for name in SPLITS:
+        examples = list(read_examples(task / "data" / f"{name}.jsonl"))
+        assert sorted(e.meta.id for e in examples) == sorted(sides[name])
+        assert {e.context[0].content for e in examples} == {"哪一組負責？"}
+
+
+def test_converting_needs_raw_rows_that_nobody_changed(task: Path, tmp_path: Path):
+    with pytest.raises(NotReady, match=r"nothing was read yet\. Run: nlp-skills regenerate-data support"):
+        convert_data(task)
+    regenerate_data(task)
+    add_source(task, str(write(tmp_path / "more.jsonl", rows(20, 100))))
+    with pytest.raises(NotReady, match="more was not read yet"):
+        convert_data(task)
+    regenerate_data(task)
+    before = content_of(task)
+    with (task / "data" / "raw" / "more.jsonl").open("ab") as stream:
+        stream.write(b'{"text": "smuggled in", "label": "billing"}\n')
+    with pytest.raises(NotValid, match="is not the file that was read from the source"):
+        convert_data(task)
+    before["data/raw/more.jsonl"] = (task / "data" / "raw" / "more.jsonl").read_bytes()
+    assert content_of(task) == before
+
+
+def test_other_data_count_as_not_validated_and_the_same_data_still_as_validated(task: Path, tmp_path: Path):
+    regenerate_data(task)
+    report = validate_data(task)
+    regenerate_data(task)
+    convert_data(task)
+    assert ValidationReport.load(task / "data" / "validation.json") == report
+    write(tmp_path / "messages.jsonl", rows(61))
+    regenerate_data(task)
+    assert not (task / "data" / "validation.json").exists()
+
+
+def test_only_one_process_makes_the_data(task: Path):
+    regenerate_data(task)
+    before = content_of(task)
+    with FileLock(task / "data" / ".lock"):
+        for make in (regenerate_data, convert_data):
+            with pytest.raises(NotReady, match="another process is making the data at this moment"):
+                make(task)
+    assert content_of(task) == before
+    regenerate_data(task)
+
+
+def test_a_source_is_looked_at_before_it_is_added(task: Path, tmp_path: Path):
+    before = content_of(task)
+    with pytest.raises(NotFound, match="does not exist or is no file"):
+        add_source(task, str(tmp_path / "nowhere.csv"))
+    (tmp_path / "bad.csv").write_text("one,two\n1,2\n", encoding="utf-8")
+    with pytest.raises(NotValid):
+        add_source(task, str(tmp_path / "bad.csv"), copy=True)
+    with pytest.raises(NotValid):
+        add_source(task, str(tmp_path / "messages.jsonl"), name="other", text="txet")
+    with pytest.raises(AlreadyExists, match="has a source named 'messages' already"):
+        add_source(task, str(tmp_path / "messages.jsonl"))
+    with pytest.raises(NotValid, match="use letters, digits, dots, hyphens and underscores"):
+        add_source(task, str(tmp_path / "messages.jsonl"), name="../evil")
+    assert content_of(task) == before
+
+
+def test_copies_of_two_files_of_one_name_do_not_replace_each_other(task: Path, tmp_path: Path):
+    for folder, start in (("a", 200), ("b", 300)):
+        (tmp_path / folder).mkdir()
+        write(tmp_path / folder / "data.jsonl", rows(20, start))
+        add_source(task, str(tmp_path / folder / "data.jsonl"), name=folder, copy=True)
+    sources = {s.name: task / s.path for s in DataSources.load(task / "data_source.yaml").sources}
+    assert sources["a"].read_bytes() == (tmp_path / "a" / "data.jsonl").read_bytes()
+    assert sources["b"].read_bytes() == (tmp_path / "b" / "data.jsonl").read_bytes()
+    assert sources["a"].is_relative_to(task) and sources["b"].is_relative_to(task)
+
+
+def test_a_preview_shows_what_would_be_made_and_stores_nothing(task: Path):
+    before = content_of(task)
+    preview = preview_source(task)
+    assert preview == preview_source(task, source="messages")
+    assert preview.rows == rows(5)
+    assert Columns(**preview.columns) == Columns(text="text", label="label", id="id")
+    assert [m["content"] for m in preview.example][-2:] == [rows(1)[0]["text"], "billing"]
+    with pytest.raises(NotFound, match="Sources: messages"):
+        preview_source(task, source="other")
+    assert content_of(task) == before
+
+
+KILLED_AT_EVERY_STEP = '''
+"""Regenerate in a child that ends at its k-th file operation, for every k; print what was left each time."""
+import hashlib, json, os, shutil, sys
+from pathlib import Path
+from nlp_skills.data.regenerate import regenerate_data, settle_data
+
+task, copies = Path(sys.argv[1]), Path(sys.argv[2])
+WATCHED = ("open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.chmod", "shutil.rmtree")
+
+def state(folder):
+    files = [folder / "data_source.yaml", *sorted((folder / "data").rglob("*.json*"))]
+    keep = [f for f in files if f.name != "data_source.yaml" and f.is_file()]
+    return {f.relative_to(folder).as_posix(): hashlib.sha256(f.read_bytes()).hexdigest() for f in keep}
+
+def regenerate_until(folder, last):
+    pid = os.fork()
+    if pid == 0:
+        count = 0
+        def hook(event, args):
+            nonlocal count
+            if event in WATCHED:
+                count += 1
+                if count == last:
+                    os._exit(9)
+        sys.addaudithook(hook)
+        regenerate_data(folder)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+step = 0
+while True:
+    step += 1
+    folder = copies / f"{step}" / "support"
+    shutil.copytree(task, folder)
+    ended = regenerate_until(folder, step)
+    settle_data(folder)
+    found = state(folder)
+    snapshot = json.loads((folder / "data" / "data_snapshot.json").read_bytes())
+    splits = {n: hashlib.sha256((folder / "data" / f"{n}.jsonl").read_bytes()).hexdigest() == s["sha256"]
+              for n, s in snapshot["splits"].items()}
+    regenerate_data(folder)  # and it can be done again
+    again = json.loads((folder / "data" / "data_snapshot.json").read_bytes())
+    leftovers = [p.name for p in (folder / "data").iterdir() if p.name in (".next", ".ready")]
+    print(json.dumps({"step": step, "ended": ended, "rows": snapshot["sources"]["messages"]["rows"],
+                      "whole": all(splits.values()), "raw": found["data/raw/messages.jsonl"]
+                      == snapshot["sources"]["messages"]["sha256"], "splits": snapshot["splits"],
+                      "again": again["splits"], "leftovers": leftovers}), flush=True)
+    shutil.rmtree(copies / f"{step}")
+    if ended == 0:
+        break
+'''
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_kill_at_any_file_operation_leaves_the_old_data_or_the_new(task: Path, tmp_path: Path):
+    old = regenerate_data(task)
+    write(tmp_path / "messages.jsonl", rows(50, 5))
+    script = tmp_path / "kill.py"
+    script.write_text(KILLED_AT_EVERY_STEP, encoding="utf-8")
+    ran = subprocess.run(
+        [sys.executable, str(script), str(task), str(tmp_path / "copies")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    steps = [json.loads(line) for line in ran.stdout.splitlines()]
+    new = regenerate_data(task)
+    known = [{n: s.model_dump() for n, s in snapshot.splits.items()} for snapshot in (old, new)]
+    assert steps[-1]["ended"] == 0 and len(steps) > 30
+    assert all(step["ended"] == 9 for step in steps[:-1])
+    for step in steps:
+        assert step["whole"] and step["raw"], step
+        assert step["splits"] == known[0 if step["rows"] == 60 else 1], step
+        assert step["again"] == known[1] and step["leftovers"] == [], step
+    kept = [step["rows"] for step in steps]
+    assert kept == sorted(kept, reverse=True), "the old data up to one moment, the new data after it"
+    assert set(kept) == {50, 60}
+    settle_data(task)

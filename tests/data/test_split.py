@@ -1,0 +1,197 @@
+"""Splitting: nobody is lost, nobody stands on two sides, and the same seed does the same again."""
+
+from collections import Counter, defaultdict
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from nlp_skills.data.example import Example, Message, Meta
+from nlp_skills.data.sources.source import SPLITS, SplitSettings
+from nlp_skills.data.split import split_examples
+from nlp_skills.errors import NotValid
+
+
+def row(
+    number: int,
+    text: str | None = None,
+    label: str | None = None,
+    group: str | None = None,
+    source: str = "s",
+) -> Example:
+    said = [Message("user", text or f"text {number}"), Message("assistant", label or "answer")]
+    meta = Meta(id=f"{source}-{number}", source=source, line=number, label=label, group=group)
+    return Example(meta=meta, messages=said)
+
+
+ROWS = st.lists(
+    st.tuples(
+        st.integers(0, 40),  # the text
+        st.sampled_from(["a", "b", "c"]),
+        st.none() | st.integers(0, 6).map(str),
+        st.sampled_from(["s", "t"]),
+    ),
+    min_size=2,
+    max_size=60,
+).map(
+    lambda cells: [
+        row(n, f"text {t}", label, group, source) for n, (t, label, group, source) in enumerate(cells)
+    ]
+)
+SINGLES = st.lists(st.sampled_from("abcd"), min_size=3, max_size=80).map(
+    lambda labels: [row(n, label=label) for n, label in enumerate(labels)]
+)
+SHARES = st.floats(0, 0.45)
+SETTINGS = st.builds(
+    SplitSettings, valid=SHARES, test=SHARES, seed=st.integers(0, 99), stratify=st.booleans()
+)
+
+
+def split(rows: list[Example], settings: SplitSettings) -> dict[str, list[Example]]:
+    """The split, or no example for Hypothesis where the settings leave nothing to train on."""
+    try:
+        return dict(split_examples(rows, settings))
+    except NotValid:
+        assume(False)
+        raise
+
+
+def sides_of(sides: dict[str, list[Example]]) -> dict[str, str]:
+    return {example.meta.id: name for name, side in sides.items() for example in side}
+
+
+@given(rows=ROWS, settings=SETTINGS)
+def test_every_row_is_on_one_side(rows: list[Example], settings: SplitSettings):
+    sides = split(rows, settings)
+    assert tuple(sides) == SPLITS
+    assert Counter(e.meta.id for side in sides.values() for e in side) == Counter(e.meta.id for e in rows)
+
+
+@given(rows=ROWS, settings=SETTINGS)
+def test_a_group_and_an_input_are_never_on_two_sides(rows: list[Example], settings: SplitSettings):
+    sides = split(rows, settings)
+    places: dict[str, set[str]] = defaultdict(set)
+    for name, side in sides.items():
+        for example in side:
+            places[f"input {example.input_text}"].add(name)
+            if example.meta.group is not None:
+                places[f"group {example.meta.group}"].add(name)
+    assert {key: found for key, found in places.items() if len(found) > 1} == {}
+
+
+@given(rows=ROWS, settings=SETTINGS)
+def test_the_same_seed_gives_the_same_split(rows: list[Example], settings: SplitSettings):
+    assert split(rows, settings) == split(list(rows), settings)
+
+
+@given(rows=ROWS, settings=SETTINGS, data=st.data())
+def test_sides_do_not_depend_on_the_order_of_the_rows(
+    rows: list[Example], settings: SplitSettings, data: st.DataObject
+):
+    # The label of a group of mixed labels is that of most of its rows; where two are as many, the first counts.
+    settings = settings.with_changes(stratify=False)
+    shuffled = data.draw(st.permutations(rows))
+    assert sides_of(split(rows, settings)) == sides_of(split(list(shuffled), settings))
+
+
+@given(rows=SINGLES, settings=SETTINGS)
+def test_sizes_are_exact_and_shares_of_labels_within_one_row_where_rows_are_single(
+    rows: list[Example], settings: SplitSettings
+):
+    sides = split(rows, settings)
+    test, valid = round(len(rows) * settings.test), round(len(rows) * settings.valid)
+    assert {name: len(side) for name, side in sides.items()} == {
+        "train": len(rows) - test - valid,
+        "valid": valid,
+        "test": test,
+    }
+    if settings.stratify:
+        total = Counter(e.meta.label for e in rows)
+        found = Counter(e.meta.label for e in sides["test"])
+        for label, count in total.items():
+            assert abs(found[label] - count * test / len(rows)) < 1
+        left = Counter(e.meta.label for e in (*sides["train"], *sides["valid"]))
+        found = Counter(e.meta.label for e in sides["valid"])
+        for label, count in left.items():
+            assert abs(found[label] - count * valid / left.total()) < 1
+
+
+@given(rows=ROWS, settings=SETTINGS)
+def test_a_side_is_never_larger_than_asked_and_short_by_less_than_a_group_of_each_label(
+    rows: list[Example], settings: SplitSettings
+):
+    sides = split(rows, settings)
+    asked = round(len(rows) * settings.test)
+    assert len(sides["test"]) <= asked
+    groups = Counter(e.meta.group or e.input_text for e in rows)
+    if max(groups.values()) == 1 and max(Counter(e.input_text for e in rows).values()) == 1:
+        assert len(sides["test"]) == asked
+
+
+def test_another_seed_gives_another_split():
+    rows = [row(n) for n in range(200)]
+    one, two = (sides_of(split_examples(rows, SplitSettings(seed=seed))) for seed in (1, 2))
+    assert sum(one[key] != two[key] for key in one) > 40
+
+
+def test_rows_that_are_added_move_few_others():
+    rows = [row(n, label="ab"[n % 3 == 0]) for n in range(1000)]
+    before = sides_of(split_examples(rows, SplitSettings()))
+    added = [row(n, label="ab"[n % 3 == 0]) for n in range(1000, 1050)]
+    after = sides_of(split_examples([*added[:25], *rows, *added[25:]], SplitSettings()))
+    assert sum(before[key] != after[key] for key in before) <= 30
+
+
+def test_a_side_is_not_sorted_by_label_or_by_place():
+    rows = [row(n, label="ab"[n >= 100]) for n in range(200)]
+    train = split_examples(rows, SplitSettings())["train"]
+    assert {e.meta.label for e in train[:20]} == {"a", "b"}
+    assert [e.meta.id for e in train] != sorted(e.meta.id for e in train)
+
+
+def test_the_same_group_in_two_sources_is_one_group():
+    rows = [row(n, group=str(n % 30), source=source) for source in ("s", "t") for n in range(60)]
+    sides = sides_of(split_examples(rows, SplitSettings()))
+    for n in range(60):
+        assert sides[f"s-{n}"] == sides[f"t-{n}"] == sides[f"s-{n % 30}"]
+
+
+def test_another_instruction_moves_no_row():
+    rows = [row(n, label="ab"[n % 2]) for n in range(100)]
+    told = [
+        Example(meta=e.meta, messages=[Message("system", "Say a or b."), *(e.messages or [])]) for e in rows
+    ]
+    assert sides_of(split_examples(rows, SplitSettings())) == sides_of(split_examples(told, SplitSettings()))
+
+
+def test_numbers_of_rows_can_be_asked_for_and_what_is_over_is_left_out():
+    rows = [row(n) for n in range(100)]
+    sides = split_examples(rows, SplitSettings(train=30, valid=10, test=20))
+    assert {name: len(side) for name, side in sides.items()} == {"train": 30, "valid": 10, "test": 20}
+    sides = split_examples(rows, SplitSettings(train=500, valid=10, test=20))
+    assert len(sides["train"]) == 70
+    sides = split_examples(rows, SplitSettings(train=0.1, valid=0, test=0.5))
+    assert {name: len(side) for name, side in sides.items()} == {"train": 10, "valid": 0, "test": 50}
+
+
+@pytest.mark.parametrize(
+    ("rows", "settings", "said"),
+    [
+        (10, SplitSettings(valid=5, test=5), "valid 5 and test 5 take 10 rows, but there are only 10"),
+        (10, SplitSettings(valid=0.5, test=0.5), "valid 0.5 and test 0.5 take 10 rows"),
+        (1, SplitSettings(valid=1, test=0), "take 1 rows, but there are only 1"),
+    ],
+)
+def test_a_split_that_leaves_nothing_to_train_on_is_refused(rows: int, settings: SplitSettings, said: str):
+    with pytest.raises(NotValid, match=r"data_source\.yaml: split") as caught:
+        split_examples([row(n) for n in range(rows)], settings)
+    assert said in str(caught.value)
+
+
+def test_one_group_with_everything_is_trained_on_and_not_divided():
+    rows = [row(n, group="g") for n in range(10)]
+    assert {name: len(side) for name, side in split_examples(rows, SplitSettings()).items()} == {
+        "train": 10,
+        "valid": 0,
+        "test": 0,
+    }
