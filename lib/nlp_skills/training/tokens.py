@@ -40,10 +40,24 @@ def as_dicts(messages: list[Message]) -> list[dict[str, Any]]:
 
 
 def render(tokenizer: Any, messages: list[Message], tools: list[dict[str, Any]] | None, *, ask: bool) -> str:
-    """The text that the chat template makes; `ask` opens the assistant's turn."""
-    return tokenizer.apply_chat_template(
-        as_dicts(messages), tools=tools, tokenize=False, add_generation_prompt=ask
-    )
+    """The text that the chat template makes; `ask` opens the assistant's turn.
+
+    Raises NotValid for turns that the template does not know: tool calls, or nothing before the answer.
+    """
+    from jinja2 import TemplateError
+
+    try:
+        return tokenizer.apply_chat_template(
+            as_dicts(messages), tools=tools, tokenize=False, add_generation_prompt=ask
+        )
+    except (TemplateError, ValueError) as error:
+        turns = (
+            ", ".join(m.role + (" with tool calls" if m.tool_calls else "") for m in messages) or "no turns"
+        )
+        raise NotValid(
+            f"The base model's chat template cannot write a conversation of {turns}: {error}."
+            " Choose another base_model, or change the rows."
+        ) from None
 
 
 def encode_text(tokenizer: Any, text: str) -> list[int]:
