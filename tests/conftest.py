@@ -1,9 +1,17 @@
-"""What tests share: where the real data sets lie."""
+"""What tests share: where the real data sets lie, and a small real model."""
 
 import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+from nlp_skills.errors import NlpSkillsError
+from nlp_skills.training.model import BaseModelFiles, resolve_base_model
+
+# No test asserts a time: a busy machine is no failure.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -15,3 +23,14 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the shared data sets are not at {folder}; set NLP_SKILLS_TEST_DATA to their folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> BaseModelFiles:
+    """SmolLM2-135M-Instruct, converted once into the cache; tests that need it skip where it is not installed."""
+    try:
+        return resolve_base_model("smollm2-135m-instruct")
+    except NlpSkillsError as error:
+        if os.environ.get("CI"):
+            pytest.fail(f"CI has to test with the real model: {error}")
+        pytest.skip(str(error))

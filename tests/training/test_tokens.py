@@ -1,0 +1,200 @@
+"""What the loss sees, with the real tokenizer and the real chat template of SmolLM2."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nlp_skills.data.example import Example, Message, Meta
+from nlp_skills.errors import NotValid
+from nlp_skills.training.model import BaseModelFiles, load_tokenizer
+from nlp_skills.training.tokens import (
+    IGNORED,
+    TokenRow,
+    answer_ids,
+    encode_text,
+    end_tokens,
+    prompt_ids,
+    tokenize,
+)
+
+DEFAULT_SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
+
+Turns = list[tuple[str, str]]
+
+
+@pytest.fixture(scope="module")
+def tokenizer(smollm2: BaseModelFiles) -> Any:
+    return load_tokenizer(smollm2)
+
+
+def example(turns: Turns) -> Example:
+    return Example(meta=Meta(id="s-1", source="s"), messages=[Message(*turn) for turn in turns])
+
+
+def by_string_search(tokenizer: Any, turns: Turns) -> TokenRow:
+    """The same by hand: ChatML written out, cut where an answer begins and where its end token ends."""
+    if turns[0][0] != "system":
+        turns = [("system", DEFAULT_SYSTEM), *turns]
+    text = "".join(f"<|im_start|>{role}\n{said}<|im_end|>\n" for role, said in turns)
+    ids: list[int] = []
+    labels: list[int] = []
+    rest, opening, closing = text, "<|im_start|>assistant\n", "<|im_end|>"
+    while opening in rest:
+        start = rest.index(opening) + len(opening)
+        end = rest.index(closing, start) + len(closing)
+        before = tokenizer(rest[:start], add_special_tokens=False)["input_ids"]
+        answer = tokenizer(rest[start:end], add_special_tokens=False)["input_ids"]
+        ids += before + answer
+        labels += [IGNORED] * len(before) + answer
+        rest = rest[end:]
+    return TokenRow(ids, labels)
+
+
+def trained_text(tokenizer: Any, row: TokenRow) -> str:
+    return tokenizer.decode([label for label in row.labels if label != IGNORED])
+
+
+CONVERSATIONS: dict[str, Turns] = {
+    "one turn": [("user", "Is it good?"), ("assistant", "yes")],
+    "with a system prompt": [("system", "Say yes or no."), ("user", "Is it good?"), ("assistant", "no")],
+    "many turns": [
+        ("system", "Be brief."),
+        ("user", "Where is my parcel?"),
+        ("assistant", "On its way."),
+        ("user", "When?"),
+        ("assistant", "Tomorrow, before noon."),
+        ("user", "Thanks"),
+        ("assistant", "You are welcome."),
+    ],
+    "many turns without a system prompt": [
+        ("user", "a"),
+        ("assistant", "b"),
+        ("user", "c"),
+        ("assistant", "d"),
+    ],
+    "the last turn is a question": [("user", "a"), ("assistant", "b"), ("user", "c")],
+    "Chinese": [("system", "判斷情感。"), ("user", "台積電股價大漲，聯電下跌"), ("assistant", "正面")],
+    "Japanese and emoji": [("user", "この映画は最高 🎬"), ("assistant", "肯定的 👍")],
+    "several lines": [("user", "list\n\nthree\n"), ("assistant", "1. a\n2. b\n\n3. c")],
+    "the same words in question and answer": [("user", "assistant\nyes"), ("assistant", "assistant\nyes")],
+    "blanks around the answer": [("user", "a"), ("assistant", "  b \n")],
+}
+
+
+@pytest.mark.parametrize("turns", CONVERSATIONS.values(), ids=CONVERSATIONS)
+def test_the_answers_with_their_end_tokens_are_trained_and_nothing_else(tokenizer: Any, turns: Turns):
+    row = tokenize(tokenizer, example(turns))
+    assert row == by_string_search(tokenizer, turns)
+    assert trained_text(tokenizer, row) == "".join(
+        f"{said}<|im_end|>" for role, said in turns if role == "assistant"
+    )
+    assert row.trained == sum(label != IGNORED for label in row.labels) > 0
+    assert all(label in (IGNORED, token) for token, label in zip(row.input_ids, row.labels, strict=True))
+
+
+WORDS = st.text(st.characters(codec="utf-8", exclude_characters="<"), min_size=1, max_size=30)
+
+
+@settings(max_examples=60)
+@given(
+    system=st.none() | WORDS,
+    pairs=st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=3),
+)
+def test_any_text_is_cut_at_the_same_places_as_by_hand(
+    tokenizer: Any, system: str | None, pairs: list[tuple[str, str]]
+):
+    turns = [("system", system)] if system is not None else []
+    for asked, said in pairs:
+        turns += [("user", asked), ("assistant", said)]
+    assert tokenize(tokenizer, example(turns)) == by_string_search(tokenizer, turns)
+
+
+@pytest.mark.parametrize("turns", CONVERSATIONS.values(), ids=CONVERSATIONS)
+def test_the_row_is_the_whole_conversation_up_to_its_last_answer(tokenizer: Any, turns: Turns):
+    last = max(i for i, (role, _) in enumerate(turns) if role == "assistant")
+    messages = [{"role": role, "content": said} for role, said in turns[: last + 1]]
+    text = tokenizer.apply_chat_template(messages, tokenize=False)
+    assert tokenizer.decode(tokenize(tokenizer, example(turns)).input_ids) == text.removesuffix("\n")
+
+
+def test_the_question_at_evaluation_is_the_one_of_the_training(tokenizer: Any):
+    turns = CONVERSATIONS["with a system prompt"]
+    row = tokenize(tokenizer, example(turns))
+    prompt, answer = prompt_ids(tokenizer, example(turns)), answer_ids(tokenizer, example(turns))
+    assert row.input_ids == prompt + answer
+    assert row.labels == [IGNORED] * len(prompt) + answer
+    assert answer[-1] == tokenizer.eos_token_id
+
+
+@pytest.mark.parametrize(
+    "label", ["positive", "negative", "neutral", "yes", "正面", "負面", "card_payment_fee", "0", "n/a"]
+)
+def test_every_label_is_learned_to_the_letter_and_then_the_end(tokenizer: Any, label: str):
+    row = tokenize(tokenizer, example([("user", "some text"), ("assistant", label)]))
+    trained = [token for token in row.labels if token != IGNORED]
+    assert tokenizer.decode(trained[:-1]) == label
+    assert trained[-1] == tokenizer.eos_token_id
+    assert row.labels[-len(trained) :] == trained
+
+
+def test_nothing_stands_before_the_first_turn_and_no_token_begins_the_text_twice(tokenizer: Any):
+    row = tokenize(tokenizer, example(CONVERSATIONS["one turn"]))
+    start = tokenizer.convert_tokens_to_ids("<|im_start|>")
+    assert row.input_ids[0] == start and row.input_ids[1] != start
+    assert row.input_ids.count(start) == 3  # system, user, assistant
+    assert encode_text(tokenizer, "") == []
+
+
+def test_the_end_of_an_answer_is_the_end_token_of_the_template(tokenizer: Any):
+    assert tokenizer.convert_tokens_to_ids("<|im_end|>") in end_tokens(tokenizer)
+    assert tokenizer.eos_token_id in end_tokens(tokenizer)
+    assert tokenizer.pad_token_id is not None
+
+
+def test_a_template_without_an_end_token_gets_one(tokenizer: Any, smollm2: BaseModelFiles):
+    plain = load_tokenizer(smollm2)
+    plain.chat_template = (
+        "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
+        "{% if add_generation_prompt %}assistant: {% endif %}"
+    )
+    row = tokenize(plain, example([("user", "a"), ("assistant", "b")]))
+    trained = [token for token in row.labels if token != IGNORED]
+    assert trained[-1] == plain.eos_token_id and plain.decode(trained[:-1]).strip() == "b"
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (Example(meta=Meta(id="s-7", source="s"), messages=[Message("user", "a")]), "Row s-7 has no answer"),
+        (
+            Example(meta=Meta(id="s-7", source="s"), prompt=[Message("user", "a")], chosen=[], rejected=[]),
+            "Row s-7 has no messages; preference rows cannot be trained with sft",
+        ),
+        (
+            Example(
+                meta=Meta(id="s-7", source="s"),
+                messages=[
+                    Message("user", "a"),
+                    Message("assistant", tool_calls=[{"function": {"name": "f"}}]),
+                ],
+            ),
+            "cannot write a conversation of user, assistant with tool calls",
+        ),
+        (Example(meta=Meta(id="s-7", source="s"), messages=[Message("assistant", "a")]), "of no turns"),
+    ],
+)
+def test_a_row_that_cannot_be_learned_is_refused(tokenizer: Any, row: Example, said: str):
+    with pytest.raises(NotValid, match=said):
+        tokenize(tokenizer, row)
+
+
+def test_a_template_that_rewrites_earlier_turns_is_refused(smollm2: BaseModelFiles):
+    rewriting = load_tokenizer(smollm2)
+    rewriting.chat_template = (
+        "{% for m in messages %}{{ loop.length }} {{ m.role }}: {{ m.content }}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}{{ messages | length + 1 }} assistant: {% endif %}"
+    )
+    with pytest.raises(NotValid, match="Row s-1: the chat template"):
+        tokenize(rewriting, example(CONVERSATIONS["many turns"]))
