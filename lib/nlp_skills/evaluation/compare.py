@@ -8,7 +8,7 @@ import msgspec
 
 from nlp_skills.errors import NotReady, NotValid
 from nlp_skills.evaluation.metrics import METRICS as FUNCTIONS
-from nlp_skills.evaluation.results import EvalResult, Prediction
+from nlp_skills.evaluation.results import Prediction
 from nlp_skills.evaluation.significance import difference, mcnemar
 from nlp_skills.records import read_mapping
 from nlp_skills.task.comparison import ChangedRow, Comparison, MetricDifference
@@ -29,7 +29,16 @@ def read_predictions(folder: Path) -> list[Prediction]:
             f" Run: nlp-skills evaluate-version {folder.parent.parent.name} --version {folder.name}"
         )
     decoder = msgspec.json.Decoder(Prediction)
-    return [decoder.decode(line) for line in file.read_bytes().splitlines()]
+    rows = []
+    for number, line in enumerate(file.read_bytes().splitlines(), start=1):
+        try:
+            rows.append(decoder.decode(line))
+        except msgspec.DecodeError as error:
+            raise NotValid(
+                f"{file}:{number}: {error}. Make it again with:"
+                f" nlp-skills evaluate-version {folder.parent.parent.name} --version {folder.name}"
+            ) from None
+    return rows
 
 
 def compare_versions(task: Path, a: str | None = None, b: str | None = None) -> Comparison:
@@ -47,8 +56,7 @@ def compare_versions(task: Path, a: str | None = None, b: str | None = None) -> 
     folder_a = version_folder(task, a)
     definition = Task.load(task / "task.yaml")
     rows_a, rows_b = read_predictions(folder_a), read_predictions(folder_b)
-    results_a, results_b = (EvalResult.load(f / "results.json") for f in (folder_a, folder_b))
-    if results_a.data_sha256 != results_b.data_sha256:
+    if [(r.id, r.input, r.expected) for r in rows_a] != [(r.id, r.input, r.expected) for r in rows_b]:
         raise NotValid(
             f"{task.name}: {a} and {folder_b.name} were tested on different rows, so their numbers cannot be compared."
             f" Train {a}'s settings again on today's data:"

@@ -21,8 +21,8 @@ from nlp_skills.evaluation.predictions import (
     load_model,
     score_labels,
 )
-from nlp_skills.evaluation.results import EvalResult, Latency, Prediction, Score
-from nlp_skills.evaluation.significance import interval
+from nlp_skills.evaluation.results import EvalResult, Interval, Latency, Prediction, Score
+from nlp_skills.evaluation.significance import difference, interval
 from nlp_skills.records import Progress, Record, sha256_file, silent, write_lines
 from nlp_skills.task.task import METRICS, Task
 from nlp_skills.task.version import record_lineage, version_folder
@@ -92,7 +92,7 @@ def evaluate_version(
         **tuned.model_dump(),
         split=split,
         data_sha256=sha256_file(file),
-        baseline={b.name: score(definition, test, b.answers, b.model, b.latency) for b in baselines},
+        baseline={b.name: _baseline(definition, test, b, [a.text for a in answered]) for b in baselines},
         generation=how.describe(),
     )
     suffix = "" if split == "test" else f"_{split}"
@@ -152,6 +152,13 @@ def score(
         latency=latency,
         model=model,
     )
+
+
+def _baseline(task: Task, test: Sequence[Example], found: BaselineAnswers, tuned: Sequence[str]) -> Score:
+    expected = [example.output_text for example in test]
+    value, low, high = difference(task.chosen_metric, expected, found.answers, tuned)
+    scored = score(task, test, found.answers, found.model, found.latency)
+    return scored.model_copy(update={"gain": Interval(value=value, low=low, high=high)})
 
 
 def _latency(answered: Sequence[Answered]) -> Latency:

@@ -7,6 +7,7 @@ training used. The prompt is computed once; each label only adds its own few tok
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +49,10 @@ def load_model(files: BaseModelFiles, adapter: Path | None, dtype: str = "auto")
     if adapter is not None:
         from peft import PeftModel
 
-        model = PeftModel.from_pretrained(model, adapter)
+        with warnings.catch_warnings():
+            # PEFT 0.21 asks for an attribute that transformers 5.23 calls deprecated; nobody here can mend that.
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+            model = PeftModel.from_pretrained(model, adapter)
         name = f"{files.name} with {adapter.name}"
     return LoadedModel(model.eval(), load_tokenizer(files), name)
 

@@ -43,6 +43,8 @@ class Score(Record):
     latency: Latency | None = None
     model: str | None = None
     """What made the predictions, in words."""
+    gain: Interval | None = None
+    """Of a baseline: how much better the tuned model is on the task's metric (paired bootstrap over rows)."""
 
 
 class EvalResult(Score):

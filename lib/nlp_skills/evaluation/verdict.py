@@ -65,15 +65,21 @@ def worth_it(version: str, metric: str, result: EvalResult | None) -> Statement:
             f"It reaches {metric_name(metric)} {show(own)}, but nothing that needs no fine-tuning was measured beside it.",
         )
     strongest = max(measured, key=lambda name: measured[name].value)
-    return _against(version, metric, own, strongest, measured, result.count)
+    gain = result.baseline[strongest].gain or difference(own, measured[strongest])
+    return _against(version, metric, own, gain, strongest, measured, result.count)
 
 
 def _against(
-    version: str, metric: str, own: Interval, strongest: str, measured: Mapping[str, Interval], count: int
+    version: str,
+    metric: str,
+    own: Interval,
+    gain: Interval,
+    strongest: str,
+    measured: Mapping[str, Interval],
+    count: int,
 ) -> Statement:
     question = "Is it better than what needs no fine-tuning?"
     rival, words = measured[strongest], baseline_name(strongest)
-    gain = difference(own, rival)
     missing = [baseline_name(name) for name in BASELINES if name not in measured]
     numbers = f"{capitalize(metric_name(metric))}: {version} {show(own)}, {words} {show(rival)}; the difference is {show_signed(gain)}, on {count:,} test rows."
     gap = f" Not measured: {', '.join(missing)}." if missing else ""

@@ -107,7 +107,9 @@ def _convert_gguf(gguf: Path, folder: Path) -> None:
     """GGUF → safetensors with tokenizer and chat template; the folder appears whole or not at all."""
     require_training()
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     folder.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
@@ -150,7 +152,9 @@ SHORT_ROWS = 256
 def load_base_model(files: BaseModelFiles, dtype: str = "auto", longest: int | None = None) -> Any:
     """The model on the device that is there; `longest` is the longest row in tokens, where it is known."""
     from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     device = compute_device()
     plain = device == "cpu" and longest is not None and longest <= SHORT_ROWS
     load: Any = AutoModelForCausalLM.from_pretrained

@@ -70,7 +70,6 @@ def train_version(task: Path, folder: Path, job: Job) -> Job:
     from nlp_skills.training.sft import METHODS, checkpoints, total_steps
 
     transformers.logging.set_verbosity_warning()
-    transformers.logging.disable_progress_bar()
     threads = config.threads or free_cores()
     torch.set_num_threads(threads)
     # PEFT draws the adapter's first weights from this, the trainer its order of rows.
