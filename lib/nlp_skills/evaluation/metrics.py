@@ -74,14 +74,18 @@ def row_token_f1(expected: str, predicted: str) -> float:
 
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
-_PUNCTUATION = str.maketrans(dict.fromkeys(string.punctuation, " "))
 _UNSPACED = re.compile(r"[぀-ヿ㐀-䶿一-鿿豈-﫿]")
 
 
 def normal(text: str) -> str:
     """The text as SQuAD compares it."""
-    text = unicodedata.normalize("NFKC", text).lower().translate(_PUNCTUATION)
+    text = "".join(c for c in unicodedata.normalize("NFKC", text).lower() if not _is_punctuation(c))
     return " ".join(_ARTICLES.sub(" ", text).split())
+
+
+def _is_punctuation(character: str) -> bool:
+    """SQuAD's ASCII punctuation, and that of all other scripts (。「」、…)."""
+    return character in string.punctuation or unicodedata.category(character).startswith("P")
 
 
 def words(text: str) -> list[str]:
