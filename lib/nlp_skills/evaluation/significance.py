@@ -6,7 +6,7 @@ and two models that are compared are resampled with the same rows (paired).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from nlp_skills.evaluation.metrics import METRICS, row_scores
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 RESAMPLES = 2000
 LEVEL = 0.95
+DRAWN_AT_ONCE = 4_000_000
 
 
 def interval(name: str, expected: Sequence[str], predicted: Sequence[str], seed: int = 13) -> Interval:
@@ -57,18 +58,30 @@ def _resampled(
     """The metric on RESAMPLES samples of the rows, one array of shape (RESAMPLES,) a model."""
     import numpy as np
 
-    generator = np.random.default_rng(seed)
-    count = len(expected)
-    rows = generator.integers(0, count, size=(RESAMPLES, count), dtype=np.int32)
     if name != "macro_f1":
-        return [row_scores(name, expected, predicted)[rows].mean(axis=1) for predicted in predictions]
+        scores = [row_scores(name, expected, predicted) for predicted in predictions]
+        chunks = [[s[rows].mean(axis=1) for s in scores] for rows in _samples(len(expected), seed)]
+        return [np.concatenate(parts) for parts in zip(*chunks, strict=True)]
     labels = sorted({*expected, *(p for predicted in predictions for p in predicted)})
     number = {label: i for i, label in enumerate(labels)}
     truth = np.array([number[e] for e in expected])
-    return [
-        _macro_f1(truth, np.array([number[p] for p in predicted]), rows, len(labels))
-        for predicted in predictions
+    answers = [np.array([number[p] for p in predicted]) for predicted in predictions]
+    chunks = [
+        [_macro_f1(truth, answer, rows, len(labels)) for answer in answers]
+        for rows in _samples(len(expected), seed)
     ]
+    return [np.concatenate(parts) for parts in zip(*chunks, strict=True)]
+
+
+def _samples(count: int, seed: int) -> Iterator[np.ndarray]:
+    """Row numbers of RESAMPLES samples, shape (samples, count) at a time: memory stays below 100 MB."""
+    import numpy as np
+
+    generator = np.random.default_rng(seed)
+    at_once = max(1, DRAWN_AT_ONCE // count)
+    for start in range(0, RESAMPLES, at_once):
+        size = (min(at_once, RESAMPLES - start), count)
+        yield generator.integers(0, count, size=size, dtype=np.int32)
 
 
 def _macro_f1(truth: np.ndarray, predicted: np.ndarray, rows: np.ndarray, labels: int) -> np.ndarray:
