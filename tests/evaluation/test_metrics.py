@@ -1,0 +1,151 @@
+"""Metrics against scikit-learn's and SQuAD's own."""
+
+import re
+import string
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nlp_skills.evaluation.metrics import (
+    METRICS,
+    accuracy,
+    confusion,
+    exact_match,
+    macro_f1,
+    normal,
+    per_label,
+    row_scores,
+    token_f1,
+    words,
+)
+from nlp_skills.task.task import METRICS as METRICS_BY_TYPE
+
+LABELS = st.sampled_from(["billing", "delivery", "returns", "正面"])
+PAIRS = st.lists(st.tuples(LABELS, LABELS), min_size=1, max_size=60)
+TEXTS = st.lists(
+    st.tuples(st.text(max_size=20), st.text(max_size=20)) | st.text(max_size=20).map(lambda t: (t, t)),
+    min_size=1,
+    max_size=10,
+)
+
+
+def sides(pairs: list[tuple[str, str]]) -> tuple[list[str], list[str]]:
+    return [e for e, _ in pairs], [p for _, p in pairs]
+
+
+@given(pairs=PAIRS)
+def test_accuracy_and_macro_f1_are_those_of_scikit_learn(pairs: list[tuple[str, str]]):
+    from sklearn.metrics import accuracy_score, f1_score
+
+    expected, predicted = sides(pairs)
+    assert accuracy(expected, predicted) == pytest.approx(accuracy_score(expected, predicted))
+    reference = f1_score(expected, predicted, average="macro", zero_division=0)
+    assert macro_f1(expected, predicted) == pytest.approx(reference)
+
+
+@given(pairs=PAIRS)
+def test_the_table_of_labels_is_that_of_scikit_learn(pairs: list[tuple[str, str]]):
+    from sklearn.metrics import precision_recall_fscore_support
+
+    expected, predicted = sides(pairs)
+    table = per_label(expected, predicted)
+    labels = sorted({*expected, *predicted})
+    assert list(table) == labels
+    reference = precision_recall_fscore_support(expected, predicted, labels=labels, zero_division=0)
+    found = [(s.precision, s.recall, s.f1, s.support) for s in table.values()]
+    assert np.array(found) == pytest.approx(np.array(reference).T)
+
+
+@given(pairs=PAIRS)
+def test_the_confusion_matrix_is_that_of_scikit_learn_without_its_zeros(pairs: list[tuple[str, str]]):
+    from sklearn.metrics import confusion_matrix
+
+    expected, predicted = sides(pairs)
+    labels = [*sorted({*expected, *predicted}), "never"]  # scikit-learn warns of a single label
+    reference = confusion_matrix(expected, predicted, labels=labels)
+    table = confusion(expected, predicted)
+    for i, e in enumerate(labels):
+        for j, p in enumerate(labels):
+            assert table.get(e, {}).get(p, 0) == reference[i, j]
+    assert all(count > 0 for row in table.values() for count in row.values())
+
+
+def squad_normal(text: str) -> str:
+    """From the official evaluation script of SQuAD 1.1 (Rajpurkar et al. 2016)."""
+    text = "".join(c for c in text.lower() if c not in set(string.punctuation))
+    return " ".join(re.sub(r"\b(a|an|the)\b", " ", text).split())
+
+
+def squad_f1(expected: str, predicted: str) -> float:
+    e, p = squad_normal(expected).split(), squad_normal(predicted).split()
+    shared = sum((Counter(e) & Counter(p)).values())
+    if not e or not p:
+        return float(e == p)
+    if shared == 0:
+        return 0.0
+    precision, recall = shared / len(p), shared / len(e)
+    return 2 * precision * recall / (precision + recall)
+
+
+ASCII = st.text(st.characters(max_codepoint=126), max_size=25) | st.sampled_from(
+    ["The U.S. Army", "US army", "don't", "dont", "a", "1,000", "1000", "well-known", "an apple a day"]
+)
+
+
+@given(pairs=st.lists(st.tuples(ASCII, ASCII), min_size=1, max_size=10))
+def test_english_answers_are_compared_as_squad_does(pairs: list[tuple[str, str]]):
+    expected, predicted = sides(pairs)
+    assert [normal(text) for text in expected] == [squad_normal(text) for text in expected]
+    reference = [squad_f1(e, p) for e, p in pairs]
+    assert token_f1(expected, predicted) == pytest.approx(sum(reference) / len(reference))
+    same = [squad_normal(e) == squad_normal(p) for e, p in pairs]
+    assert exact_match(expected, predicted) == pytest.approx(sum(same) / len(same))
+
+
+@pytest.mark.parametrize(
+    ("expected", "predicted"),
+    [
+        ("是。", "是"),
+        ("「台積電」", "台積電"),
+        ("ＡＢＣ", "abc"),
+        ("カタカナ", "ｶﾀｶﾅ"),
+        ("The cat!", "cat"),
+        ("“yes”", "yes"),
+    ],
+)
+def test_punctuation_width_and_case_do_not_count(expected: str, predicted: str):
+    assert exact_match([expected], [predicted]) == token_f1([expected], [predicted]) == 1.0
+
+
+def test_scripts_without_blanks_are_compared_character_by_character():
+    assert words("台積電 TSMC 漲 5%") == ["台", "積", "電", "tsmc", "漲", "5"]
+    assert token_f1(["台積電"], ["台積"]) == pytest.approx(0.8)
+    assert token_f1(["おはよう"], ["おやすみ"]) == pytest.approx(2 / 8)
+
+
+@given(pairs=TEXTS)
+def test_every_metric_lies_between_0_and_1_is_the_mean_of_its_rows_and_1_for_the_right_answers(
+    pairs: list[tuple[str, str]],
+):
+    expected, predicted = sides(pairs)
+    for name, metric in METRICS.items():
+        value = metric(expected, predicted)
+        assert 0 <= value <= 1
+        assert metric(expected, expected) == 1
+        if name != "macro_f1":
+            rows = row_scores(name, expected, predicted)
+            assert rows.shape == (len(pairs),) and rows.dtype == np.float64
+            assert rows.mean() == pytest.approx(value)
+
+
+def test_every_metric_that_a_task_can_name_is_there():
+    assert {name for names in METRICS_BY_TYPE.values() for name in names} == set(METRICS)
+
+
+def test_lists_of_different_lengths_are_never_compared():
+    for metric in METRICS.values():
+        with pytest.raises(ValueError, match="zip"):
+            metric(["a", "b"], ["a"])
