@@ -53,16 +53,21 @@ app = typer.Typer(
 )
 
 
-@app.callback()
-def version_option(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
-) -> None:
-    """From a language task that goes wrong to a small model that is fine-tuned, measured and versioned."""
-    if version:
-        from importlib.metadata import version as installed
+def print_version(wanted: bool) -> None:
+    """For --version, which needs no command beside it."""
+    if wanted:
+        from importlib.metadata import version
 
-        typer.echo(f"nlp-skills {installed('nlp-skills')}")
+        typer.echo(f"nlp-skills {version('nlp-skills')}")
         raise typer.Exit
+
+
+VERSION = typer.Option("--version", help="Print the version and exit.", callback=print_version, is_eager=True)
+
+
+@app.callback()
+def options(version: Annotated[bool, VERSION] = False) -> None:
+    """From a language task that goes wrong to a small model that is fine-tuned, measured and versioned."""
 
 
 def build_command(operation: Operation) -> Any:
@@ -107,7 +112,10 @@ def _value(name: str, value: Any) -> Any:
         pairs = [item.partition("=") for item in value]
         if any(not sign for _, sign, _ in pairs):
             raise typer.BadParameter("give name=value, for example --settings lora_dropout=0.05")
-        return {key.strip(): yaml.safe_load(text) for key, _, text in pairs}
+        try:
+            return {key.strip(): yaml.safe_load(text) for key, _, text in pairs}
+        except yaml.YAMLError:
+            raise typer.BadParameter("a value is not readable as YAML; put text into quotes") from None
     return value
 
 
@@ -118,11 +126,11 @@ def run_operation(operation: Operation, home: Path | None, given: dict[str, Any]
     try:
         with progress_bar(quiet=as_json) as (progress, tell):
             result = operation.call(tasks_folder(home), given, progress, tell)
-    except NlpSkillsError as error:
+    except (NlpSkillsError, OSError) as error:  # OSError: a full disk, a file without permission
         if as_json:
             typer.echo(json.dumps({"error": type(error).__name__, "message": str(error)}, ensure_ascii=False))
         else:
-            typer.echo(f"Error: {error}", err=True)
+            typer.echo("Error: " + str(error).replace("\n", " "), err=True)
         raise typer.Exit(2 if isinstance(error, NotValid) else 1) from None
     except KeyboardInterrupt:
         typer.echo("Stopped. What was finished is kept.", err=True)
