@@ -27,7 +27,8 @@ VERDICTS = {"better": "bold green", "worse": "bold red", "cannot tell": "bold ye
 
 def show(record: Record) -> None:
     """Print a record to standard output."""
-    Console(highlight=False).print(render(record))
+    # No markup, no emoji codes: a text of the user's that says "[/INST]" or ":tea:" is shown as it is.
+    Console(highlight=False, markup=False, emoji=False).print(render(record))
 
 
 def render(record: Record) -> RenderableType:
