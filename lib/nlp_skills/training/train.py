@@ -193,7 +193,7 @@ def spawn_run(task: Path, folder: Path) -> subprocess.Popen[Any]:
             log=(folder / "train.log").relative_to(task).as_posix(),
         )
     else:
-        job = job.with_changes(status="queued", ended=None, error=None, exit_code=None)
+        job = job.with_changes(status="queued", pid=None, ended=None, error=None, exit_code=None)
     job.save(folder / "job.json")
     command = [sys.executable, "-P", "-m", "nlp_skills.training.run", str(task.resolve()), folder.name]
     detached: dict[str, Any] = (
@@ -202,7 +202,15 @@ def spawn_run(task: Path, folder: Path) -> subprocess.Popen[Any]:
         else {"start_new_session": True}
     )
     with (folder / "train.log").open("ab") as log:
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **detached)
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **detached)
+    while process.poll() is None and not is_running(folder):
+        time.sleep(0.05)
+    if process.poll() and (read_job(folder) or job).status == "queued":
+        error = "The process ended before it began."
+        job.with_changes(status="failed", ended=now(), exit_code=process.returncode, error=error).save(
+            folder / "job.json"
+        )
+    return process
 
 
 def read_job(folder: Path) -> Job | None:
