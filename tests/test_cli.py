@@ -1,0 +1,281 @@
+"""The command line: every operation is a command, a result is a table or a record's bytes, an error is a line."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from nlp_skills import tables
+from nlp_skills.cli import app
+from nlp_skills.data.regenerate import preview_source
+from nlp_skills.data.report import ValidationReport
+from nlp_skills.data.snapshot import DataSnapshot
+from nlp_skills.data.sources.source import DataSources
+from nlp_skills.errors import NlpSkillsError, NotValid
+from nlp_skills.operations import OPERATIONS, PARAMETERS, find_operation
+from nlp_skills.task.comparison import ChangedRow, Comparison
+from nlp_skills.task.task import Task
+from nlp_skills.task.version import version_names
+from nlp_skills.training.config import TrainConfig
+
+ROWS = [
+    {"text": f"message {n} about thing {n * 7}", "label": ("good", "bad", "neither")[n % 3]}
+    for n in range(60)
+]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to work in, with a file of rows."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("NLP_SKILLS_HOME", raising=False)
+    monkeypatch.delenv("NLP_SKILLS_PROGRESS", raising=False)
+    lines = "".join(json.dumps(row) + "\n" for row in ROWS)
+    (tmp_path / "rows.jsonl").write_text(lines, encoding="utf-8")
+    return tmp_path
+
+
+def run(*words: str) -> Result:
+    return CliRunner().invoke(app, list(words))
+
+
+def succeed(*words: str) -> Result:
+    result = run(*words)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+@pytest.fixture
+def reviews(here: Path) -> Path:
+    """A task with data."""
+    succeed("create-task", "reviews", "--type", "classification", "--goal", "Good or bad?")
+    succeed("add-source", "reviews", "rows.jsonl")
+    succeed("regenerate-data", "reviews")
+    return here / "tasks" / "reviews"
+
+
+def test_every_operation_is_a_command_that_help_lists():
+    listed = succeed("--help").output
+    for operation in OPERATIONS:
+        assert f" {operation.command} " in listed
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda o: o.command)
+def test_help_of_a_command_names_every_parameter_with_its_meaning(operation):
+    shown = " ".join(succeed(operation.command, "--help").output.split())
+    assert operation.summary in shown
+    for parameter in operation.parameters:
+        name = parameter.name
+        assert name in PARAMETERS, f"{name} is not explained in operations.PARAMETERS"
+        assert f"--{name.replace('_', '-')} " in shown or f" {name} " in shown.partition("Arguments:")[2]
+        assert PARAMETERS[name] in shown
+    assert "--json" in shown and "--home" in shown
+
+
+def test_every_parameter_that_is_explained_exists():
+    used = {p.name for operation in OPERATIONS for p in operation.parameters}
+    assert set(PARAMETERS) - used == set()
+
+
+def test_without_a_command_help_is_shown_and_an_unknown_one_is_refused():
+    assert "create-task" in run().output
+    result = run("lsit")
+    assert result.exit_code == 2 and "lsit" in result.stderr
+    assert "nlp-skills 2" in succeed("--version").output
+
+
+def test_list_is_the_short_name_of_list_tasks(reviews: Path):
+    assert succeed("list", "--json").stdout_bytes == succeed("list-tasks", "--json").stdout_bytes
+    assert "reviews" in succeed("list").stdout
+    with pytest.raises(NotValid, match='did you mean "list-tasks"'):
+        find_operation("list-task")
+
+
+def test_json_is_the_bytes_of_the_record(reviews: Path):
+    def record(file: str) -> bytes:
+        return (reviews / file).read_bytes()
+
+    assert succeed("validate-data", "reviews", "--json").stdout_bytes == record("data/validation.json")
+    assert succeed("regenerate-data", "reviews", "--json").stdout_bytes == record("data/data_snapshot.json")
+    made = succeed("create-task", "b", "--type", "qa", "--goal", "回答", "--json").stdout_bytes
+    assert made == Task.load(reviews.parent / "b" / "task.yaml").to_bytes()
+    assert "回答".encode() in made
+
+
+def test_a_result_is_readable_without_json(reviews: Path):
+    assert "train" in succeed("regenerate-data", "reviews").stdout
+    assert "Passed" in succeed("validate-data", "reviews").stdout
+    assert "Next: " in succeed("show-task", "reviews").stdout
+    assert "message 0 about thing 0" in succeed("preview-source", "reviews").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (("show-task", "nws"), 1, "No task named 'nws' in tasks. Known tasks: reviews."),
+        (("show-task", "revews"), 1, '(did you mean "reviews"?)'),
+        (("show-task", "../reviews"), 1, "No task named '../reviews'"),
+        (("create-task", "My Task", "--type", "qa", "--goal", "g"), 2, 'for example "my-task"'),
+        (("create-task", "reviews", "--type", "qa", "--goal", "g"), 1, "is left as it is"),
+        (("add-source", "reviews", "nowhere.csv"), 1, "nowhere.csv does not exist"),
+        (
+            ("create-version", "reviews", "--lora-r", "0"),
+            2,
+            "lora_r: input should be greater than or equal to 1",
+        ),
+        (("create-version", "reviews", "--settings", "lorar=1"), 2, "lorar: unknown field"),
+        (("training-status", "reviews"), 1, "nlp-skills create-version reviews"),
+        (("compare-versions", "reviews", "v1", "v2"), 1, "no version yet"),
+        (("run", "nowhere"), 1, "No task named 'nowhere'"),
+        (("start", "--task", "qa", "--data", "nowhere.json"), 1, "nowhere.json does not exist"),
+    ],
+)
+def test_an_error_of_the_library_is_one_line_and_an_exit_status(
+    reviews: Path, words: tuple[str, ...], status: int, said: str
+):
+    result = run(*words)
+    assert result.exit_code == status
+    assert result.stdout == ""
+    assert result.stderr.startswith("Error: ") and result.stderr.count("\n") == 1
+    assert said in result.stderr
+    result = run(*words, "--json")
+    assert result.exit_code == status
+    answer = json.loads(result.stdout)
+    assert set(answer) == {"error", "message"} and said in answer["message"]
+    assert issubclass(
+        getattr(__import__("nlp_skills.errors", fromlist=["x"]), answer["error"]), NlpSkillsError
+    )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("create-task", "x", "--type", "sentiment", "--goal", "g"),
+        ("create-task", "x"),
+        ("create-version", "reviews", "--settings", "lora_dropout"),
+        ("create-version", "reviews", "--settings", "target_modules=[a"),
+        ("create-version", "reviews", "--epochs", "many"),
+        ("show-task",),
+        ("show-task", "reviews", "--unknown"),
+    ],
+)
+def test_a_command_that_is_written_wrongly_is_status_2_and_does_nothing(
+    reviews: Path, words: tuple[str, ...]
+):
+    result = run(*words)
+    assert result.exit_code == 2
+    assert "Usage: " in result.stderr and "Traceback" not in result.output
+    assert version_names(reviews) == [] and not (reviews.parent / "x").exists()
+
+
+def test_a_file_that_may_not_be_read_is_one_line_too(reviews: Path):
+    file = reviews / "task.yaml"
+    file.unlink()
+    file.mkdir()
+    result = run("show-task", "reviews")
+    assert result.exit_code == 1 and result.stderr.count("\n") == 1 and "Traceback" not in result.output
+
+
+def test_options_reach_the_operation(reviews: Path):
+    succeed(
+        *("create-version", "reviews", "--lora-r", "4", "--epochs", "0.5", "--peft", "dora"),
+        *("--settings", "target_modules=[q_proj, v_proj]", "--settings", "lora_dropout=0.1"),
+        *("--changes", "smaller", "--changes", "drier"),
+    )
+    config = TrainConfig.load(reviews / "versions" / "v1" / "config.yaml")
+    assert (config.lora_r, config.epochs, config.peft) == (4, 0.5, "dora")
+    assert (config.target_modules, config.lora_dropout) == (["q_proj", "v_proj"], 0.1)
+    assert json.loads(succeed("record-lineage", "reviews", "--json").stdout)["changes"] == [
+        "smaller",
+        "drier",
+    ]
+
+
+def test_training_is_not_started_without_confirm(reviews: Path):
+    succeed("create-version", "reviews")
+    plan = json.loads(succeed("start-training", "reviews", "--json").stdout)
+    assert plan["confirmed"] is False and "Call again with confirm=true" in plan["message"]
+    assert not (reviews / "versions" / "v1" / "job.json").exists()
+
+
+def test_home_is_the_option_then_the_environment_then_tasks(here: Path, monkeypatch: pytest.MonkeyPatch):
+    succeed("create-task", "a", "--type", "qa", "--goal", "g", "--home", "one")
+    monkeypatch.setenv("NLP_SKILLS_HOME", "two")
+    succeed("create-task", "b", "--type", "qa", "--goal", "g")
+    succeed("create-task", "c", "--type", "qa", "--goal", "g", "--home", "one")
+    assert sorted(p.parent.as_posix() for p in Path().glob("*/*/task.yaml")) == ["one/a", "one/c", "two/b"]
+
+
+def test_data_with_errors_end_with_status_1_and_are_shown(reviews: Path):
+    test = reviews / "data" / "test.jsonl"
+    test.write_bytes((reviews / "data" / "train.jsonl").read_bytes())
+    result = run("validate-data", "reviews")
+    assert result.exit_code == 1 and "Not passed" in result.stdout
+    report = ValidationReport.parse(json.loads(run("validate-data", "reviews", "--json").stdout), "output")
+    assert not report.passed
+
+
+def test_examples_are_commands_that_exist():
+    found = json.loads(succeed("examples", "--json").stdout)["commands"]
+    commands = [line.split() for lines in found.values() for line in lines]
+    assert len(commands) > 10
+    for program, command, *_ in commands:
+        assert program == "nlp-skills" and find_operation(command)
+
+
+HOSTILE = ["[/INST] done", "[bold]x[/bold]", "[red", ":tea:", "[link=http://x]y[/link]", "a\\[b"]
+
+
+def test_texts_of_the_user_are_printed_as_they_are(
+    reviews: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("COLUMNS", "200")
+    rows = [{"text": text, "label": text} for text in HOSTILE]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
+    tables.show(preview_source(reviews))
+    changed = [ChangedRow(id=t, input=t, expected=t, a=t, b=t) for t in HOSTILE[:5]]
+    tables.show(Comparison(task="t", a="v1", b="v2", reason="[/x]", fixed_rows=changed))
+    snapshot = DataSnapshot.load(reviews / "data" / "data_snapshot.json").model_dump()
+    for split in snapshot["splits"].values():
+        split["label_counts"] = dict.fromkeys(HOSTILE, 1)
+    tables.show(DataSnapshot.model_validate(snapshot))
+    shown = capsys.readouterr().out
+    for text in HOSTILE:
+        assert text in shown
+
+
+def test_a_record_without_a_table_is_shown_as_yaml(reviews: Path):
+    shown = succeed("add-source", "reviews", "rows.jsonl", "--name", "again").stdout
+    assert "name: again" in shown
+    assert DataSources.load(reviews / "data_source.yaml").sources[-1].name == "again"
+
+
+def as_program(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "nlp_skills", *words],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+
+
+def test_the_program_reads_writes_and_fails_like_the_commands(reviews: Path, here: Path):
+    assert as_program("show-task", "nws", cwd=here).returncode == 1
+    shown = as_program("show-task", "reviews", "--json", cwd=here, PYTHONIOENCODING="ascii")
+    assert json.loads(shown.stdout)["task"]["name"] == "reviews"
+
+
+def test_a_program_that_starts_the_command_gets_progress_as_json_lines(reviews: Path, here: Path):
+    ran = as_program("regenerate-data", "reviews", "--json", cwd=here, NLP_SKILLS_PROGRESS="json")
+    reports: list[dict[str, Any]] = [json.loads(line) for line in ran.stderr.splitlines()]
+    assert {"message", "done", "total"} == {key for report in reports for key in report}
+    assert "writing train" in [report["message"] for report in reports]
+    assert json.loads(ran.stdout)["splits"]["train"]["count"] > 0
