@@ -52,7 +52,7 @@ def build_tool(operation: Operation, home: Path | None) -> Callable[..., Any]:
             if operation.heavy:
                 return run_apart(operation, tasks_folder(home), given, progress)
             return operation.call(tasks_folder(home), given, progress, lambda _: None)
-        except NlpSkillsError as error:
+        except (NlpSkillsError, OSError) as error:  # OSError: a full disk, a file without permission
             raise ToolError(str(error)) from None
 
     parameters = [
@@ -73,28 +73,31 @@ def build_tool(operation: Operation, home: Path | None) -> Callable[..., Any]:
 def run_apart(operation: Operation, home: Path, given: dict[str, Any], progress: Callable[..., None]) -> Any:
     """Run an operation that loads torch as a command of our own CLI, so that this server stays small."""
     command = [sys.executable, "-P", "-m", "nlp_skills", operation.command, "--json", "--home", str(home)]
-    for parameter in operation.parameters:
-        value = given.get(parameter.name)
-        if value is None:
-            continue
-        option = f"--{parameter.name.replace('_', '-')}"
-        command += [option, str(value)] if parameter.kind is inspect.Parameter.KEYWORD_ONLY else [str(value)]
+    told = [(p, given[p.name]) for p in operation.parameters if given.get(p.name) is not None]
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    # With = and after --, a value that begins with a hyphen is a value.
+    command += [f"--{p.name.replace('_', '-')}={value}" for p, value in told if p.kind is keyword]
+    command += ["--", *(str(value) for p, value in told if p.kind is not keyword)]
     environment = {**os.environ, "NLP_SKILLS_PROGRESS": "json"}
-    process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
-    )
     out: list[bytes] = []
-    assert process.stdout is not None and process.stderr is not None
-    reader = threading.Thread(target=lambda: out.append(process.stdout.read()))  # type: ignore[union-attr]
-    reader.start()
     said = b""
-    for line in process.stderr:
-        said = line
-        report = _progress_of(line)
-        if report:
-            progress(report["message"], report["done"], report["total"])
-    reader.join()
-    process.wait()
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        reader = threading.Thread(target=lambda: out.append(process.stdout.read()))  # type: ignore[union-attr]
+        reader.start()
+        try:
+            for line in process.stderr:
+                said = line
+                report = _progress_of(line)
+                if report:
+                    progress(report["message"], report["done"], report["total"])
+        except BaseException:
+            process.terminate()  # the client is gone
+            raise
+        finally:
+            reader.join()
     try:
         result = json.loads(out[0])
     except ValueError:
