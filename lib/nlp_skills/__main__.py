@@ -1,4 +1,4 @@
-"""`nlp-skills …` and `python -m nlp_skills …`: `mcp` starts the MCP server, `hook` a hook, all else is the CLI.
+"""`nlp-skills …` and `python -m nlp_skills …`: `mcp` starts the MCP server, all else is the CLI.
 
 Only the shell that is asked for is loaded.
 """
@@ -15,10 +15,6 @@ def main() -> None:
         from nlp_skills.mcp_server import serve
 
         serve()
-    elif first == "hook":
-        from nlp_skills.hooks import main as hook
-
-        sys.exit(hook())
     else:
         from nlp_skills.cli import app
 

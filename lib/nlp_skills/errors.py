@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class NlpSkillsError(Exception):
@@ -46,9 +47,11 @@ class MissingExtra(NlpSkillsError):
     """An optional dependency is not installed."""
 
     def __init__(self, what: str, extra: str) -> None:
+        checkout = Path(__file__).resolve().parents[2]
+        here = f' --project "{checkout}"' if (checkout / "uv.lock").is_file() else ""
         super().__init__(
-            f"{what} needs the {extra} extra. Install it with: uv sync --extra {extra}"
-            f" (or: pip install 'nlp-skills[{extra}]')"
+            f"{what} needs the {extra} extra. Install it with: uv sync{here} --inexact --extra {extra}"
+            f" (or, without a checkout: pip install 'nlp-skills[{extra}]')"
         )
 
 

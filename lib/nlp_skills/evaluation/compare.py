@@ -131,4 +131,4 @@ def _verdict(metric: str, found: MetricDifference, count: int, fixed: int, broke
         return "better", f"{numbers}: the whole interval lies above zero."
     if found.high < 0:
         return "worse", f"{numbers}: the whole interval lies below zero."
-    return "cannot tell", f"{numbers}: the interval includes zero, so chance explains the difference."
+    return "cannot tell", f"{numbers}: the interval includes zero, so chance may explain the difference."

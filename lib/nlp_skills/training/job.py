@@ -64,7 +64,8 @@ def is_running(version: Path) -> bool:
     if not lock_file(version).exists():
         return False
     try:
-        with FileLock(lock_file(version), timeout=0):
+        # Not at once: another process may hold it for the moment that this same question takes.
+        with FileLock(lock_file(version), timeout=0.05, poll_interval=0.01):
             return False
     except Timeout:
         return True

@@ -17,7 +17,15 @@ from filelock import FileLock, Timeout
 from nlp_skills.data.example import read_examples
 from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.errors import NlpSkillsError, NotFound, NotValid, RunFailed
-from nlp_skills.records import now, sha256_file, sha256_tree, sync_folder
+from nlp_skills.records import (
+    now,
+    read_mapping,
+    sha256_file,
+    sha256_tree,
+    sync_folder,
+    to_json,
+    write_atomic,
+)
 from nlp_skills.task.version import record_lineage
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.environment import Stopwatch, environment, free_cores, peak_memory_mb
@@ -41,7 +49,7 @@ def run_training(task: Path, version: str) -> Job:
     folder = task / "versions" / version
     lock = FileLock(lock_file(folder))
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=5)  # somebody may be looking at this moment whether it is held
     except Timeout:
         raise NotValid(f"{task.name} {version} is being trained by another process already.") from None
     with lock:
@@ -164,6 +172,12 @@ def save_model(trainer: Any, tokenizer: Any, place: Path, config: TrainConfig) -
     shutil.rmtree(staging, ignore_errors=True)
     trainer.model.save_pretrained(staging)
     tokenizer.save_pretrained(staging)
+    settings = staging / "adapter_config.json"
+    if settings.is_file():
+        # PEFT keeps the module names in a set, whose order is another one in each process.
+        found = read_mapping(settings)
+        found["target_modules"] = sorted(found["target_modules"])
+        write_atomic(settings, to_json(found))
     if target.exists():
         shutil.rmtree(target)
     staging.rename(target)

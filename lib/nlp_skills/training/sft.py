@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft.helpers import disable_input_dtype_casting
 from torch.utils.data import Sampler
 from transformers import PreTrainedModel, Trainer, TrainerCallback
 from trl.trainer.sft_config import SFTConfig
@@ -68,6 +67,9 @@ class LabelledTokensTrainer(SFTTrainer):
     model: Any
     train_dataset: Any
 
+    def _send_telemetry(self) -> None:
+        """TRL would tell a server that a trainer was made; this library tells nobody anything."""
+
     def compute_loss(
         self,
         model: Any,
@@ -104,6 +106,8 @@ class LabelledTokensTrainer(SFTTrainer):
 
         PEFT would cast every input to float32 and back, which costs a third of the speed on a processor.
         """
+        from peft.helpers import disable_input_dtype_casting
+
         if self.model.dtype is not torch.bfloat16:
             yield
             return

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from pathlib import Path
@@ -177,7 +178,9 @@ def start_training(
             message=f"Would {'resume' if job else 'train'} {folder.name} of {task.name} on this machine: {config.method}"
             f" with {config.peft} on {rows} rows for {config.epochs:g} epochs. Call again with confirm=true.",
         )
-    spawn_run(task, folder)
+    process = spawn_run(task, folder)
+    # Somebody has to wait for it, or a server that lives long would collect zombies.
+    threading.Thread(target=process.wait, daemon=True).start()
     return training_status(task, version=folder.name)
 
 

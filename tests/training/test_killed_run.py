@@ -1,0 +1,162 @@
+"""A run that is killed at any moment goes on where it was and ends as if nothing had happened.
+
+NLP_SKILLS_KILLS sets how often it is killed (3 by default; 10 for the figure in docs/benchmarks.md).
+"""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from nlp_skills.data.regenerate import add_source, regenerate_data
+from nlp_skills.data.sample import SUPPORT_MESSAGES
+from nlp_skills.data.sources.source import DataSources
+from nlp_skills.records import sha256_tree
+from nlp_skills.task.task import TaskType, create_task
+from nlp_skills.task.version import Version, derive_lineage
+from nlp_skills.training.job import is_running
+from nlp_skills.training.metrics_log import read_metrics
+from nlp_skills.training.model_info import ModelInfo
+from nlp_skills.training.train import (
+    create_version,
+    read_job,
+    spawn_run,
+    start_training,
+    stop_training,
+    train_model,
+    training_status,
+)
+
+KILLS = int(os.environ.get("NLP_SKILLS_KILLS", "3"))
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("smollm2")]
+
+
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A task with 48 training rows and a version of 12 steps that saves every second one."""
+    home = tmp_path_factory.mktemp("home") / "tasks"
+    create_task(home, "support", type=TaskType.CLASSIFICATION, goal="Route the message.", instruction="Team?")
+    task = home / "support"
+    sources = DataSources.load(task / "data_source.yaml")
+    sources.with_changes(split={"train": 48, "valid": 16, "test": 16}).save(task / "data_source.yaml")
+    add_source(task, str(SUPPORT_MESSAGES), copy=True)
+    regenerate_data(task)
+    create_version(task, epochs=2, learning_rate=5e-4, settings={"save_steps": 2, "threads": 1})
+    return task
+
+
+@pytest.fixture(scope="module")
+def undisturbed(untrained: Path) -> Path:
+    """The same task, trained without a disturbance."""
+    task = copy(untrained, "undisturbed")
+    train_model(task)
+    return task
+
+
+def copy(task: Path, name: str) -> Path:
+    return Path(shutil.copytree(task, task.parent.parent / name / task.name))
+
+
+def whole_files(task: Path) -> None:
+    """Every file under its final name can be read; only hidden temporary files may be cut off."""
+    for path in task.rglob("*"):
+        if not path.is_file() or any(part.startswith(".") for part in path.relative_to(task).parts):
+            continue
+        if path.suffix == ".json":
+            json.loads(path.read_bytes())
+        elif path.suffix == ".yaml":
+            yaml.safe_load(path.read_bytes())
+        elif path.suffix == ".jsonl":
+            assert path.read_bytes()[-1:] in (b"\n", b""), path
+            for line in path.read_bytes().splitlines():
+                json.loads(line)
+        elif path.suffix == ".safetensors":
+            from safetensors import safe_open
+
+            with safe_open(path, framework="pt") as tensors:
+                assert list(tensors.keys()), path
+    for checkpoint in (task / "models" / "v1" / "checkpoints").glob("checkpoint-*"):
+        names = {p.name for p in checkpoint.iterdir()}
+        assert {"adapter_model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth"} <= names
+        assert "trainer_state.json" in names
+
+
+def values(task: Path) -> list[dict[str, Any]]:
+    """The run's metrics without the clock."""
+    rows = read_metrics(task / "versions" / "v1" / "metrics.jsonl")
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
+
+
+def test_run_killed_at_random_moments_ends_as_an_undisturbed_one(untrained: Path, undisturbed: Path) -> None:
+    task = copy(untrained, "killed")
+    folder = task / "versions" / "v1"
+    chance = random.Random(7)
+    for _ in range(KILLS):
+        process = spawn_run(task, folder)
+        wanted = chance.randrange(0, 12)
+        until_step(process, folder, wanted)
+        try:
+            process.wait(timeout=chance.random() * 2)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        whole_files(task)
+    job = read_job(folder)
+    if job is None or job.status != "succeeded":
+        train_model(task)
+    whole_files(task)
+    assert_close(task, undisturbed)
+    info, expected = (ModelInfo.load(t / "versions" / "v1" / "model_info.json") for t in (task, undisturbed))
+    assert info == expected
+    lineage = Version.load(folder / "lineage.yaml")
+    assert lineage == derive_lineage(folder, "v1", lineage.created, None, lineage.changes)
+
+
+def until_step(process: subprocess.Popen[Any], folder: Path, step: int) -> None:
+    """Wait until the run has logged a step, or has ended."""
+    while process.poll() is None:
+        rows = read_metrics(folder / "metrics.jsonl")
+        if rows and rows[-1]["step"] >= step:
+            return
+        try:
+            process.wait(timeout=0.05)
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def assert_close(a: Path, b: Path) -> None:
+    """Row by row the same keys, and numbers within 1e-4."""
+    rows_a, rows_b = values(a), values(b)
+    assert [list(row) for row in rows_a] == [list(row) for row in rows_b]
+    for x, y in zip(rows_a, rows_b, strict=True):
+        assert x == pytest.approx(y, abs=1e-4)
+
+
+def test_same_seed_gives_the_same_adapter_byte_for_byte(untrained: Path, undisturbed: Path) -> None:
+    again = copy(untrained, "again")
+    train_model(again)
+    adapters = [t / "models" / "v1" / "adapter" / "adapter_model.safetensors" for t in (again, undisturbed)]
+    assert adapters[0].read_bytes() == adapters[1].read_bytes()
+    assert values(again) == values(undisturbed)
+    assert sha256_tree(adapters[0].parent) == sha256_tree(adapters[1].parent)
+
+
+def test_stopped_run_says_so_and_goes_on_later(untrained: Path, undisturbed: Path) -> None:
+    task = copy(untrained, "stopped")
+    folder = task / "versions" / "v1"
+    start_training(task, confirm=True)
+    while not is_running(folder) or not read_metrics(folder / "metrics.jsonl"):
+        assert training_status(task).status in ("queued", "running")
+    stopped = stop_training(task)
+    assert (stopped.status, is_running(folder)) == ("cancelled", False)
+    trained = train_model(task)
+    assert trained.cost["seconds"] > 0
+    assert values(task)[-1] == pytest.approx(values(undisturbed)[-1], abs=1e-4)
