@@ -1,0 +1,90 @@
+"""Training rows in memory, in this process: the same code as a version's run, without a task folder.
+
+finetune_output/<name>/  config.yaml  metrics.jsonl  checkpoints/  adapter/
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nlp_skills.data.example import Example
+from nlp_skills.data.prepare import prepare_dataset
+from nlp_skills.errors import AlreadyExists, NotValid
+from nlp_skills.training.config import TrainConfig
+from nlp_skills.training.environment import Stopwatch, free_cores
+from nlp_skills.training.metrics_log import MetricsLog
+from nlp_skills.training.model import load_base_model, load_tokenizer, require_training, resolve_base_model
+from nlp_skills.training.run import check_model, save_model
+from nlp_skills.training.tokens import TokenRow, tokenize
+
+Rows = Iterable[Mapping[str, Any] | Example]
+
+OUTPUT = Path("finetune_output")
+
+
+class LoRATrainer:
+    """Trains an adapter (or the whole model, where config.peft is "none") on rows of any known shape."""
+
+    def __init__(
+        self, config: TrainConfig | None = None, *, name: str = "model", output_dir: str | Path | None = None
+    ) -> None:
+        self.config = config or TrainConfig()
+        self.output_dir = Path(output_dir) if output_dir is not None else OUTPUT / name
+
+    def train(self, dataset: Rows, *, valid: Rows = ()) -> Path:
+        """Train, and return the folder that PEFT loads.
+
+        `valid` rows are only measured. Raises MissingExtra, NotValid for rows that cannot be
+        learned or are too long, AlreadyExists when there is a model in `output_dir`.
+        """
+        require_training()
+        place = self.output_dir
+        for name in ("adapter", "model"):
+            if (place / name).exists():
+                raise AlreadyExists(
+                    f"{place / name} already exists. Choose another output_dir, or delete it."
+                )
+        examples = {"train": prepare_dataset(dataset), "valid": prepare_dataset(valid)}
+        if not examples["train"]:
+            raise NotValid("There are no rows to train on.")
+
+        import torch
+        import transformers
+
+        from nlp_skills.training.sft import METHODS
+
+        config = self.config
+        torch.set_num_threads(config.threads or free_cores())
+        transformers.set_seed(config.seed)
+        files = resolve_base_model(config.base_model, config.base_revision)
+        tokenizer = load_tokenizer(files)
+        rows = {
+            split: tokenize_rows(tokenizer, found, config.max_length) for split, found in examples.items()
+        }
+        work = place / "checkpoints"
+        shutil.rmtree(work, ignore_errors=True)  # of a run that was cut off; its rows may have been others
+        work.mkdir(parents=True)
+        config.save(place / "config.yaml")
+        log = MetricsLog(place / "metrics.jsonl", resumed_at=0)
+        model = load_base_model(files, config.dtype)
+        trainer = METHODS[config.method](config, model, tokenizer, rows, work, [log.callback(Stopwatch())])
+        trainer.train()
+        saved = save_model(trainer, tokenizer, place, config)
+        check_model(saved)
+        return saved
+
+
+def tokenize_rows(tokenizer: Any, examples: Sequence[Example], max_length: int) -> list[TokenRow]:
+    """Examples as tokens. Raises NotValid naming the rows that are too long: nothing is cut silently."""
+    rows = [tokenize(tokenizer, example) for example in examples]
+    long = [e.meta.id for e, row in zip(examples, rows, strict=True) if len(row.input_ids) > max_length]
+    if long:
+        longest = max(len(row.input_ids) for row in rows)
+        raise NotValid(
+            f"{len(long)} rows are longer than max_length {max_length} (the longest has {longest} tokens; first:"
+            f" {', '.join(long[:3])}). Set max_length to {longest}, or shorten the rows."
+        )
+    return rows
