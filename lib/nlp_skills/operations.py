@@ -212,7 +212,7 @@ OPERATIONS: tuple[Operation, ...] = (
 )
 
 PARAMETERS = {
-    "task": "the task's name",
+    "task": "the task's name; for start: what kind of task it is",
     "name": "a name: lower-case letters, digits and hyphens",
     "type": "what kind of task it is",
     "goal": "what the model should do, in one sentence",
