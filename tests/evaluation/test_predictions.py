@@ -1,5 +1,6 @@
 """Label scoring and generation with the real SmolLM2, against one plain forward pass a label."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,8 +15,11 @@ LABELS = ["yes", "no", "card_payment_fee_charged", "正面"]
 
 
 @pytest.fixture(scope="module")
-def loaded(smollm2: BaseModelFiles) -> LoadedModel:
-    return load_model(smollm2, None, "float32")
+def loaded(smollm2: BaseModelFiles) -> Iterator[LoadedModel]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # two threads on a busy machine wait for each other, ten times as long
+    yield load_model(smollm2, None, "float32")
+    torch.set_num_threads(threads)
 
 
 def example(number: int, text: str, system: str = "Answer with one word.") -> Example:
@@ -56,7 +60,7 @@ def test_labels_of_any_length_after_prompts_of_any_length_have_the_probability_o
         log_probs = torch.tensor([by_one_forward_pass(loaded, row, label) for label in LABELS])
         wanted = log_probs.softmax(dim=0)
         assert found.scores is not None and list(found.scores) == LABELS
-        assert torch.tensor(list(found.scores.values())) == pytest.approx(wanted, abs=1e-3)
+        assert list(found.scores.values()) == pytest.approx(wanted.tolist(), abs=1e-3)
         assert sum(found.scores.values()) == pytest.approx(1, abs=1e-5)
         assert found.text == LABELS[int(wanted.argmax())] == max(found.scores, key=found.scores.__getitem__)
         assert found.milliseconds > 0
