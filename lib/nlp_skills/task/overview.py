@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from nlp_skills.errors import NlpSkillsError
+from nlp_skills.errors import NlpSkillsError, NotValid
 from nlp_skills.records import Record, read_mapping
 from nlp_skills.task.task import Task
 from nlp_skills.task.version import version_names
@@ -39,7 +39,8 @@ def show_task(task: Path) -> TaskOverview:
     definition = Task.load(task / "task.yaml")
     snapshot = _read(task / "data" / "data_snapshot.json")
     report = _read(task / "data" / "validation.json")
-    rows = {name: split["count"] for name, split in snapshot.get("splits", {}).items()}
+    splits = _mapping(snapshot.get("splits"))
+    rows = {name: _mapping(split).get("count", 0) for name, split in splits.items()}
     validation = "not validated" if not report else "passed" if report.get("passed") else "found errors"
     versions = [_version(task / "versions" / name) for name in version_names(task)]
     return TaskOverview(
@@ -54,13 +55,12 @@ def show_task(task: Path) -> TaskOverview:
 
 def _version(folder: Path) -> VersionOverview:
     lineage = _read(folder / "lineage.yaml")
-    return VersionOverview(
-        version=folder.name,
-        parent=lineage.get("parent"),
-        changes=lineage.get("changes", []),
-        training=_read(folder / "job.json").get("status", "not trained"),
-        results=lineage.get("results", {}),
-    )
+    shown = {key: lineage[key] for key in ("parent", "changes", "results") if lineage.get(key) is not None}
+    training = str(_read(folder / "job.json").get("status", "not trained"))
+    try:
+        return VersionOverview.parse({"version": folder.name, "training": training, **shown}, folder)
+    except NotValid:
+        return VersionOverview(version=folder.name, training=training, changes=["lineage.yaml is broken"])
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -69,6 +69,10 @@ def _read(path: Path) -> dict[str, Any]:
         found = read_mapping(path)
     except NlpSkillsError:
         return {}
+    return _mapping(found)
+
+
+def _mapping(found: Any) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
