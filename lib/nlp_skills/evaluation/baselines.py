@@ -7,6 +7,7 @@ prompted   the base model with the same prompt, untuned (predictions.py)
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -38,10 +39,13 @@ def tfidf_classifier(train: Sequence[Example], test: Sequence[Example], seed: in
 
 def tfidf_neighbour(train: Sequence[Example], test: Sequence[Example], seed: int = 13) -> Answers:
     """The answer of the training row whose input is most similar (cosine of TF-IDF)."""
+    import numpy as np
+
     del seed
     rows, asked = _tfidf(train, test)
     nearest = (asked @ rows.T).argmax(axis=1)
-    return [train[int(i)].output_text for i in nearest.A1]
+    # A matrix or a plain array, as scikit-learn's sparse types go.
+    return [train[int(i)].output_text for i in np.asarray(nearest).ravel()]
 
 
 def _tfidf(train: Sequence[Example], test: Sequence[Example]) -> tuple[Any, Any]:
@@ -49,6 +53,8 @@ def _tfidf(train: Sequence[Example], test: Sequence[Example]) -> tuple[Any, Any]
 
     texts = [example.input_text for example in train]
     spaced = sum(text.count(" ") for text in texts) / max(1, sum(map(len, texts))) > 0.05
+    # Words of one character are no words to TF-IDF: without any longer one there is nothing to count.
+    spaced = spaced and any(re.search(r"\w\w", text) for text in texts)
     vectorizer = (
         TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
         if spaced
