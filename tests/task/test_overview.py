@@ -1,0 +1,42 @@
+"""The overview of a task never fails on one bad file, and always names the next step."""
+
+from pathlib import Path
+
+import pytest
+
+from nlp_skills.task.overview import show_task
+from nlp_skills.task.task import TaskType, create_task
+
+
+@pytest.fixture
+def news(tmp_path: Path) -> Path:
+    create_task(tmp_path / "tasks", "news", type=TaskType.CLASSIFICATION, goal="Find the topic.")
+    return tmp_path / "tasks" / "news"
+
+
+def test_a_new_task_needs_data(news: Path):
+    found = show_task(news)
+    assert found.next == "Add data: nlp-skills add-source news FILE"
+    assert (found.rows, found.validation, found.versions) == ({}, "not validated", [])
+
+
+@pytest.mark.parametrize("content", ["", "[]", "null", "3", "{", '{"splits": 3}', '{"splits": {"train": 1}}'])
+@pytest.mark.parametrize("file", ["data/data_snapshot.json", "data/validation.json", "data_source.yaml"])
+def test_a_broken_file_does_not_hide_the_task(news: Path, file: str, content: str):
+    (news / file).write_text(content, encoding="utf-8")
+    assert show_task(news).task.name == "news"
+
+
+@pytest.mark.parametrize(
+    "content", ["results: [1]", "results: {accuracy: high}", "changes: many", "parent: [v1]", "- 1", "a: ["]
+)
+def test_a_broken_lineage_does_not_hide_the_other_versions(news: Path, content: str):
+    for version, text in (
+        ("v1", content),
+        ("v2", "parent: v1\nchanges: [more epochs]\nresults: {accuracy: 0.5}"),
+    ):
+        (news / "versions" / version).mkdir()
+        (news / "versions" / version / "lineage.yaml").write_text(text, encoding="utf-8")
+    first, second = show_task(news).versions
+    assert first.version == "v1" and first.training == "not trained"
+    assert (second.parent, second.changes, second.results) == ("v1", ["more epochs"], {"accuracy": 0.5})
