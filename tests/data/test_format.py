@@ -166,6 +166,20 @@ def test_entities_of_one_headline_share_a_group_when_no_column_says_so() -> None
     assert gold.meta.group == silver.meta.group != oil.meta.group
 
 
+def test_a_group_column_counts_when_its_values_may_repeat_behind_the_sample() -> None:
+    rows = [{"document_id": n, "text": f"text number {n}", "label": "ab"[n % 2]} for n in range(200)]
+    assert detect_layout(rows, NONE, TaskType.CLASSIFICATION).columns.group == "document_id"
+    assert detect_layout(rows[:199], NONE, TaskType.CLASSIFICATION).columns.group is None
+
+
+def test_the_answer_of_a_labelled_row_is_its_label_to_the_letter() -> None:
+    turns = [{"role": "user", "content": "Charged twice."}, {"role": "assistant", "content": " billing\n"}]
+    [example] = convert([{"messages": turns}], make_task("classification"))
+    assert (example.output_text, example.meta.label) == ("billing", "billing")
+    [example] = convert([{"messages": turns}], make_task("generation"))
+    assert example.output_text == " billing\n"
+
+
 def test_a_group_column_is_found_by_its_repeating_ids() -> None:
     rows = [{"story_id": n // 2, "text": f"words {n}", "label": "ab"[n % 2]} for n in range(20)]
     examples = convert(rows, make_task("classification"))

@@ -79,7 +79,8 @@ def to_example(row: Mapping[str, Any], layout: Layout, *, task: Task, source: st
             messages = _pair(row, layout)
     _require_answer(messages)
     if task.type.has_labels and layout.shape is not Shape.UNPAIRED_PREFERENCE:
-        meta.label = (messages[-1].content or "").strip() or None
+        # Labels are compared to the letter: a line end behind one would make every answer wrong.
+        meta.label = messages[-1].content = (messages[-1].content or "").strip() or None
     return Example(meta=meta, messages=_with_system(messages, row, task), tools=to_tools(row.get("tools")))
 
 

@@ -230,7 +230,9 @@ def _how_to_say(table: _Table) -> str:
 def _make(table: _Table, shape: Shape, reason: str, **parts: str | None) -> Layout:
     """A layout with its group and id columns filled in too."""
     taken = list(parts.values())
-    group = table.find("group", GROUP, lambda c: c.distinct < len(c.values), taken)
+    # Behind a sample that is full there may be more rows, and in them what repeats.
+    repeats_later = table.rows >= SAMPLE
+    group = table.find("group", GROUP, lambda c: repeats_later or c.distinct < len(c.values), taken)
     group = group or _repeating_id(table, taken)
     identity = table.find(
         "id", ID, lambda c: c.distinct == len(c.values) == table.rows and c.is_short, [*taken, group]
