@@ -59,3 +59,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """` (did you mean "labels"?)` for a near miss, otherwise an empty string."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f' (did you mean "{close[0]}"?)' if close else ""
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 row`, `2 rows`, `12,000 rows`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

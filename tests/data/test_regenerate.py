@@ -62,6 +62,24 @@ def task(tmp_path: Path) -> Path:
     return folder
 
 
+def test_two_sources_of_one_name_are_refused_because_they_would_share_a_file(task: Path):
+    source = DataSources.load(task / "data_source.yaml").sources[0]
+    with pytest.raises(NotValid, match="two are named 'messages'; give each a name of its own"):
+        set_sources(task, sources=[source.model_dump(), {**source.model_dump(), "name": "Messages"}])
+
+
+def test_what_is_edited_while_the_sources_are_read_is_kept(task: Path):
+    def edit(message: str, done: float, total: float | None) -> None:
+        set_sources(task, skip_bad_rows=True)
+        file = task / "task.yaml"
+        Task.load(file).with_changes(pain="It takes days.").save(file)
+
+    regenerate_data(task, progress=edit)
+    sources, definition = DataSources.load(task / "data_source.yaml"), Task.load(task / "task.yaml")
+    assert sources.skip_bad_rows and sources.regeneration.last_run is not None
+    assert (definition.pain, definition.labels) == ("It takes days.", list(LABELS))
+
+
 def test_a_file_becomes_raw_rows_splits_and_a_snapshot_of_them(task: Path, tmp_path: Path):
     snapshot = regenerate_data(task)
     raw = task / "data" / "raw" / "messages.jsonl"
@@ -88,10 +106,8 @@ def test_a_file_becomes_raw_rows_splits_and_a_snapshot_of_them(task: Path, tmp_p
     assert (source.type, source.rows, source.sha256) == ("file", 60, sha256_file(raw))
     assert source.request["path"] == str(tmp_path / "messages.jsonl")
     assert (snapshot.added, snapshot.removed, snapshot.changed) == (60, 0, 0)
-    assert (
-        DataSources.load(task / "data_source.yaml").regeneration.last_run
-        == snapshot.sources["messages"].fetched
-    )
+    last_run = DataSources.load(task / "data_source.yaml").regeneration.last_run
+    assert last_run is not None and last_run >= snapshot.sources["messages"].fetched
 
 
 def test_labels_that_were_found_stand_in_the_task_and_in_every_prompt(task: Path):

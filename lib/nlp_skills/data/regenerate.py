@@ -34,7 +34,7 @@ from nlp_skills.data.sources.source import (
     SplitName,
 )
 from nlp_skills.data.split import split_examples
-from nlp_skills.errors import AlreadyExists, NotFound, NotReady, NotValid
+from nlp_skills.errors import AlreadyExists, NotFound, NotReady, NotValid, counted
 from nlp_skills.records import (
     Progress,
     Record,
@@ -91,8 +91,8 @@ def add_source(
     if not file.is_file():
         raise NotFound(f"{path} does not exist or is no file.")
     sources = DataSources.load(task / "data_source.yaml")
-    name = name or re.sub(r"[^\w-]+", "_", file.name.split(".")[0]).strip("_") or "source"
-    if any(source.name == name for source in sources.sources):
+    name = name or re.sub(r"[^\w-]+", "_", file.name.split(".")[0])[:63].strip("_-") or "source"
+    if any(source.name.casefold() == name.casefold() for source in sources.sources):
         raise AlreadyExists(f"{task.name} has a source named {name!r} already. Give another name.")
     source = FileSource.parse(
         {
@@ -197,8 +197,10 @@ def regenerate_data(task: Path, *, progress: Progress = silent) -> DataSnapshot:
                 request={"path": source.path, "format": source.format, "sheet": source.sheet},
             )
         snapshot = _replace_data(task, sources, fetched, staging, progress)
-    last_run = sources.regeneration.with_changes(last_run=now())
-    sources.with_changes(regeneration=last_run.model_dump()).save(task / "data_source.yaml")
+    # Read again: somebody may have edited it while the sources were read.
+    today = DataSources.load(task / "data_source.yaml")
+    last_run = today.regeneration.with_changes(last_run=now())
+    today.with_changes(regeneration=last_run.model_dump()).save(task / "data_source.yaml")
     return snapshot
 
 
@@ -250,7 +252,9 @@ def _replace_data(
     snapshot, labelled = _convert(task, definition, sources, fetched, staging, progress)
     _put_in_place(task, staging)
     if labelled != definition:
-        labelled.save(task / "task.yaml")
+        # Read again: somebody may have edited it while the rows were converted.
+        today = Task.load(task / "task.yaml")
+        today.with_changes(labels=today.labels or labelled.labels).save(task / "task.yaml")
     return snapshot
 
 
@@ -351,7 +355,7 @@ def examples_of(
         yield example
     if count and not skip:
         raise NotValid(
-            f"{source.path}: {count} rows cannot be used. {' '.join(bad)}"
+            f"{source.path}: {counted(count, 'row')} cannot be used. {' '.join(bad)}"
             " Mend them in the source, or set skip_bad_rows: true in data_source.yaml to leave them out."
         )
 

@@ -87,3 +87,10 @@ class DataSources(Record):
     """Leave out rows that cannot be used; otherwise they stop the regeneration."""
     split: SplitSettings = SplitSettings()
     regeneration: Regeneration = Regeneration()
+
+    def model_post_init(self, _context: object) -> None:
+        """Names are file names in data/raw, so on some systems "News" and "news" are the same."""
+        names = [source.name.casefold() for source in self.sources]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"sources: two are named {twice[0]!r}; give each a name of its own")
