@@ -18,7 +18,7 @@ from nlp_skills.data.regenerate import add_source, preview_source, regenerate_da
 from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.data.sources.source import DataSources
 from nlp_skills.data.validation import validate_data
-from nlp_skills.errors import NotFound, NotValid
+from nlp_skills.errors import AlreadyExists, NotFound, NotReady, NotValid, counted
 from nlp_skills.evaluation.compare import compare_versions
 from nlp_skills.evaluation.evaluate import evaluate_version
 from nlp_skills.evaluation.report import write_report
@@ -26,10 +26,10 @@ from nlp_skills.evaluation.results import EvalResult, Interval
 from nlp_skills.evaluation.verdict import baseline_name, good_enough, metric_name, show, worth_it
 from nlp_skills.records import Progress, Record, silent
 from nlp_skills.task.comparison import Comparison
-from nlp_skills.task.task import Task, TaskType, create_task, find_task
+from nlp_skills.task.task import Task, TaskType, create_task, find_task, task_names
 from nlp_skills.task.version import Version, version_names
 from nlp_skills.training.config import TrainConfig
-from nlp_skills.training.model import require_training
+from nlp_skills.training.model import require_training, resolve_base_model
 from nlp_skills.training.train import create_version, read_job, train_model
 
 Tell: TypeAlias = Callable[[str], None]
@@ -77,12 +77,13 @@ def quickstart(
     """Make the task `support` from the sample data, train two versions of SmolLM2-135M and compare them.
 
     About five minutes on two cores, with no GPU and no model hub. Started again it goes on where it was.
+    Raises AlreadyExists when there is another task of that name.
     """
     from nlp_skills.data.sample import SUPPORT_MESSAGES
 
     require_training()
     started = time.monotonic()
-    if not (home / name / "task.yaml").is_file():
+    if name not in task_names(home):
         create_task(
             home,
             name,
@@ -94,15 +95,20 @@ def quickstart(
             metric="accuracy",
             target=0.8,
         )
-        folder = home / name
-        sources = DataSources.load(folder / "data_source.yaml")
-        sources.with_changes(split={"valid": 0.1, "test": 0.25}).save(folder / "data_source.yaml")
-        add_source(folder, str(SUPPORT_MESSAGES), copy=True)
         tell(
-            f"The task is a folder: {folder}. Its goal: accuracy of at least 0.80 on messages that the model has"
+            f"The task is a folder: {home / name}. Its goal: accuracy of at least 0.80 on messages that the model has"
             " never seen. (The pain and the 330 messages are invented for this quickstart; an AI wrote them.)"
         )
     folder = find_task(home, name)
+    if Task.load(folder / "task.yaml").instruction != QUICKSTART_INSTRUCTION:
+        raise AlreadyExists(
+            f"{folder} is a task of your own, which the quickstart leaves alone."
+            " Give it another name: nlp-skills quickstart --name sample"
+        )
+    sources = DataSources.load(folder / "data_source.yaml")
+    if not sources.sources:
+        sources.with_changes(split={"valid": 0.1, "test": 0.25}).save(folder / "data_source.yaml")
+        add_source(folder, str(SUPPORT_MESSAGES), copy=True)
     prepare(folder, progress, tell)
     if not version_names(folder):
         create_version(folder, epochs=3, learning_rate=5e-4)
@@ -141,13 +147,20 @@ def start(
     """Make a task from your own file and take it the whole way. Columns are detected and shown.
 
     Raises NotFound or NotValid naming the file, the line and the cure; then no task is left behind.
+    Raises AlreadyExists when there is a task of that name.
     """
     require_training()
     started = time.monotonic()
     file = Path(data).expanduser()
     if not file.is_file():
         raise NotFound(f"{data} does not exist or is no file.")
-    name = name or re.sub(r"[^a-z0-9]+", "-", file.name.split(".")[0].lower()).strip("-") or "task"
+    name = name or re.sub(r"[^a-z0-9]+", "-", file.name.split(".")[0].lower())[:63].strip("-") or "task"
+    if name in task_names(home):
+        raise AlreadyExists(
+            f"There is a task named {name} already. Go on with it: nlp-skills run {name}."
+            " Or give the new one another name with --name."
+        )
+    resolve_base_model(base_model)  # what is misspelt is found now, not when the data is ready
     create_task(home, name, type=task, goal=goal or GOALS[task], base_model=base_model)
     folder = home / name
     try:
@@ -173,15 +186,25 @@ def run(home: Path, folder: str, *, progress: Progress = silent, tell: Tell = un
     require_training()
     started = time.monotonic()
     path = Path(folder)
-    task = path.resolve() if (path / "task.yaml").is_file() else find_task(home, path.name)
+    task = path.resolve() if (path / "task.yaml").is_file() else find_task(home, str(path))
     prepare(task, progress, tell)
     if not version_names(task):
         create_version(task)
     newest = version_names(task)[-1]
     train_and_test(task, newest, progress, tell)
-    parent = Version.load(task / "versions" / newest / "lineage.yaml").parent
-    comparable = parent is not None and (task / "versions" / parent / "results.json").is_file()
-    return conclude(task, started, progress, compare_versions(task, parent, newest) if comparable else None)
+    return conclude(task, started, progress, against_parent(task, newest, tell))
+
+
+def against_parent(task: Path, version: str, tell: Tell) -> Comparison | None:
+    """The comparison with the parent; where there can be none (other test rows), the reason is told."""
+    parent = Version.load(task / "versions" / version / "lineage.yaml").parent
+    if parent is None:
+        return None
+    try:
+        return compare_versions(task, parent, version)
+    except (NotFound, NotReady, NotValid) as error:
+        tell(f"{version} is not compared with {parent}. {error}")
+        return None
 
 
 def examples() -> Examples:
@@ -237,9 +260,8 @@ def prepare(task: Path, progress: Progress, tell: Tell) -> None:
         regenerate_data(task, progress=progress)
     snapshot = DataSnapshot.load(task / "data" / "data_snapshot.json")
     counts = ", ".join(f"{split.count} to {USES[name]}" for name, split in snapshot.splits.items())
-    dropped = (
-        f" {snapshot.duplicates_dropped} duplicates were dropped." if snapshot.duplicates_dropped else ""
-    )
+    duplicates = snapshot.duplicates_dropped
+    dropped = f" Dropped: {counted(duplicates, 'duplicate')}." if duplicates else ""
     tell(f"The rows are divided: {counts}. A test row is never trained on.{dropped}")
     report = validate_data(task, progress=progress)
     errors = [f for f in report.findings if f.level == "error"]
@@ -300,7 +322,7 @@ def conclude(task: Path, started: float, progress: Progress, comparison: Compari
     statements = [worth_it(names[-1], metric, newest), good_enough(names[-1], definition, newest)]
     report = write_report(task, progress=progress)
     return Outcome(
-        task=definition.name,
+        task=task.name,
         folder=str(task),
         scores=lines,
         comparison=comparison,
@@ -309,8 +331,8 @@ def conclude(task: Path, started: float, progress: Progress, comparison: Compari
         seconds=round(time.monotonic() - started, 1),
         next=[
             f"Open the report in a browser: {task / report.path}",
-            f"See everything about the task: nlp-skills show-task {definition.name}",
-            f"Try another setting: nlp-skills create-version {definition.name} --lora-r 32, then nlp-skills run {definition.name}",
+            f"See everything about the task: nlp-skills show-task {task.name}",
+            f"Try another setting: nlp-skills create-version {task.name} --lora-r 32, then nlp-skills run {task.name}",
             "Your own data: nlp-skills start --task classification --data FILE",
         ],
     )
