@@ -1,0 +1,73 @@
+"""The whole way in one call: what it refuses before any work is done, and whose work it leaves alone."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from nlp_skills.data.regenerate import add_source, regenerate_data
+from nlp_skills.errors import AlreadyExists, NotFound
+from nlp_skills.pipeline import against_parent, quickstart, run, start
+from nlp_skills.task.task import TaskType, create_task
+from nlp_skills.training.train import create_version
+
+pytest.importorskip("torch", reason="the whole way needs the train extra")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A tasks folder with a task named support that somebody has made."""
+    create_task(tmp_path / "tasks", "support", type=TaskType.QA, goal="Answer.")
+    return tmp_path / "tasks"
+
+
+def files(home: Path) -> dict[str, bytes]:
+    return {p.relative_to(home).as_posix(): p.read_bytes() for p in home.rglob("*") if p.is_file()}
+
+
+def test_the_quickstart_leaves_a_task_of_the_same_name_alone(home: Path) -> None:
+    before = files(home)
+    with pytest.raises(AlreadyExists, match=r"a task of your own.* nlp-skills quickstart --name sample"):
+        quickstart(home)
+    assert files(home) == before
+
+
+def test_start_says_how_to_go_on_with_a_task_that_is_there(home: Path, tmp_path: Path) -> None:
+    data = tmp_path / "Support.csv"
+    data.write_text("text,label\na,b\n", encoding="utf-8")
+    before = files(home)
+    with pytest.raises(AlreadyExists, match=r"Go on with it: nlp-skills run support\."):
+        start(home, task=TaskType.CLASSIFICATION, data=str(data))
+    assert files(home) == before
+
+
+def test_start_finds_a_misspelt_base_model_before_it_makes_anything(home: Path, tmp_path: Path) -> None:
+    data = tmp_path / "reviews.csv"
+    data.write_text("text,label\na,b\n", encoding="utf-8")
+    with pytest.raises(NotFound, match="The base model 'smollm' is no folder"):
+        start(home, task=TaskType.CLASSIFICATION, data=str(data), base_model="smollm")
+    assert not (home / "reviews").exists()
+
+
+def test_run_takes_a_misspelt_folder_for_no_other_task(home: Path) -> None:
+    with pytest.raises(NotFound, match="No task named 'elsewhere/support'"):
+        run(home, "elsewhere/support")
+
+
+def test_versions_that_cannot_be_compared_are_no_reason_to_stop(home: Path, tmp_path: Path) -> None:
+    task = home / "support"
+    rows = [{"question": f"How much is {n} and {n}?", "answer": f"{2 * n}"} for n in range(20)]
+    data = tmp_path / "sums.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    add_source(task, str(data))
+    regenerate_data(task)
+    create_version(task)
+    create_version(task, epochs=5)
+    told: list[str] = []
+    assert against_parent(task, "v1", told.append) is None
+    assert told == []
+    assert against_parent(task, "v2", told.append) is None
+    assert told == [
+        "v2 is not compared with v1. support v1 was not evaluated."
+        " Run: nlp-skills evaluate-version support --version v1"
+    ]
