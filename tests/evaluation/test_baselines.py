@@ -28,6 +28,11 @@ def test_tfidf_tells_easy_texts_apart_and_says_the_same_again():
     assert tfidf_neighbour(train, test) == ["sport", "trade"]
 
 
+def test_texts_without_a_question_get_the_most_frequent_answer():
+    train = rows(("", "a"), ("", "b"), ("", "b"))
+    assert tfidf_neighbour(train, rows(("", "c"))) == ["b"]
+
+
 def test_tfidf_reads_scripts_without_blanks():
     train = rows(*[(f"股價大漲{n}", "正面") for n in range(8)], *[(f"營收下跌{n}", "負面") for n in range(8)])
     assert tfidf_classifier(train, rows(("今天股價大漲", ""), ("本月營收下跌", ""))) == ["正面", "負面"]

@@ -23,7 +23,7 @@ from nlp_skills.evaluation.predictions import (
 )
 from nlp_skills.evaluation.results import EvalResult, Interval, Latency, Prediction, Score
 from nlp_skills.evaluation.significance import difference, interval
-from nlp_skills.records import Progress, Record, sha256_file, silent, write_lines
+from nlp_skills.records import Progress, Record, sha256_file, sha256_tree, silent, write_lines
 from nlp_skills.task.task import METRICS, Task
 from nlp_skills.task.version import record_lineage, version_folder
 from nlp_skills.training.config import TrainConfig
@@ -81,11 +81,12 @@ def evaluate_version(
     import torch
 
     torch.set_num_threads(config.threads or free_cores())
+    model = _trained_model(task, folder, info)
     how = choose_decoding(definition, train, test)
     baselines = _baselines(task, definition, config, train, test, how, progress)
     progress("loading the tuned model", 0, None)
     files = resolve_base_model(config.base_model, config.base_revision)
-    loaded = load_model(files, task / info.path, config.dtype)
+    loaded = load_model(files, model, config.dtype)
     answered = answer(loaded, test, how, progress)
     tuned = score(definition, test, [a.text for a in answered], loaded.name, _latency(answered))
     result = EvalResult(
@@ -124,9 +125,18 @@ def choose_decoding(task: Task, train: Sequence[Example], test: Sequence[Example
     if task.type.has_labels:
         labels = task.labels or sorted({e.output_text for e in (*train, *test)})
         return Decoding(labels=labels, batch_size=16)
-    # A token holds at least two characters in nearly every text; twice the room that is needed is room enough.
-    longest = max(len(example.output_text) for example in train)
-    return Decoding(max_new_tokens=min(1024, max(32, longest // 2)), batch_size=8)
+    longest = max(_room(example.output_text) for example in train)
+    return Decoding(max_new_tokens=min(1024, max(32, longest)), batch_size=8)
+
+
+def _room(answer: str) -> int:
+    """Tokens that an answer fits into: two letters a token; a digit each, and what is not ASCII byte by byte.
+
+    That is twice what English needs, and what SmolLM2 needs for Chinese (three tokens for a rare character).
+    """
+    data = answer.encode("utf-8")
+    single = sum(byte > 127 or 48 <= byte <= 57 for byte in data)
+    return single + (len(data) - single) // 2 + 1
 
 
 def answer(loaded: LoadedModel, test: Sequence[Example], how: Decoding, progress: Progress) -> list[Answered]:
@@ -179,6 +189,17 @@ def _predictions(task: Task, test: Sequence[Example], answered: Sequence[Answere
     return rows
 
 
+def _trained_model(task: Path, folder: Path, info: ModelInfo) -> Path:
+    """The folder of the weights, if they are the ones that were trained (models/ is left out of git)."""
+    model = task / info.path
+    if not model.is_dir() or sha256_tree(model) != info.sha256:
+        raise NotReady(
+            f"{task.name}: {info.path} is not what {folder.name} trained: files are missing or were changed. Put"
+            f" them back, or train its settings again: nlp-skills create-version {task.name} --parent {folder.name}"
+        )
+    return model
+
+
 def _same_split(task: Path, folder: Path, split: str) -> Path:
     """The split's file, if it is still the one that the version was made for."""
     file = task / "data" / f"{split}.jsonl"
@@ -220,7 +241,7 @@ def _baselines(
     found = Baselines(
         baselines=[
             BaselineAnswers(name="majority", model="the most frequent answer", answers=majority(train, test)),
-            BaselineAnswers(name="tfidf", model=words, answers=tfidf(train, test, config.seed)),
+            BaselineAnswers(name="tfidf", model=words, answers=tfidf(train, test)),
             BaselineAnswers(
                 name="prompted_base",
                 model=loaded.name,
