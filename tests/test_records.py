@@ -1,5 +1,6 @@
 """A record is one file: what is written is read back, and a write happens whole or not at all."""
 
+import os
 import random
 import signal
 import subprocess
@@ -276,6 +277,20 @@ def test_a_writer_that_is_killed_leaves_a_whole_file(tmp_path: Path, suffix: str
         child.communicate()
         rows = Big.load(path).rows
         assert len(rows) == 4000 and set(rows) in ({"a" * 50}, {"b" * 50})
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file modes are those of POSIX")
+def test_a_private_file_stays_private_and_a_new_one_follows_the_umask(tmp_path: Path):
+    private, new = tmp_path / "private.yaml", tmp_path / "new.yaml"
+    private.touch()
+    private.chmod(0o600)
+    before = os.umask(0o027)
+    try:
+        for path in (private, new):
+            Thing(name="a").save(path)
+    finally:
+        os.umask(before)
+    assert [path.stat().st_mode & 0o777 for path in (private, new)] == [0o600, 0o640]
 
 
 def test_two_writers_at_the_same_moment_leave_the_file_of_one_of_them(tmp_path: Path):

@@ -9,12 +9,11 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from nlp_skills.errors import NotFound, NotReady
-from nlp_skills.records import Record, now, read_mapping, sync_folder, write_atomic
+from nlp_skills.records import Record, now, read_mapping, sync_folder, unfinished, write_atomic
 
 _VERSION = re.compile(r"v([1-9][0-9]*)")
 
@@ -80,9 +79,9 @@ def new_version(task: Path, files: dict[str, bytes], changes: list[str], parent:
         )
     versions = task / "versions"
     versions.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=".new.", suffix=".tmp", dir=versions))
+    staging = unfinished(versions / "new")
+    staging.mkdir()
     try:
-        staging.chmod(0o755)
         for name, data in files.items():
             write_atomic(staging / name, data)
         number = int(names[-1][1:]) + 1 if names else 1

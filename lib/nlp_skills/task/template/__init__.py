@@ -7,12 +7,11 @@ The whole folder is built beside its place and renamed into it, so a kill leaves
 from __future__ import annotations
 
 import shutil
-import tempfile
 from pathlib import Path
 from string import Template
 
 from nlp_skills.errors import AlreadyExists
-from nlp_skills.records import sync_folder, write_atomic
+from nlp_skills.records import sync_folder, unfinished, write_atomic
 from nlp_skills.task.task import Task
 
 FILES = Path(__file__).resolve().parent / "files"
@@ -33,10 +32,10 @@ def lay_template(folder: Path, task: Task) -> None:
     if folder.exists():
         raise _taken(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    building = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
+    building = unfinished(folder)
+    building.mkdir()
     try:
         _fill(building, task)
-        building.chmod(0o755)  # mkdtemp makes it private; a task is shared like any folder
         _move(building, folder)
     except BaseException:
         shutil.rmtree(building, ignore_errors=True)
