@@ -16,6 +16,7 @@ from nlp_skills.training.tokens import (
     encode_text,
     end_tokens,
     prompt_ids,
+    require_tools_shown,
     tokenize,
 )
 
@@ -198,3 +199,18 @@ def test_a_template_that_rewrites_earlier_turns_is_refused(smollm2: BaseModelFil
     )
     with pytest.raises(NotValid, match="Row s-1: the chat template"):
         tokenize(rewriting, example(CONVERSATIONS["many turns"]))
+
+
+def test_tools_that_the_template_leaves_out_are_an_error(tokenizer: Any) -> None:
+    tool = {
+        "type": "function",
+        "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}},
+    }
+    row = Example(
+        meta=Meta("r-1", "s"), messages=[Message("user", "Rain?"), Message("assistant", "No.")], tools=[tool]
+    )
+    with pytest.raises(
+        NotValid, match="r-1 declares tools, but the base model's chat template does not show tools"
+    ):
+        require_tools_shown(tokenizer, [row])
+    require_tools_shown(tokenizer, [Example(meta=Meta("r-2", "s"), messages=row.messages)])

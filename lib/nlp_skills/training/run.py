@@ -38,7 +38,7 @@ from nlp_skills.training.model import (
     resolve_base_model,
 )
 from nlp_skills.training.model_info import ModelInfo
-from nlp_skills.training.tokens import TokenRow, tokenize
+from nlp_skills.training.tokens import TokenRow, require_tools_shown, tokenize
 
 
 def run_training(task: Path, version: str) -> Job:
@@ -52,19 +52,25 @@ def run_training(task: Path, version: str) -> Job:
         lock.acquire(timeout=5)  # somebody may be looking at this moment whether it is held
     except Timeout:
         raise NotValid(f"{task.name} {version} is being trained by another process already.") from None
-    with lock:
-        job = Job.load(folder / "job.json")
-        job = job.with_changes(status="running", pid=os.getpid(), ended=None, error=None, exit_code=None)
-        job.save(folder / "job.json")
-        try:
-            ended = train_version(task, folder, job)
-        except BaseException as error:
-            text = str(error) if isinstance(error, NlpSkillsError) else f"{type(error).__name__}: {error}"
-            job.with_changes(status="failed", ended=now(), exit_code=1, error=text).save(folder / "job.json")
-            raise
-        ended.save(folder / "job.json")
-        record_lineage(task, version=version)
-        return ended
+    try:
+        return _run(task, folder)
+    finally:
+        lock.release()
+
+
+def _run(task: Path, folder: Path) -> Job:
+    job = Job.load(folder / "job.json")
+    job = job.with_changes(status="running", pid=os.getpid(), ended=None, error=None, exit_code=None)
+    job.save(folder / "job.json")
+    try:
+        ended = train_version(task, folder, job)
+    except BaseException as error:
+        text = str(error) if isinstance(error, NlpSkillsError) else f"{type(error).__name__}: {error}"
+        job.with_changes(status="failed", ended=now(), exit_code=1, error=text).save(folder / "job.json")
+        raise
+    ended.save(folder / "job.json")
+    record_lineage(task, version=folder.name)
+    return ended
 
 
 def train_version(task: Path, folder: Path, job: Job) -> Job:
@@ -153,6 +159,7 @@ def tokenize_split(tokenizer: Any, task: Path, split: str, max_length: int) -> l
         if split == "train":
             raise
         return []
+    require_tools_shown(tokenizer, examples)
     rows = [tokenize(tokenizer, example) for example in examples]
     too_long = [e.meta.id for e, r in zip(examples, rows, strict=True) if len(r.input_ids) > max_length]
     if too_long:
@@ -160,7 +167,8 @@ def tokenize_split(tokenizer: Any, task: Path, split: str, max_length: int) -> l
         raise NotValid(
             f"{len(too_long)} rows of data/{split}.jsonl are longer than max_length {max_length}"
             f" (the longest has {longest} tokens; first: {', '.join(too_long[:3])}). Their answers would be cut (LEN-CUT)."
-            f" Set max_length to {longest}, or shorten the rows."
+            f" Make a version that takes them: nlp-skills create-version {task.name} --max-length {longest}"
+            " --per-device-train-batch-size 2 (long rows need memory), or shorten the rows."
         )
     return rows
 

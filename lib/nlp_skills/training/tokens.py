@@ -10,6 +10,7 @@ the model will meet them when it answers (a merge across the boundary would neve
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,6 +101,21 @@ def end_tokens(tokenizer: Any) -> set[int]:
     ids = ((name, tokenizer.convert_tokens_to_ids(name)) for name in names)
     known = (i for name, i in ids if i is not None and tokenizer.convert_ids_to_tokens(i) == name)
     return {tokenizer.eos_token_id, *known}
+
+
+def require_tools_shown(tokenizer: Any, examples: Sequence[Example]) -> None:
+    """Raises NotValid when rows declare tools that the chat template leaves out: the model would never see them."""
+    for example in examples:
+        if example.tools:
+            shown, hidden = (
+                render(tokenizer, example.context, tools, ask=True) for tools in (example.tools, None)
+            )
+            if shown == hidden:
+                raise NotValid(
+                    f"Row {example.meta.id} declares tools, but the base model's chat template does not show tools to"
+                    " the model. Choose a base_model whose template does (Qwen, Llama 3.1 and later, Granite)."
+                )
+            return
 
 
 def tokenize(tokenizer: Any, example: Example) -> TokenRow:

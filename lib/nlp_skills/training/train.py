@@ -252,17 +252,20 @@ def training_status(task: Path, *, version: str | None = None) -> TrainingStatus
         seconds_left=left,
         error=error,
         log=job.log,
-        next=_NEXT[status].format(task=task.name, version=folder.name),
+        next=_next(task, folder.name, status),
     )
 
 
-_NEXT = {
-    "queued": "Ask again in a few seconds: nlp-skills training-status {task} --version {version}",
-    "running": "Ask again: nlp-skills training-status {task} --version {version}",
-    "succeeded": "Evaluate it: nlp-skills evaluate-version {task} --version {version}",
-    "failed": "Go on from the last checkpoint: nlp-skills train-model {task} --version {version}",
-    "cancelled": "Go on from the last checkpoint: nlp-skills train-model {task} --version {version}",
-}
+def _next(task: Path, version: str, status: str) -> str:
+    """The command that comes next."""
+    name = f"{task.name} --version {version}"
+    if status in ("queued", "running"):
+        return f"Ask again: nlp-skills training-status {name}"
+    if status == "succeeded":
+        return f"Evaluate it: nlp-skills evaluate-version {name}"
+    if any((task / "models" / version / "checkpoints").glob("checkpoint-*")):
+        return f"Go on from the last checkpoint: nlp-skills train-model {name}"
+    return f"When the cause is mended: nlp-skills train-model {name}"
 
 
 def _last(rows: list[dict[str, Any]], key: str) -> float | None:
