@@ -118,7 +118,7 @@ def test_rows_of_any_shape_become_conversations(tmp_path: Path):
 
 
 def test_rows_that_cannot_be_used_are_named(tmp_path: Path):
-    with pytest.raises(NotValid, match=r"1 rows cannot be used\. row 2: "):
+    with pytest.raises(NotValid, match=r"1 row cannot be used\. row 2: "):
         prepare_dataset([{"prompt": "a", "completion": "b"}, {"prompt": "a", "completion": ""}])
     with pytest.raises(NotFound):
         load_training_data(tmp_path / "nowhere.csv")

@@ -5,6 +5,7 @@ Only the shell that is asked for is loaded.
 
 from __future__ import annotations
 
+import io
 import sys
 
 
@@ -18,6 +19,9 @@ def main() -> None:
     else:
         from nlp_skills.cli import app
 
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            # A pipe on Windows may know no → and no Chinese: a question mark is better than a traceback.
+            sys.stdout.reconfigure(errors="replace")
         app(prog_name="nlp-skills")
 
 

@@ -121,6 +121,7 @@ def _value(name: str, value: Any) -> Any:
 
 def run_operation(operation: Operation, home: Path | None, given: dict[str, Any], as_json: bool) -> None:
     """Run, show, and turn the library's errors into one line and an exit status."""
+    from nlp_skills.records import to_json
     from nlp_skills.task.task import tasks_folder
 
     try:
@@ -128,7 +129,9 @@ def run_operation(operation: Operation, home: Path | None, given: dict[str, Any]
             result = operation.call(tasks_folder(home), given, progress, tell)
     except (NlpSkillsError, OSError) as error:  # OSError: a full disk, a file without permission
         if as_json:
-            typer.echo(json.dumps({"error": type(error).__name__, "message": str(error)}, ensure_ascii=False))
+            # Bytes: on Windows a pipe would be written in the system's old encoding.
+            sys.stdout.buffer.write(to_json({"error": type(error).__name__, "message": str(error)}))
+            sys.stdout.flush()
         else:
             typer.echo("Error: " + str(error).replace("\n", " "), err=True)
         raise typer.Exit(2 if isinstance(error, NotValid) else 1) from None

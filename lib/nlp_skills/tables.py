@@ -9,6 +9,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from nlp_skills.errors import counted
 from nlp_skills.records import Record
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def snapshot(found: DataSnapshot) -> RenderableType:
         rows.add_row(name, str(split.count), *counts, split.sha256[:12])
     changes = (
         f"Against the data before: {found.added} added, {found.removed} removed, {found.changed} changed;"
-        f" {found.duplicates_dropped} duplicates dropped."
+        f" {counted(found.duplicates_dropped, 'duplicate')} dropped."
     )
     return Group(rows, Text(), Text(changes))
 
@@ -154,11 +155,6 @@ def validation(found: ValidationReport) -> RenderableType:
     not_run = {check: said for check, said in found.checks.items() if said.startswith("not run")}
     parts += [Text(f"{check} {said}", style="dim") for check, said in not_run.items()]
     return Group(*parts)
-
-
-def counted(number: int, noun: str) -> str:
-    """`1 warning`, `2 warnings`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def scores(lines: Iterable[tuple[str, dict[str, Interval]]]) -> Table:
@@ -200,12 +196,14 @@ def per_label(found: Score) -> Table:
 
 def comparison(found: Comparison) -> RenderableType:
     """The verdict with its reason, what was changed, and the rows that changed sides."""
+    from nlp_skills.evaluation.verdict import show_p
+
     parts: list[RenderableType] = [
         Text.assemble(f"{found.b} against {found.a}: ", (found.verdict, VERDICTS[found.verdict])),
         Text(found.reason[:1].upper() + found.reason[1:]),
     ]
     if found.p_value is not None:
-        parts.append(Text(f"McNemar's exact test: p = {found.p_value:.3f}"))
+        parts.append(Text(f"McNemar's exact test: {show_p(found.p_value)}"))
     changes = [f"{name}: {a} → {b}" for name, (a, b) in found.config_changes.items()]
     if found.data_changed:
         changes.append("the data")

@@ -410,7 +410,7 @@ def test_postgresql_without_its_driver_names_the_extra(home, make_task, monkeypa
     make_task("news")
     monkeypatch.setenv(index.URL_VARIABLE, "postgresql://me:hunter2@127.0.0.1/db")
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    with pytest.raises(MissingExtra, match="uv sync .*--extra team") as caught:
+    with pytest.raises(MissingExtra, match=r"uv sync .*--extra team") as caught:
         list_tasks(home)
     assert "hunter2" not in str(caught.value)
 

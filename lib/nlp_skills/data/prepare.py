@@ -10,7 +10,7 @@ from nlp_skills.data.example import Example
 from nlp_skills.data.format import Layout, Shape, detect_layout, to_example
 from nlp_skills.data.sources.file import read_file
 from nlp_skills.data.sources.source import Columns
-from nlp_skills.errors import NotValid
+from nlp_skills.errors import NotValid, counted
 from nlp_skills.task.task import Task, TaskType
 
 
@@ -66,5 +66,5 @@ def _convert(rows: list[dict[str, Any]], layout: Layout, task: Task) -> list[Exa
         except NotValid as error:
             bad.append(f"row {number}: {error}")
     if bad:
-        raise NotValid(f"{len(bad)} rows cannot be used. {' '.join(bad[:5])}")
+        raise NotValid(f"{counted(len(bad), 'row')} cannot be used. {' '.join(bad[:5])}")
     return examples

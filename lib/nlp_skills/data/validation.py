@@ -29,7 +29,7 @@ def validate_data(task: Path, *, progress: Progress = silent) -> ValidationRepor
     names = [f"data/{split}.jsonl" for split in SPLITS]
     files = {name: task / name for name in names if (task / name).is_file()}
     if not files:
-        raise NotReady(f"{task} has no data yet. Make it with: nlp-skills regenerate-data")
+        raise NotReady(f"{task.name} has no data yet. Make it with: nlp-skills regenerate-data {task.name}")
     report = check_files(files, definition, progress)
     return report.save(task / "data" / "validation.json")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from nlp_skills.data.report import Finding, Level, RowReference
+from nlp_skills.errors import counted
 
 SHOWN = 5
 WIDTH = 160
@@ -31,8 +32,7 @@ class Tally:
         """One finding, or none when nothing was counted."""
         if not self.count:
             return []
-        rows = "1 row" if self.count == 1 else f"{self.count:,} rows"
-        message = self.message.replace("{rows}", rows)
+        message = self.message.replace("{rows}", counted(self.count, "row"))
         return [
             Finding(
                 check=self.check,

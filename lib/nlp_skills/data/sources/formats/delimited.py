@@ -9,7 +9,7 @@ from itertools import chain, islice
 from typing import Any
 
 from nlp_skills.data.sources.encoding import MAX_LINE
-from nlp_skills.errors import NotValid
+from nlp_skills.errors import NotValid, counted
 
 _DELIMITERS = ",\t;|"
 _NAMES = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
@@ -187,11 +187,7 @@ def _row(header: list[str], cells: list[str], place: str) -> dict[str, Any]:
         cells.pop()
     if len(cells) > len(header):
         raise NotValid(
-            f"{place}: {len(cells)} values, but the header has {_columns(len(header))}."
+            f"{place}: {len(cells)} values, but the header has {counted(len(header), 'column')}."
             " Put quotes around a value that contains the delimiter; take title lines off the top."
         )
     return dict(zip(header, cells + [None] * (len(header) - len(cells)), strict=True))
-
-
-def _columns(count: int) -> str:
-    return f"{count} column" + ("s" if count != 1 else "")
