@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from nlp_skills.data.regenerate import add_source, preview_source, regenerate_data
+from nlp_skills.data.replacement import settle_data
 from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.data.sources.source import DataSources
 from nlp_skills.data.validation import validate_data
@@ -256,6 +257,7 @@ GOALS = {
 
 def prepare(task: Path, progress: Progress, tell: Tell) -> None:
     """Data and its checks. Raises NotValid when the checks find errors."""
+    settle_data(task)
     if not (task / "data" / "data_snapshot.json").is_file():
         regenerate_data(task, progress=progress)
     snapshot = DataSnapshot.load(task / "data" / "data_snapshot.json")

@@ -17,8 +17,8 @@ from nlp_skills.data.regenerate import (
     convert_data,
     preview_source,
     regenerate_data,
-    settle_data,
 )
+from nlp_skills.data.replacement import settle_data
 from nlp_skills.data.report import ValidationReport
 from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.data.sources.source import SPLITS, Columns, DataSources
@@ -313,11 +313,22 @@ def test_a_preview_shows_what_would_be_made_and_stores_nothing(task: Path):
     assert content_of(task) == before
 
 
+def test_validation_first_finishes_a_replacement_that_was_cut_off(task: Path):
+    regenerate_data(task)
+    data, ready = task / "data", task / "data" / ".ready"
+    ready.mkdir()
+    (ready / "train.jsonl").write_bytes((data / "train.jsonl").read_bytes().splitlines(keepends=True)[0])
+    (ready / "files.json").write_text('["train.jsonl"]', encoding="utf-8")
+    assert validate_data(task).files["data/train.jsonl"] == 1
+    assert not ready.exists()
+
+
 KILLED_AT_EVERY_STEP = '''
 """Regenerate in a child that ends at its k-th file operation, for every k; print what was left each time."""
 import hashlib, json, os, shutil, sys
 from pathlib import Path
-from nlp_skills.data.regenerate import regenerate_data, settle_data
+from nlp_skills.data.regenerate import regenerate_data
+from nlp_skills.data.replacement import settle_data
 
 task, copies = Path(sys.argv[1]), Path(sys.argv[2])
 WATCHED = ("open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.chmod", "shutil.rmtree")

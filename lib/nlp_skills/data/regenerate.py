@@ -1,9 +1,6 @@
 """From the sources to the splits, as one step that happens whole or not at all.
 
-    sources ──read──▶ data/raw/*.jsonl ──detect, convert──▶ examples ──split──▶ train, valid, test
-
-Everything new is built in `data/.next`, renamed to `data/.ready`, and only then moved into place.
-A kill before the rename leaves the old data; after it, the next call finishes the moves.
+sources ──read──▶ data/raw/*.jsonl ──detect, convert──▶ examples ──split──▶ train, valid, test
 """
 
 from __future__ import annotations
@@ -12,16 +9,16 @@ import hashlib
 import re
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from filelock import FileLock, Timeout
 
 from nlp_skills.data.example import Example, read_examples, write_examples
 from nlp_skills.data.format import Layout, detect_layout, to_example
+from nlp_skills.data.replacement import put_in_place, settle_data, staging_folder
 from nlp_skills.data.snapshot import DataSnapshot, SourceSnapshot, SplitSnapshot
 from nlp_skills.data.sources import SOURCES
 from nlp_skills.data.sources.source import (
@@ -40,12 +37,9 @@ from nlp_skills.records import (
     Record,
     atomic_file,
     now,
-    read_mapping,
     sha256_file,
     silent,
-    sync_folder,
     to_json,
-    write_atomic,
     write_lines,
 )
 from nlp_skills.task.task import Task
@@ -183,7 +177,7 @@ def regenerate_data(task: Path, *, progress: Progress = silent) -> DataSnapshot:
     naming file and line for rows that cannot be read or converted.
     """
     sources = _sources(task)
-    with _staging(task) as staging:
+    with staging_folder(task) as staging:
         fetched: dict[str, SourceSnapshot] = {}
         for source in sources.sources:
             raw = staging / "raw" / f"{source.name}.jsonl"
@@ -221,7 +215,7 @@ def convert_data(task: Path, *, progress: Progress = silent) -> DataSnapshot:
             f"{task.name}: {', '.join(missing)} was not read yet. Run: nlp-skills regenerate-data {task.name}"
         )
     kept = {s.name: fetched[s.name] for s in sources.sources}
-    with _staging(task) as staging:
+    with staging_folder(task) as staging:
         for source in sources.sources:
             raw = task / "data" / "raw" / f"{source.name}.jsonl"
             if not raw.is_file() or sha256_file(raw) != fetched[source.name].sha256:
@@ -250,7 +244,7 @@ def _replace_data(
     """Convert the staged raw rows and put everything in place; labels that were found go to task.yaml."""
     definition = Task.load(task / "task.yaml")
     snapshot, labelled = _convert(task, definition, sources, fetched, staging, progress)
-    _put_in_place(task, staging)
+    put_in_place(task, staging)
     if labelled != definition:
         # Read again: somebody may have edited it while the rows were converted.
         today = Task.load(task / "task.yaml")
@@ -378,69 +372,3 @@ def _rows_by_id(data: Path) -> dict[str, str]:
         with suppress(NotFound, NotValid):
             rows.update({e.meta.id: e.content_hash() for e in read_examples(data / f"{name}.jsonl")})
     return rows
-
-
-@contextmanager
-def _staging(task: Path) -> Iterator[Path]:
-    """An empty folder to build the new data in, for one process at a time; a failure leaves nothing of it.
-
-    Raises NotReady while another process is at it.
-    """
-    staging = task / "data" / ".next"
-    staging.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        held = FileLock(task / "data" / ".lock").acquire(timeout=0)
-    except Timeout:
-        raise NotReady(
-            f"{task.name}: another process is making the data at this moment. Try again when it is done."
-        ) from None
-    with held:
-        _settle(task)
-        shutil.rmtree(staging, ignore_errors=True)  # of a process that was killed
-        (staging / "raw").mkdir(parents=True)
-        try:
-            yield staging
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
-
-
-def _put_in_place(task: Path, staging: Path) -> None:
-    """Make the staged data the data: one rename decides, the moves after it can be repeated."""
-    names = sorted(p.relative_to(staging).as_posix() for p in staging.rglob("*") if p.is_file())
-    write_atomic(staging / "files.json", to_json(names))
-    staging.rename(task / "data" / ".ready")
-    sync_folder(task / "data")
-    _settle(task)
-
-
-def settle_data(task: Path) -> None:
-    """Finish a replacement of the data that was cut off; does nothing otherwise."""
-    if (task / "data" / ".ready").exists():
-        with FileLock(task / "data" / ".lock"):
-            _settle(task)
-
-
-def _settle(task: Path) -> None:
-    data = task / "data"
-    ready = data / ".ready"
-    if not (ready / "files.json").is_file():
-        shutil.rmtree(ready, ignore_errors=True)  # the last moment of an earlier replacement, cut off
-        return
-    names: Sequence[str] = read_mapping(ready / "files.json")
-    if any(not _is_same(ready / f"{split}.jsonl", data / f"{split}.jsonl") for split in SPLITS):
-        # It speaks of the data before: other data count as not validated until they are.
-        (data / "validation.json").unlink(missing_ok=True)
-    for name in names:
-        if (ready / name).is_file():
-            (data / name).parent.mkdir(parents=True, exist_ok=True)
-            (ready / name).replace(data / name)
-    for old in (data / "raw").glob("*.jsonl"):
-        if f"raw/{old.name}" not in names:
-            old.unlink()
-    sync_folder(data)
-    shutil.rmtree(ready)
-
-
-def _is_same(staged: Path, present: Path) -> bool:
-    """Whether putting the file in place changes nothing; one that is in place already does not."""
-    return not staged.is_file() or (present.is_file() and sha256_file(staged) == sha256_file(present))

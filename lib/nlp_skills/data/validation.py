@@ -13,6 +13,7 @@ from pathlib import Path
 from nlp_skills.data.checks import CHECKS
 from nlp_skills.data.checks.labels import split_of
 from nlp_skills.data.checks.reading import Reader
+from nlp_skills.data.replacement import settle_data
 from nlp_skills.data.report import ValidationReport
 from nlp_skills.data.sources.source import SPLITS
 from nlp_skills.errors import NotReady
@@ -26,6 +27,7 @@ MAX_LABELS = 200
 def validate_data(task: Path, *, progress: Progress = silent) -> ValidationReport:
     """Check the task's data and write data/validation.json. Raises NotReady when there is no data yet."""
     definition = Task.load(task / "task.yaml")
+    settle_data(task)
     names = [f"data/{split}.jsonl" for split in SPLITS]
     files = {name: task / name for name in names if (task / name).is_file()}
     if not files:

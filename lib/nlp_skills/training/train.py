@@ -12,7 +12,7 @@ import uuid
 from pathlib import Path
 from typing import Any, Literal
 
-from nlp_skills.data.regenerate import settle_data
+from nlp_skills.data.replacement import settle_data
 from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.errors import NotReady, NotValid, RunFailed
 from nlp_skills.records import Progress, Record, now, read_mapping, silent
