@@ -160,3 +160,16 @@ def test_stopped_run_says_so_and_goes_on_later(untrained: Path, undisturbed: Pat
     trained = train_model(task)
     assert trained.cost["seconds"] > 0
     assert values(task)[-1] == pytest.approx(values(undisturbed)[-1], abs=1e-4)
+
+
+def test_an_interrupted_training_is_cancelled_and_leaves_no_process(untrained: Path) -> None:
+    task = copy(untrained, "interrupted")
+
+    def interrupt(message: str, done: float, total: float | None) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_model(task, progress=interrupt)
+    folder = task / "versions" / "v1"
+    assert (training_status(task).status, is_running(folder)) == ("cancelled", False)
+    assert training_status(task).next == "Train it: nlp-skills train-model support --version v1"

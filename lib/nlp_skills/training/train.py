@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -159,13 +160,7 @@ def start_training(
     when it is trained or running already.
     """
     folder = version_folder(task, version)
-    job = read_job(folder)
-    if job and job.status == "succeeded":
-        raise NotValid(
-            f"{task.name} {folder.name} is trained already. Make a new version with: nlp-skills create-version {task.name}"
-        )
-    if is_running(folder):
-        raise NotValid(f"{task.name} {folder.name} is being trained already.")
+    job = _trainable_job(task, folder)
     if not confirm:
         config = TrainConfig.load(folder / "config.yaml")
         rows = DataSnapshot.load(folder / "data_snapshot.json").splits["train"].count
@@ -206,8 +201,12 @@ def spawn_run(task: Path, folder: Path) -> subprocess.Popen[Any]:
     )
     with (folder / "train.log").open("ab") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **detached)
-    while process.poll() is None and not is_running(folder):
-        time.sleep(0.05)
+    try:
+        while process.poll() is None and not is_running(folder):
+            time.sleep(0.05)
+    except BaseException:
+        _end(process, folder)
+        raise
     if process.poll() and (read_job(folder) or job).status == "queued":
         error = "The process ended before it began."
         job.with_changes(status="failed", ended=now(), exit_code=process.returncode, error=error).save(
@@ -265,7 +264,8 @@ def _next(task: Path, version: str, status: str) -> str:
         return f"Evaluate it: nlp-skills evaluate-version {name}"
     if any((task / "models" / version / "checkpoints").glob("checkpoint-*")):
         return f"Go on from the last checkpoint: nlp-skills train-model {name}"
-    return f"When the cause is mended: nlp-skills train-model {name}"
+    cause = "Train it" if status == "cancelled" else "When the cause is mended"
+    return f"{cause}: nlp-skills train-model {name}"
 
 
 def _last(rows: list[dict[str, Any]], key: str) -> float | None:
@@ -281,11 +281,26 @@ def stop_training(task: Path, *, version: str | None = None) -> TrainingStatus:
     job = read_job(folder)
     if job is None or job.pid is None or not is_running(folder):
         raise NotValid(f"{task.name} {folder.name} is not being trained at the moment.")
-    os.kill(job.pid, signal.SIGTERM)
+    with suppress(ProcessLookupError):  # it has ended just now
+        os.kill(job.pid, signal.SIGTERM)
     while is_running(folder):
         time.sleep(0.05)
-    job.with_changes(status="cancelled", ended=now(), error=None).save(folder / "job.json")
+    _record_cancelled(folder)
     return training_status(task, version=folder.name)
+
+
+def _end(process: subprocess.Popen[Any], folder: Path) -> None:
+    """End a run that is not wanted any more."""
+    process.terminate()
+    process.wait()
+    _record_cancelled(folder)
+
+
+def _record_cancelled(folder: Path) -> None:
+    """Say so in job.json, unless the run got to its own end before it was stopped."""
+    job = read_job(folder)
+    if job is not None and job.status in ("queued", "running"):
+        job.with_changes(status="cancelled", ended=now()).save(folder / "job.json")
 
 
 def train_model(task: Path, *, version: str | None = None, progress: Progress = silent) -> Version:
@@ -300,8 +315,7 @@ def train_model(task: Path, *, version: str | None = None, progress: Progress = 
     try:
         _follow(process, folder, progress)
     except BaseException:
-        process.terminate()
-        process.wait()
+        _end(process, folder)
         raise
     status = training_status(task, version=folder.name)
     if status.status != "succeeded":
@@ -318,6 +332,12 @@ def _untrained(task: Path, version: str | None) -> Path:
         wanted = not names or (newest is not None and newest.status == "succeeded")
         version = create_version(task).version if wanted else names[-1]
     folder = version_folder(task, version)
+    _trainable_job(task, folder)
+    return folder
+
+
+def _trainable_job(task: Path, folder: Path) -> Job | None:
+    """The job so far. Raises NotValid when there is nothing to train, or somebody is at it."""
     job = read_job(folder)
     if job and job.status == "succeeded":
         raise NotValid(
@@ -325,7 +345,7 @@ def _untrained(task: Path, version: str | None) -> Path:
         )
     if is_running(folder):
         raise NotValid(f"{task.name} {folder.name} is being trained already.")
-    return folder
+    return job
 
 
 def _follow(process: subprocess.Popen[Any], folder: Path, progress: Progress) -> None:
