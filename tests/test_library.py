@@ -128,7 +128,7 @@ def test_rows_are_looked_at_before_anything_is_written(tmp_path: Path, smollm2: 
     trainer = LoRATrainer(TrainConfig(max_length=16), output_dir=tmp_path / "out")
     with pytest.raises(NotValid, match="no rows to train on"):
         trainer.train([])
-    with pytest.raises(NotValid, match=r"1 rows are longer than max_length 16 .* first: rows-1"):
+    with pytest.raises(NotValid, match=r"max_length 16: 1 row \(.* first: rows-1\)"):
         trainer.train([{"prompt": "a " * 50, "completion": "b"}])
     assert not (tmp_path / "out").exists()
     assert LoRATrainer(name="code").output_dir == Path("finetune_output/code")

@@ -38,7 +38,7 @@ from nlp_skills.training.model import (
     resolve_base_model,
 )
 from nlp_skills.training.model_info import ModelInfo
-from nlp_skills.training.tokens import TokenRow, require_tools_shown, tokenize
+from nlp_skills.training.tokens import TokenRow, tokenize_rows
 
 
 def run_training(task: Path, version: str) -> Job:
@@ -159,18 +159,11 @@ def tokenize_split(tokenizer: Any, task: Path, split: str, max_length: int) -> l
         if split == "train":
             raise
         return []
-    require_tools_shown(tokenizer, examples)
-    rows = [tokenize(tokenizer, example) for example in examples]
-    too_long = [e.meta.id for e, r in zip(examples, rows, strict=True) if len(r.input_ids) > max_length]
-    if too_long:
-        longest = max(len(row.input_ids) for row in rows)
-        raise NotValid(
-            f"{len(too_long)} rows of data/{split}.jsonl are longer than max_length {max_length}"
-            f" (the longest has {longest} tokens; first: {', '.join(too_long[:3])}). Their answers would be cut (LEN-CUT)."
-            f" Make a version that takes them: nlp-skills create-version {task.name} --max-length {longest}"
-            " --per-device-train-batch-size 2 (long rows need memory), or shorten the rows."
-        )
-    return rows
+    cure = (
+        f"Make a version that takes them: nlp-skills create-version {task.name} --max-length {{longest}}"
+        " --per-device-train-batch-size 2 (long rows need memory)"
+    )
+    return tokenize_rows(tokenizer, examples, max_length, file=f" of data/{split}.jsonl", cure=cure)
 
 
 def save_model(trainer: Any, tokenizer: Any, place: Path, config: TrainConfig) -> Path:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nlp_skills.data.example import Example, Message
-from nlp_skills.errors import NotValid
+from nlp_skills.errors import NotValid, counted
 
 IGNORED = -100
 """The label that the loss leaves out (PyTorch's ignore_index)."""
@@ -148,6 +148,31 @@ def tokenize(tokenizer: Any, example: Example) -> TokenRow:
     if not any(label != IGNORED for label in labels):
         raise NotValid(f"Row {example.meta.id} has no answer to learn from. Add an assistant message.")
     return TokenRow(ids, labels)
+
+
+def tokenize_rows(
+    tokenizer: Any,
+    examples: Sequence[Example],
+    max_length: int,
+    *,
+    file: str = "",
+    cure: str = "Set max_length to {longest}",
+) -> list[TokenRow]:
+    """Examples as ids and labels. Raises NotValid naming the rows that are too long: nothing is cut silently.
+
+    `file` and `cure` are words for that error.
+    """
+    require_tools_shown(tokenizer, examples)
+    rows = [tokenize(tokenizer, example) for example in examples]
+    too_long = [e.meta.id for e, row in zip(examples, rows, strict=True) if len(row.input_ids) > max_length]
+    if too_long:
+        longest = max(len(row.input_ids) for row in rows)
+        raise NotValid(
+            f"More tokens than max_length {max_length}: {counted(len(too_long), 'row')}{file} (the longest has"
+            f" {longest}; first: {', '.join(too_long[:3])}). The answers would be cut (LEN-CUT)."
+            f" {cure.replace('{longest}', str(longest))}, or shorten the rows."
+        )
+    return rows
 
 
 def _text_up_to_end(answer_text: str, answer: list[int], tokenizer: Any) -> str:

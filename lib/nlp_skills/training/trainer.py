@@ -6,7 +6,7 @@ finetune_output/<name>/  config.yaml  metrics.jsonl  checkpoints/  adapter/
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from nlp_skills.training.environment import Stopwatch, free_cores
 from nlp_skills.training.metrics_log import MetricsLog
 from nlp_skills.training.model import load_base_model, load_tokenizer, require_training, resolve_base_model
 from nlp_skills.training.run import check_model, save_model
-from nlp_skills.training.tokens import TokenRow, tokenize
+from nlp_skills.training.tokens import tokenize_rows
 
 Rows = Iterable[Mapping[str, Any] | Example]
 
@@ -75,16 +75,3 @@ class LoRATrainer:
         saved = save_model(trainer, tokenizer, place, config)
         check_model(saved)
         return saved
-
-
-def tokenize_rows(tokenizer: Any, examples: Sequence[Example], max_length: int) -> list[TokenRow]:
-    """Examples as tokens. Raises NotValid naming the rows that are too long: nothing is cut silently."""
-    rows = [tokenize(tokenizer, example) for example in examples]
-    long = [e.meta.id for e, row in zip(examples, rows, strict=True) if len(row.input_ids) > max_length]
-    if long:
-        longest = max(len(row.input_ids) for row in rows)
-        raise NotValid(
-            f"{len(long)} rows are longer than max_length {max_length} (the longest has {longest} tokens; first:"
-            f" {', '.join(long[:3])}). Set max_length to {longest}, or shorten the rows."
-        )
-    return rows
