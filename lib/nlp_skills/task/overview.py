@@ -86,7 +86,10 @@ def _next(task: Path, rows: dict[str, int], validation: str, versions: list[Vers
     if validation == "not validated":
         return f"Check the data: nlp-skills validate-data {name}"
     if validation == "found errors":
-        return f"Mend the data, then check it again: nlp-skills validate-data {name}"
+        return (
+            f"See what is wrong: nlp-skills validate-data {name}. Mend it at its source, then:"
+            f" nlp-skills regenerate-data {name}"
+        )
     if not versions:
         return f"Make a first version: nlp-skills create-version {name}"
     newest = versions[-1]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nlp_skills.data.replacement import settle_data
+from nlp_skills.data.report import ValidationReport
 from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.errors import NotReady, NotValid, RunFailed
 from nlp_skills.records import Progress, Record, now, read_mapping, silent
@@ -82,7 +83,7 @@ def create_version(
 
     Starts from the parent's configuration (by default the newest version's); `settings` takes any
     other field of config.yaml. Changes are described from the difference when not given.
-    Raises NotReady without data, NotValid for a bad setting.
+    Raises NotReady without data or when its checks found errors, NotValid for a bad setting.
     """
     definition = Task.load(task / "task.yaml")
     if definition.type is TaskType.PREFERENCE:
@@ -94,6 +95,7 @@ def create_version(
     snapshot_file = task / "data" / "data_snapshot.json"
     if not snapshot_file.is_file():
         raise NotReady(f"{task.name} has no data yet. Make it with: nlp-skills regenerate-data {task.name}")
+    _require_no_errors(task)
     names = version_names(task)
     parent = parent or (names[-1] if names else None)
     named = {
@@ -124,6 +126,20 @@ def create_version(
         changes,
         parent,
     )
+
+
+def _require_no_errors(task: Path) -> None:
+    """Data whose checks found errors is not trained on; regenerated data counts as not checked yet."""
+    file = task / "data" / "validation.json"
+    if not file.is_file():
+        return
+    errors = {f.check: f.message for f in ValidationReport.load(file).findings if f.level == "error"}
+    if errors:
+        found = " ".join(f"{check}: {message}" for check, message in errors.items())
+        raise NotReady(
+            f"{task.name}: the checks found errors in the data. {found} See how to mend them with:"
+            f" nlp-skills validate-data {task.name}"
+        )
 
 
 def default_config(task: Task, rows: int) -> TrainConfig:

@@ -1,0 +1,48 @@
+"""Making a version: only from data that its checks have not refused."""
+
+from pathlib import Path
+
+import pytest
+
+from nlp_skills.data.regenerate import add_source, regenerate_data
+from nlp_skills.data.validation import validate_data
+from nlp_skills.errors import NotReady
+from nlp_skills.task.overview import show_task
+from nlp_skills.task.task import Task, TaskType, create_task
+from nlp_skills.task.version import version_names
+from nlp_skills.training.train import create_version
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> Path:
+    """A task with data that was not checked yet."""
+    data = tmp_path / "reviews.csv"
+    data.write_text(
+        "text,label\n" + "".join(f"text {n},{'ab'[n % 2]}\n" for n in range(40)), encoding="utf-8"
+    )
+    create_task(tmp_path / "tasks", "reviews", type=TaskType.CLASSIFICATION, goal="Good or bad?")
+    folder = tmp_path / "tasks" / "reviews"
+    add_source(folder, str(data))
+    regenerate_data(folder)
+    return folder
+
+
+def test_data_with_errors_makes_no_version_until_it_is_mended(task: Path) -> None:
+    file = task / "task.yaml"
+    definition = Task.load(file)
+    definition.with_changes(labels=["a"]).save(file)
+    assert not validate_data(task).passed
+    with pytest.raises(NotReady, match=r"DATA-BALANCE: The label 'b'.*nlp-skills validate-data reviews$"):
+        create_version(task)
+    assert version_names(task) == []
+    assert show_task(task).next == (
+        "See what is wrong: nlp-skills validate-data reviews. Mend it at its source, then:"
+        " nlp-skills regenerate-data reviews"
+    )
+    definition.save(file)
+    assert validate_data(task).passed
+    assert create_version(task).version == "v1"
+
+
+def test_data_that_was_not_checked_makes_a_version(task: Path) -> None:
+    assert create_version(task).version == "v1"
