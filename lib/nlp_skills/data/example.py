@@ -99,7 +99,9 @@ def read_examples(path: Path) -> Iterator[Example]:
     Raises NotFound when there is no file, NotValid naming the first bad line.
     """
     if not path.is_file():
-        raise NotFound(f"{path} does not exist. Make it with: nlp-skills regenerate-data")
+        raise NotFound(
+            f"{path} does not exist. Make it with: nlp-skills regenerate-data {path.parent.parent.name}"
+        )
     with path.open("rb") as stream:
         for number, line in enumerate(stream, start=1):
             if not line.strip():
@@ -107,7 +109,8 @@ def read_examples(path: Path) -> Iterator[Example]:
             try:
                 yield _decoder.decode(line)
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                raise NotValid(f"{path}:{number}: {error}. Run: nlp-skills validate-data") from None
+                task = path.parent.parent.name
+                raise NotValid(f"{path}:{number}: {error}. Run: nlp-skills validate-data {task}") from None
 
 
 def write_examples(path: Path, examples: Iterable[Example]) -> int:

@@ -46,7 +46,11 @@ def check_files(files: Mapping[str, Path], task: Task, progress: Progress = sile
     for batch in reader.batches():
         for family in families:
             family.see(batch)
-    findings = [finding for family in families for finding in family.findings()]
+    findings = [
+        finding.model_copy(update={"fix": finding.fix.replace("{task}", task.name)})
+        for family in families
+        for finding in family.findings()
+    ]
     not_run = {check: why for family in families for check, why in family.not_run().items()}
     found = {finding.check for finding in findings}
     checks = {

@@ -122,7 +122,8 @@ def find_task(home: Path, name: str) -> Path:
     known = task_names(home)
     if not known:
         raise NotFound(
-            f"No task named {name!r}: {home} holds no task yet. Create one with: nlp-skills create-task"
+            f"No task named {name!r}: {home} holds no task yet. Create one with:"
+            " nlp-skills create-task NAME --type TYPE --goal GOAL"
         )
     raise NotFound(
         f"No task named {name!r} in {home}{did_you_mean(name, known)}. Known tasks: {', '.join(known[:20])}."

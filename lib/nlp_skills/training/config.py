@@ -55,7 +55,7 @@ class TrainConfig(Record):
     eval_steps: int | None = Field(default=None, ge=1)
     """None: at the end of each epoch."""
     save_steps: int | None = Field(default=None, ge=1)
-    """None: about eight times in a run, and at the end of each epoch."""
+    """None: about eight times in a run, at least once an epoch, and at its end."""
     logging_steps: int = Field(default=1, ge=1)
     seed: int = 13
     threads: int | None = Field(default=None, ge=1)

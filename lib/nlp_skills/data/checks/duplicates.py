@@ -27,7 +27,7 @@ class Duplicates:
             "DATA-DUP",
             "warning",
             "Exact duplicates of an earlier row of the same file: {rows}.",
-            "Keep one of each: set deduplicate: true in data_source.yaml and run nlp-skills regenerate-data",
+            "Keep one of each: set deduplicate: true in data_source.yaml and run nlp-skills regenerate-data {task}",
         )
         self._conflicts = Tally(
             "DATA-CONFLICT",

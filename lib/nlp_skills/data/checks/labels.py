@@ -116,7 +116,7 @@ class Labels:
             f"{self._train} is ordered by label: the label changes {self._runs - 1:,} times, "
             f"where about {expected - 1:,.0f} changes are expected in shuffled rows."
         )
-        fix = "Shuffle and divide the rows anew with: nlp-skills regenerate-data"
+        fix = "Shuffle and divide the rows anew with: nlp-skills regenerate-data {task}"
         return [_finding("DATA-ORDER", message, rows, fix)]
 
     def _counts(self) -> Counter[str]:

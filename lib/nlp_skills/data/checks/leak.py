@@ -9,7 +9,7 @@ from nlp_skills.data.checks.reading import Batch, Reader
 from nlp_skills.data.checks.tally import Tally
 from nlp_skills.data.report import Finding
 
-_FIX = "Divide the rows anew, which keeps these together on one side, with: nlp-skills regenerate-data"
+_FIX = "Divide the rows anew, which keeps these together on one side, with: nlp-skills regenerate-data {task}"
 
 
 class Leak:

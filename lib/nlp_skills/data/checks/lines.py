@@ -7,7 +7,7 @@ from nlp_skills.data.checks.reading import Batch, Reader
 from nlp_skills.data.checks.tally import Tally
 from nlp_skills.data.report import Finding, Level
 
-_AGAIN = "or make the file again with: nlp-skills regenerate-data"
+_AGAIN = "or make the file again with: nlp-skills regenerate-data {task}"
 
 KINDS: dict[str, tuple[str, Level, str, str]] = {
     faults.BROKEN: (

@@ -13,7 +13,7 @@ WIDTH = 160
 
 @dataclass
 class Tally:
-    """One kind of fault. `message` may hold `{rows}`, which becomes "1 row" or "7 rows"."""
+    """One kind of fault. `message` may hold `{rows}`, which becomes "1 row" or "7 rows", and `fix` `{task}`, the task's name."""
 
     check: str
     level: Level
