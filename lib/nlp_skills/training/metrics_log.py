@@ -49,7 +49,8 @@ class MetricsLog:
 
     def append(self, row: dict[str, Any]) -> None:
         """Add a line with a single write, so that a reader or a kill never meets half of one."""
-        handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        binary = getattr(os, "O_BINARY", 0)  # Windows would write other line ends
+        handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | binary, 0o666)
         try:
             os.write(handle, (json.dumps(row) + "\n").encode())
         finally:
