@@ -149,3 +149,19 @@ def test_lists_of_different_lengths_are_never_compared():
     for metric in METRICS.values():
         with pytest.raises(ValueError, match="zip"):
             metric(["a", "b"], ["a"])
+
+
+@pytest.mark.parametrize(
+    ("expected", "predicted", "right"),
+    [
+        ('{"amount": -1.50, "to": "Ann"}', '{"to":"Ann","amount":-1.5}', 1.0),
+        ('{"amount": -1.50}', '{"amount": 150}', 0.0),
+        ('{"to": "the Bank"}', '{"to": "Bank"}', 0.0),
+        ("[1, 2]", "[12]", 0.0),
+        ('{"to": "Ann"}', '{"to": "Ann"', 0.0),
+        ("[sic] The end.", "sic end", 1.0),
+    ],
+)
+def test_json_matches_by_its_value_and_not_by_its_letters(expected: str, predicted: str, right: float):
+    assert exact_match([expected], [predicted]) == right
+    assert row_scores("exact_match", [expected], [predicted]).tolist() == [right]

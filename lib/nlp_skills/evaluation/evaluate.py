@@ -13,7 +13,7 @@ from nlp_skills.data.example import Example, read_examples
 from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.errors import NotReady, NotValid
 from nlp_skills.evaluation.baselines import majority, tfidf_classifier, tfidf_neighbour
-from nlp_skills.evaluation.metrics import confusion, normal, per_label
+from nlp_skills.evaluation.metrics import confusion, is_match, per_label
 from nlp_skills.evaluation.predictions import (
     Answered,
     LoadedModel,
@@ -182,7 +182,7 @@ def _predictions(task: Task, test: Sequence[Example], answered: Sequence[Answere
     rows = []
     for example, given in zip(test, answered, strict=True):
         expected = example.output_text
-        right = expected == given.text if task.type.has_labels else normal(expected) == normal(given.text)
+        right = expected == given.text if task.type.has_labels else is_match(expected, given.text)
         rows.append(
             Prediction(example.meta.id, expected, given.text, right, given.scores, example.input_text)
         )

@@ -2,17 +2,19 @@
 
 Classification follows scikit-learn's definitions (macro F1 over the labels that occur in either
 list). Text answers follow SQuAD's (Rajpurkar et al. 2016, arXiv:1606.05250): lower case, no
-punctuation, no articles; scripts without blanks are compared character by character.
+punctuation, no articles; scripts without blanks are compared character by character. An answer that is
+a JSON object or list matches by its value: without punctuation -1.50 would be 150.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import string
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nlp_skills.evaluation.results import LabelScore
 
@@ -55,8 +57,25 @@ def confusion(expected: Sequence[str], predicted: Sequence[str]) -> dict[str, di
 
 
 def exact_match(expected: Sequence[str], predicted: Sequence[str]) -> float:
-    """Share of answers that are equal after normalising."""
-    return sum(normal(e) == normal(p) for e, p in zip(expected, predicted, strict=True)) / len(expected)
+    """Share of answers that match."""
+    return sum(is_match(e, p) for e, p in zip(expected, predicted, strict=True)) / len(expected)
+
+
+def is_match(expected: str, predicted: str) -> bool:
+    """Equal as JSON where an object or a list is expected, otherwise equal after normalising."""
+    wanted = _structure(expected)
+    if wanted is not None:
+        return wanted == _structure(predicted)
+    return normal(expected) == normal(predicted)
+
+
+def _structure(text: str) -> dict[str, Any] | list[Any] | None:
+    """The JSON object or list that a text is; None when it is neither."""
+    try:
+        value = json.loads(text) if text.lstrip()[:1] in ("{", "[") else None
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict | list) else None
 
 
 def token_f1(expected: Sequence[str], predicted: Sequence[str]) -> float:
@@ -108,7 +127,7 @@ def row_scores(name: str, expected: Sequence[str], predicted: Sequence[str]) -> 
 
     one = {
         "accuracy": lambda e, p: float(e == p),
-        "exact_match": lambda e, p: float(normal(e) == normal(p)),
+        "exact_match": lambda e, p: float(is_match(e, p)),
         "token_f1": row_token_f1,
     }[name]
     return np.array([one(e, p) for e, p in zip(expected, predicted, strict=True)], dtype=np.float64)
