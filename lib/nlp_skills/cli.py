@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command_from_info
 from typer.models import CommandInfo
 
-from nlp_skills.errors import NlpSkillsError, NotValid
+from nlp_skills.errors import NlpSkillsError, NotValid, did_you_mean
 from nlp_skills.operations import OPERATIONS, PARAMETERS, Operation, find_operation
 
 HOME = typer.Option(help="The tasks folder; else NLP_SKILLS_HOME, else ./tasks.", show_default=False)
@@ -38,6 +39,8 @@ class OperationCommands(TyperGroup):
         return None
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            ctx.fail(f"No such command {args[0]!r}{did_you_mean(args[0], self.list_commands(ctx))}.")
         name, stub, rest = super().resolve_command(ctx, args)
         return name, stub and build_command(find_operation(stub.name or "")), rest
 
@@ -87,7 +90,10 @@ def build_command(operation: Operation) -> Any:
     ]
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in parameters}
-    details = inspect.getdoc(operation.function) or ""
+    # Which exception is raised is for those who call the function.
+    details = re.sub(
+        r"\s*\bRaises [A-Z].*?(?=\n\n|\Z)", "", inspect.getdoc(operation.function) or "", flags=re.S
+    )
     info = CommandInfo(name=operation.command, callback=run, help=f"{operation.summary}\n\n{details}")
     return get_command_from_info(info, pretty_exceptions_short=True, rich_markup_mode=None)
 
@@ -100,7 +106,7 @@ def _parameter(parameter: inspect.Parameter) -> inspect.Parameter:
     if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
         extra: Any = typer.Option(help=about, show_default=parameter.default not in (None, False))
     else:
-        extra = typer.Argument(help=about, show_default=False)
+        extra = typer.Argument(metavar=parameter.name.upper(), help=about, show_default=False)
     return parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[kind, extra])
 
 
@@ -133,10 +139,13 @@ def run_operation(operation: Operation, home: Path | None, given: dict[str, Any]
             sys.stdout.buffer.write(to_json({"error": type(error).__name__, "message": str(error)}))
             sys.stdout.flush()
         else:
-            typer.echo("Error: " + str(error).replace("\n", " "), err=True)
+            complain("Error: " + str(error).replace("\n", " "))
         raise typer.Exit(2 if isinstance(error, NotValid) else 1) from None
     except KeyboardInterrupt:
-        typer.echo("Stopped. What was finished is kept.", err=True)
+        typer.echo(
+            "Stopped. What was finished is kept. Go on with the same command (after start: nlp-skills run TASK).",
+            err=True,
+        )
         raise typer.Exit(130) from None
     if as_json:
         sys.stdout.buffer.write(result.to_bytes())
@@ -147,6 +156,16 @@ def run_operation(operation: Operation, home: Path | None, given: dict[str, Any]
         show(result)
     if getattr(result, "passed", True) is False:
         raise typer.Exit(1)
+
+
+def complain(message: str) -> None:
+    """One line on the error stream; a terminal gets it broken between words."""
+    if not sys.stderr.isatty():
+        typer.echo(message, err=True)
+        return
+    from rich.console import Console
+
+    Console(stderr=True, highlight=False, markup=False, emoji=False).print(message)
 
 
 Listeners: TypeAlias = tuple[Callable[[str, float, float | None], None], Callable[[str], None]]
