@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from nlp_skills.data.regenerate import add_source, regenerate_data
-from nlp_skills.errors import AlreadyExists, NotFound
+from nlp_skills.errors import AlreadyExists, NotFound, NotValid
 from nlp_skills.pipeline import against_parent, quickstart, run, start
 from nlp_skills.task.task import TaskType, create_task
 from nlp_skills.training.train import create_version
@@ -71,3 +71,20 @@ def test_versions_that_cannot_be_compared_are_no_reason_to_stop(home: Path, tmp_
         "v2 is not compared with v1. support v1 was not evaluated."
         " Run: nlp-skills evaluate-version support --version v1"
     ]
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("text,label\na,b\n", r"no row is left to test with \(1 row to learn from\)\. Bring more data"),
+        ("text\na\nb\n", "--text COLUMN --label COLUMN"),
+    ],
+)
+def test_start_refuses_a_file_it_can_do_nothing_with_and_leaves_no_task(
+    home: Path, tmp_path: Path, table: str, said: str
+) -> None:
+    data = tmp_path / "reviews.csv"
+    data.write_text(table, encoding="utf-8")
+    with pytest.raises(NotValid, match=said):
+        start(home, task=TaskType.CLASSIFICATION, data=str(data))
+    assert not (home / "reviews").exists()

@@ -122,7 +122,10 @@ def quickstart(
     train_and_test(folder, "v2", progress, tell)
     comparison = compare_versions(folder, "v1", "v2")
     tell(f"v2 against v1 on the same test messages: {comparison.verdict}. {comparison.reason}")
-    return conclude(folder, started, progress, comparison)
+    outcome = conclude(folder, started, progress, comparison)
+    return outcome.with_changes(
+        next=[*outcome.next, "Your own data: nlp-skills start --task classification --data FILE"]
+    )
 
 
 def start(
@@ -256,11 +259,17 @@ GOALS = {
 
 
 def prepare(task: Path, progress: Progress, tell: Tell) -> None:
-    """Data and its checks. Raises NotValid when the checks find errors."""
+    """Data and its checks. Raises NotValid when the checks find errors, or there is nothing to test with."""
     settle_data(task)
     if not (task / "data" / "data_snapshot.json").is_file():
         regenerate_data(task, progress=progress)
     snapshot = DataSnapshot.load(task / "data" / "data_snapshot.json")
+    if not snapshot.splits["test"].count:
+        raise NotValid(
+            f"{task.name}: no row is left to test with ({counted(snapshot.splits['train'].count, 'row')} to learn from)."
+            " Bring more data, or ask for test rows: --test-rows with start, otherwise split.test in data_source.yaml"
+            f" and then: nlp-skills convert-data {task.name}"
+        )
     counts = ", ".join(f"{split.count} to {USES[name]}" for name, split in snapshot.splits.items())
     duplicates = snapshot.duplicates_dropped
     dropped = f" Dropped: {counted(duplicates, 'duplicate')}." if duplicates else ""
@@ -335,6 +344,5 @@ def conclude(task: Path, started: float, progress: Progress, comparison: Compari
             f"Open the report in a browser: {task / report.path}",
             f"See everything about the task: nlp-skills show-task {task.name}",
             f"Try another setting: nlp-skills create-version {task.name} --lora-r 32, then nlp-skills run {task.name}",
-            "Your own data: nlp-skills start --task classification --data FILE",
         ],
     )

@@ -215,15 +215,18 @@ def _order(table: _Table) -> list[Callable[[_Table], Layout | None]]:
 
 def _how_to_say(table: _Table) -> str:
     known = ", ".join(repr(name) for name in table.all if name) or "none"
+    options = "--text COLUMN --label COLUMN"
     if table.type is TaskType.ENTITY_CLASSIFICATION:
+        options = "--text COLUMN --entity COLUMN --label COLUMN"
         example = "columns: {text: <column>, entity: <column>, label: <column>}"
     elif table.type is not None and not table.type.has_labels:
+        options += " (the question and its answer)"
         example = "columns: {prompt: <column>, completion: <column>}"
     else:
         example = "columns: {text: <column>, label: <column>}"
     return (
-        f"Columns found: {known}. Say which is which under the source in data_source.yaml, "
-        f"for example {example}"
+        f"Columns found: {known}. Say which is which with {options} where the file is added, or under the source"
+        f" in data_source.yaml, for example {example}"
     )
 
 
