@@ -119,7 +119,7 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         "show_task",
-        "task.overview",
+        "training.overview",
         "Show one task: goal, data, versions with results, and the next step.",
         words="where are we, progress, resume, 進度, 状況",
     ),

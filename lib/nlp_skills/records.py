@@ -12,6 +12,7 @@ import json
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -212,7 +213,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
             os.fsync(stream.fileno())
         if path.is_file():
             shutil.copymode(path, temporary)
-        temporary.replace(path)
+        _replace(temporary, path)
     except BaseException:
         with suppress(OSError):
             temporary.unlink()
@@ -226,6 +227,19 @@ def unfinished(path: Path) -> Path:
     tempfile would make it private; here the user's umask decides, as for any file.
     """
     return path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+
+
+def _replace(temporary: Path, path: Path) -> None:
+    """Rename over what is there. Windows refuses while somebody reads the old file, so it is tried for a second."""
+    for _ in range(20):
+        try:
+            temporary.replace(path)
+            return
+        except PermissionError:
+            if os.name != "nt":
+                raise
+            time.sleep(0.05)
+    temporary.replace(path)
 
 
 def write_atomic(path: Path, data: bytes) -> None:

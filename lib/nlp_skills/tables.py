@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from nlp_skills.pipeline import Examples, Outcome
     from nlp_skills.task.comparison import ChangedRow, Comparison
     from nlp_skills.task.index import TaskList
-    from nlp_skills.task.overview import TaskOverview
+    from nlp_skills.training.overview import TaskOverview
 
 LEVELS = {"error": "bold red", "warning": "yellow", "info": "cyan"}
 VERDICTS = {"better": "bold green", "worse": "bold red", "cannot tell": "bold yellow"}

@@ -234,7 +234,7 @@ def _snapshot(rows: list[tuple[str, str, str]], first: bool) -> DataSnapshot:
                 rows=total,
                 sha256=digest(f"raw {first}"),
                 fetched="2026-11-03T08:00:00Z",
-                request={"path": "tickets.csv"},
+                request={"path": "tickets.csv", "sheet": None},
             )
         },
         splits={

@@ -222,6 +222,11 @@ def test_failed_training_is_a_warning_beside_the_verdict(task: Path) -> None:
     assert "The training of v2 is failed, not succeeded: out of memory" in Outline(page_of(task)).words
 
 
+def test_source_is_named_with_its_path_and_without_what_is_not_set(task: Path) -> None:
+    page = page_of(task)
+    assert "path: tickets.csv" in page and "None" not in page
+
+
 def test_hostile_text_is_text_wherever_it_stands(task: Path) -> None:
     definition = Task.load(task / "task.yaml")
     definition.with_changes(goal=HOSTILE, labels=[*LABELS, HOSTILE]).save(task / "task.yaml")

@@ -12,7 +12,7 @@ import pytest
 from headless_chromium import Browser, browser, find_chromium
 from report_sample import make_task, read_predictions, write_predictions
 
-from nlp_skills.evaluation.charts import DARK, SHADES
+from nlp_skills.evaluation.charts import DARK, SHADES, heat_map
 from nlp_skills.evaluation.report import write_report
 from nlp_skills.evaluation.results import Prediction
 
@@ -87,6 +87,15 @@ def test_no_text_of_a_chart_is_cut_off_or_smaller_than_it_was_drawn(
         return box.width > 0 && (box.left < 0 || box.right > room || box.height < 11);
     }).map(text => text.textContent)"""
     assert chromium.evaluate(outside) == []
+
+
+def test_heat_map_of_short_labels_has_room_for_its_words(chromium: Browser, tmp_path: Path) -> None:
+    page = tmp_path / "short.html"
+    chart = heat_map({"0": {"0": 3, "1": 1}, "1": {"1": 2}}, ["0", "1"], alternative="two labels")
+    page.write_text(f"<body style='margin: 0; font: 13px sans-serif'>{chart}", encoding="utf-8")
+    chromium.open(page)
+    left = "Math.min(...[...document.querySelectorAll('svg > text')].map(text => text.getBoundingClientRect().left))"
+    assert chromium.evaluate(left) >= 0
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

@@ -204,7 +204,10 @@ def test_a_version_starts_from_its_parent_and_says_what_is_different(task_with_d
     assert first.changes == ["first version: sft with lora, rank 16, 3 epochs"]
     assert first.config["learning_rate"] == 1e-4  # fewer than 1,000 rows
     second = create_version(task_with_data, lora_r=32, settings={"lora_dropout": 0.1})
-    assert (second.parent, second.changes) == ("v1", ["lora_r: 16 → 32", "lora_dropout: 0.0 → 0.1"])
+    assert (second.parent, second.changes) == (
+        "v1",
+        ["lora_r: 16 → 32", "lora_alpha: 32 → 64", "lora_dropout: 0.0 → 0.1"],
+    )
     third = create_version(task_with_data, parent="v1", changes=["because we can"])
     assert (third.parent, third.changes, third.config) == ("v1", ["because we can"], first.config)
     assert create_version(task_with_data, parent="v3").changes == ["repeated with nothing changed"]

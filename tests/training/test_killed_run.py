@@ -147,6 +147,7 @@ def test_same_seed_gives_the_same_adapter_byte_for_byte(untrained: Path, undistu
     assert adapters[0].read_bytes() == adapters[1].read_bytes()
     assert values(again) == values(undisturbed)
     assert sha256_tree(adapters[0].parent) == sha256_tree(adapters[1].parent)
+    assert not (again / "models" / "v1" / "checkpoints").exists()
 
 
 def test_stopped_run_says_so_and_goes_on_later(untrained: Path, undisturbed: Path) -> None:

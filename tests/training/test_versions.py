@@ -6,10 +6,10 @@ import pytest
 
 from nlp_skills.data.regenerate import add_source, regenerate_data
 from nlp_skills.data.validation import validate_data
-from nlp_skills.errors import NotReady
-from nlp_skills.task.overview import show_task
+from nlp_skills.errors import NotReady, NotValid
 from nlp_skills.task.task import Task, TaskType, create_task
 from nlp_skills.task.version import version_names
+from nlp_skills.training.overview import show_task
 from nlp_skills.training.train import create_version
 
 
@@ -46,3 +46,19 @@ def test_data_with_errors_makes_no_version_until_it_is_mended(task: Path) -> Non
 
 def test_data_that_was_not_checked_makes_a_version(task: Path) -> None:
     assert create_version(task).version == "v1"
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        (TaskType.PREFERENCE, "preference pairs cannot be trained with sft"),
+        (TaskType.TOOL_USE, "tool calls cannot be judged yet"),
+    ],
+)
+def test_what_this_release_cannot_train_or_judge_makes_no_version(
+    tmp_path: Path, kind: TaskType, reason: str
+) -> None:
+    create_task(tmp_path, "calls", type=kind, goal="Call the right tool.")
+    with pytest.raises(NotValid, match=reason):
+        create_version(tmp_path / "calls")
+    assert not list((tmp_path / "calls" / "versions").iterdir())

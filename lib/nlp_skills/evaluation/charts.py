@@ -201,7 +201,8 @@ def histogram(buckets: Mapping[str, int], *, alternative: str) -> Html:
 
 def heat_map(confusion: Mapping[str, Mapping[str, int]], labels: Sequence[str], *, alternative: str) -> Html:
     """Rows are what was expected, columns what was predicted; the shade is the share of the row."""
-    cell, left = 46, 18 + 7.2 * min(max(map(_width, labels), default=0), 22)
+    # At least so wide that the word "expected" has room where labels are short.
+    cell, left = 46, max(64, 18 + 7.2 * min(max(map(_width, labels), default=0), 22))
     top = left * 0.72 + 26
     parts = [
         element("text", "predicted", x=left, y=12, class_="tick"),

@@ -70,6 +70,8 @@ def _run(task: Path, folder: Path) -> Job:
         raise
     ended.save(folder / "job.json")
     record_lineage(task, version=folder.name)
+    # Nothing goes on from here; with the optimiser's state they are three times the adapter.
+    shutil.rmtree(task / "models" / folder.name / "checkpoints", ignore_errors=True)
     return ended
 
 
@@ -129,7 +131,8 @@ def train_version(task: Path, folder: Path, job: Job) -> Job:
         format="merged" if config.peft == "none" else "adapter",
         sha256=sha256_tree(saved),
         base_model=config.base_model,
-        base_revision=config.base_revision,
+        # Of a Hub model: the commit that "main" was at this moment.
+        base_revision=config.base_revision or getattr(model.config, "_commit_hash", None),
         base_sha256=files.weights_sha256,
         chat_template_sha256=chat_template_sha256(tokenizer),
         trainable_parameters=trainable,

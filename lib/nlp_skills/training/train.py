@@ -32,6 +32,10 @@ from nlp_skills.training.job import Job, is_running
 from nlp_skills.training.metrics_log import read_metrics
 from nlp_skills.training.model import require_training
 
+STOPPING_SECONDS = 30
+"""How long a run may take to stop by itself; checkpoints are whole whenever it is killed."""
+KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
+
 
 class TrainingPlan(Record):
     """What `start_training` would do, before it is confirmed."""
@@ -82,7 +86,7 @@ def create_version(
     """Make the next version: a frozen configuration and the snapshot of the data that it is for.
 
     Starts from the parent's configuration (by default the newest version's); `settings` takes any
-    other field of config.yaml. Changes are described from the difference when not given.
+    other field of config.yaml. Another `lora_r` alone keeps lora_alpha / lora_r as it was. Changes are described from the difference when not given.
     Raises NotReady without data or when its checks found errors, NotValid for a bad setting.
     """
     definition = Task.load(task / "task.yaml")
@@ -90,6 +94,11 @@ def create_version(
         raise NotValid(
             f"{task.name}: preference pairs cannot be trained with sft, the one method there is in this release."
             " Train on the chosen answers as a generation task, or keep the pairs for a later release."
+        )
+    if definition.type is TaskType.TOOL_USE:
+        raise NotValid(
+            f"{task.name}: tool calls cannot be judged yet (calls have to be compared by name and arguments), so no"
+            " version is made that could not be tested. That comes with a later release; the data stays valid."
         )
     settle_data(task)
     snapshot_file = task / "data" / "data_snapshot.json"
@@ -115,6 +124,9 @@ def create_version(
         before = TrainConfig.load(version_folder(task, parent) / "config.yaml")
     else:
         before = default_config(definition, snapshot.splits["train"].count)
+    if isinstance(wanted.get("lora_r"), int) and "lora_alpha" not in wanted:
+        # The scale of an adapter is alpha / r: another rank alone should not change it.
+        wanted["lora_alpha"] = max(1, before.lora_alpha * wanted["lora_r"] // before.lora_r)
     config = TrainConfig.parse({**before.model_dump(mode="json"), **wanted}, "the new version")
     if changes is None:
         changes = (
@@ -299,8 +311,12 @@ def stop_training(task: Path, *, version: str | None = None) -> TrainingStatus:
         raise NotValid(f"{task.name} {folder.name} is not being trained at the moment.")
     with suppress(ProcessLookupError):  # it has ended just now
         os.kill(job.pid, signal.SIGTERM)
+    waiting = time.monotonic()
     while is_running(folder):
         time.sleep(0.05)
+        if time.monotonic() - waiting > STOPPING_SECONDS:
+            with suppress(ProcessLookupError):
+                os.kill(job.pid, KILL)
     _record_cancelled(folder)
     return training_status(task, version=folder.name)
 

@@ -47,7 +47,10 @@ class LoRATrainer:
                 raise AlreadyExists(
                     f"{place / name} already exists. Choose another output_dir, or delete it."
                 )
-        examples = {"train": prepare_dataset(dataset), "valid": prepare_dataset(valid)}
+        # Together, because every prompt lists the labels that occur.
+        rows_given, held_out = list(dataset), list(valid)
+        made = prepare_dataset([*rows_given, *held_out]) if rows_given else []
+        examples = {"train": made[: len(rows_given)], "valid": made[len(rows_given) :]}
         if not examples["train"]:
             raise NotValid("There are no rows to train on.")
 

@@ -9,7 +9,10 @@ from nlp_skills.data.checks.reading import Batch, Reader
 from nlp_skills.data.checks.tally import Tally
 from nlp_skills.data.report import Finding
 
-_FIX = "Divide the rows anew, which keeps these together on one side, with: nlp-skills regenerate-data {task}"
+_FIX = (
+    "Divide the rows anew, which keeps these together on one side, with: nlp-skills regenerate-data {task}"
+    " (where data_source.yaml gives a source a fixed `split:`, take it out first)"
+)
 
 
 class Leak:

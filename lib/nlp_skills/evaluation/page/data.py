@@ -97,7 +97,7 @@ def _sources(evidence: Evidence) -> list[Html]:
                 s.type,
                 f"{s.rows:,}",
                 s.fetched[:10],
-                ", ".join(f"{k}: {v}" for k, v in s.request.items()),
+                ", ".join(f"{k}: {v}" for k, v in s.request.items() if v is not None),
             ]
             for name, s in snapshot.sources.items()
         ]

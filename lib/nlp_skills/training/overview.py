@@ -9,6 +9,7 @@ from nlp_skills.errors import NlpSkillsError, NotValid
 from nlp_skills.records import Record, read_mapping
 from nlp_skills.task.task import Task
 from nlp_skills.task.version import version_names
+from nlp_skills.training.job import is_running
 
 
 class VersionOverview(Record):
@@ -57,6 +58,8 @@ def _version(folder: Path) -> VersionOverview:
     lineage = _read(folder / "lineage.yaml")
     shown = {key: lineage[key] for key in ("parent", "changes", "results") if lineage.get(key) is not None}
     training = str(_read(folder / "job.json").get("status", "not trained"))
+    if training == "running" and not is_running(folder):
+        training = "failed"  # killed, so that it could not say so itself
     try:
         return VersionOverview.parse({"version": folder.name, "training": training, **shown}, folder)
     except NotValid:

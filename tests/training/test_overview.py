@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
-from nlp_skills.task.overview import show_task
 from nlp_skills.task.task import TaskType, create_task
+from nlp_skills.training.job import Job, lock_file
+from nlp_skills.training.overview import show_task
 
 
 @pytest.fixture
@@ -40,3 +42,14 @@ def test_a_broken_lineage_does_not_hide_the_other_versions(news: Path, content: 
     first, second = show_task(news).versions
     assert first.version == "v1" and first.training == "not trained"
     assert (second.parent, second.changes, second.results) == ("v1", ["more epochs"], {"accuracy": 0.5})
+
+
+def test_a_run_that_was_killed_is_shown_as_failed(news: Path):
+    folder = news / "versions" / "v1"
+    folder.mkdir()
+    Job(id="j1", status="running", pid=1, started="2026-11-21T08:00:00Z", log="versions/v1/train.log").save(
+        folder / "job.json"
+    )
+    assert show_task(news).versions[0].training == "failed"
+    with FileLock(lock_file(folder)):
+        assert show_task(news).versions[0].training == "running"
