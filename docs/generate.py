@@ -15,7 +15,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
-from nlp_skills.operations import OPERATIONS, PARAMETERS, Operation
+from nlp_skills.operations import OPERATIONS, Operation
 
 PAGE = Path(__file__).resolve().parent / "operations.md"
 TOOL = "mcp__plugin_nlp-skills_lib__"
@@ -59,7 +59,9 @@ def section(operation: Operation) -> str:
     names.append(f"Python: `{python}`, returns {type_in_words(returned)}")
     parts = [f"## {operation.name}", operation.summary, "  \n".join(names), paragraphs(operation)]
     if operation.parameters:
-        lines = [parameter_row(parameter) for parameter in operation.parameters]
+        lines = [
+            parameter_row(parameter, operation.meaning(parameter.name)) for parameter in operation.parameters
+        ]
         parts.append("| parameter | type | default | meaning |\n|---|---|---|---|\n" + "\n".join(lines))
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -95,7 +97,7 @@ def paragraphs(operation: Operation) -> str:
     return re.sub(r"<([\w ]+)>", r"`\1`", text)
 
 
-def parameter_row(parameter: inspect.Parameter) -> str:
+def parameter_row(parameter: inspect.Parameter, about: str) -> str:
     """One line of the table."""
     name = (
         f"`{option(parameter)}`"
@@ -110,7 +112,7 @@ def parameter_row(parameter: inspect.Parameter) -> str:
     else:
         shown = f"`{default.value if isinstance(default, StrEnum) else default}`"
     words = type_in_words(parameter.annotation).replace("|", "\\|")
-    return f"| {name} | {words} | {shown} | {PARAMETERS.get(parameter.name, '')} |"
+    return f"| {name} | {words} | {shown} | {about} |"
 
 
 def type_in_words(kind: Any) -> str:

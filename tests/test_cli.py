@@ -76,14 +76,15 @@ def test_help_of_a_command_names_every_parameter_with_its_meaning(operation):
         assert (
             f"--{name.replace('_', '-')} " in shown or f" {name.upper()} " in shown.partition("Arguments:")[2]
         )
-        assert PARAMETERS[name] in shown
+        assert operation.meaning(name) in shown
     assert "--json" in shown and "--home" in shown
     assert "Raises" not in shown
 
 
 def test_every_parameter_that_is_explained_exists():
     used = {p.name for operation in OPERATIONS for p in operation.parameters}
-    assert set(PARAMETERS) - used == set()
+    own = {f"{operation.name} {p.name}" for operation in OPERATIONS for p in operation.parameters}
+    assert set(PARAMETERS) - used - own == set()
 
 
 def test_without_a_command_help_is_shown_and_an_unknown_one_is_refused():

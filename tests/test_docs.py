@@ -25,7 +25,7 @@ from typer.testing import CliRunner
 
 from nlp_skills.data.layout import Shape, detect_layout
 from nlp_skills.data.sources.source import Columns, DataSources
-from nlp_skills.operations import OPERATIONS, PARAMETERS
+from nlp_skills.operations import OPERATIONS
 from nlp_skills.task.task import Task
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -97,7 +97,7 @@ def test_every_operation_and_every_parameter_is_explained() -> None:
     for operation in OPERATIONS:
         assert inspect.getdoc(operation.function), operation.name
         for parameter in operation.parameters:
-            assert PARAMETERS.get(parameter.name), f"{operation.name}: {parameter.name}"
+            assert operation.meaning(parameter.name), f"{operation.name}: {parameter.name}"
     assert {o.name for o in OPERATIONS} == set(
         re.findall(r"^## (\w+)$", read(ROOT / "docs" / "operations.md"), re.MULTILINE)
     )

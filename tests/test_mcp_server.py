@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from nlp_skills.cli import app
 from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.mcp_server import build_server
-from nlp_skills.operations import OPERATIONS, PARAMETERS
+from nlp_skills.operations import OPERATIONS
 from nlp_skills.records import read_mapping
 from nlp_skills.task.task import Task
 
@@ -72,7 +72,7 @@ def test_every_operation_that_an_assistant_needs_is_a_tool_that_says_what_it_doe
         properties = tool.input_schema.get("properties", {})
         assert list(properties) == [p.name for p in operation.parameters]
         for name, schema in properties.items():
-            assert schema["description"] == PARAMETERS[name] != ""
+            assert schema["description"] == operation.meaning(name) != ""
         wanted = {p.name for p in operation.parameters if p.default is p.empty}
         assert set(tool.input_schema.get("required", [])) == wanted
 

@@ -18,7 +18,7 @@ from typer.main import get_command_from_info
 from typer.models import CommandInfo
 
 from nlp_skills.errors import NlpSkillsError, NotValid, did_you_mean
-from nlp_skills.operations import OPERATIONS, PARAMETERS, Operation, find_operation
+from nlp_skills.operations import OPERATIONS, Operation, find_operation
 
 HOME = typer.Option(help="The tasks folder; else NLP_SKILLS_HOME, else ./tasks.", show_default=False)
 JSON = typer.Option("--json", help="Print the result as JSON.")
@@ -82,7 +82,7 @@ def build_command(operation: Operation) -> Any:
         run_operation(operation, home, given, as_json)
 
     run.__name__ = operation.name
-    parameters = [_parameter(p) for p in operation.parameters]
+    parameters = [_parameter(p, operation.meaning(p.name)) for p in operation.parameters]
     keyword = inspect.Parameter.KEYWORD_ONLY
     parameters += [
         inspect.Parameter("home", keyword, default=None, annotation=Annotated[Path | None, HOME]),
@@ -98,11 +98,10 @@ def build_command(operation: Operation) -> Any:
     return get_command_from_info(info, pretty_exceptions_short=True, rich_markup_mode=None)
 
 
-def _parameter(parameter: inspect.Parameter) -> inspect.Parameter:
+def _parameter(parameter: inspect.Parameter, about: str) -> inspect.Parameter:
     kind = parameter.annotation
     if get_origin(kind) is dict or any(get_origin(k) is dict for k in get_args(kind)):
         kind = list[str] | None
-    about = PARAMETERS.get(parameter.name, "")
     if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
         extra: Any = typer.Option(help=about, show_default=parameter.default not in (None, False))
     else:

@@ -20,7 +20,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import Field
 
 from nlp_skills.errors import NlpSkillsError
-from nlp_skills.operations import OPERATIONS, PARAMETERS, Operation
+from nlp_skills.operations import OPERATIONS, Operation
 from nlp_skills.task.task import tasks_folder
 
 INSTRUCTIONS = """\
@@ -58,7 +58,7 @@ def build_tool(operation: Operation, home: Path | None) -> Callable[..., Any]:
     parameters = [
         p.replace(
             kind=inspect.Parameter.KEYWORD_ONLY,
-            annotation=Annotated[p.annotation, Field(description=PARAMETERS.get(p.name, ""))],
+            annotation=Annotated[p.annotation, Field(description=operation.meaning(p.name))],
         )
         for p in operation.parameters
     ]

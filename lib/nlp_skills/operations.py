@@ -64,6 +64,10 @@ class Operation:
             found.append(parameter.replace(annotation=str if is_task else kind))
         return found
 
+    def meaning(self, parameter: str) -> str:
+        """What one of its parameters means, for the person or the assistant who fills it in."""
+        return PARAMETERS.get(f"{self.name} {parameter}") or PARAMETERS[parameter]
+
     def call(
         self, home: Path, arguments: dict[str, Any], progress: Progress, tell: Callable[[str], None]
     ) -> Any:
@@ -212,7 +216,8 @@ OPERATIONS: tuple[Operation, ...] = (
 )
 
 PARAMETERS = {
-    "task": "the task's name; for start: what kind of task it is",
+    "task": "the task's name",
+    "start task": "what kind of task it is",
     "name": "a name: lower-case letters, digits and hyphens",
     "type": "what kind of task it is",
     "goal": "what the model should do, in one sentence",
@@ -239,7 +244,8 @@ PARAMETERS = {
     "label": "the column with the label",
     "entity": "the column with the entity",
     "group": "the column whose equal values stay on one side of the split",
-    "split": "train, valid or test",
+    "split": "the side that all its rows go to, instead of being divided",
+    "evaluate_version split": "the rows to test on",
     "copy": "copy the file into the task, which keeps the task self-contained",
     "version": "v1, v2 …; the newest when left out",
     "parent": "the version to start from; the newest when left out",
@@ -261,7 +267,7 @@ PARAMETERS = {
     "valid_rows": "share (below 1) or number of rows for validation",
     "test_rows": "share (below 1) or number of rows for the test",
 }
-"""What a parameter means, by name: the same everywhere."""
+"""What a parameter means, by name; an operation that means something else by it has its own line."""
 
 
 def find_operation(name: str) -> Operation:
