@@ -254,6 +254,28 @@ def test_texts_of_the_user_are_printed_as_they_are(
         assert text in shown
 
 
+def test_a_step_says_which_comes_next(here: Path):
+    steps = [
+        (("create-task", "reviews", "--type", "classification", "--goal", "g"), "add-source reviews FILE"),
+        (("add-source", "reviews", "rows.jsonl"), "regenerate-data reviews"),
+        (("regenerate-data", "reviews"), "validate-data reviews"),
+        (("validate-data", "reviews"), "create-version reviews"),
+        (("create-version", "reviews"), "train-model reviews"),
+    ]
+    for words, following in steps:
+        said = succeed(*words).stderr
+        assert said.startswith("\nNext: ") and said.endswith(f": nlp-skills {following}\n")
+    assert "settings" in succeed("create-version", "reviews", "--epochs", "5").stdout
+    assert succeed("validate-data", "reviews", "--json").stderr == ""
+
+
+def test_a_command_to_copy_is_whole_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    shown = succeed("examples").stdout.splitlines()
+    commands = json.loads(succeed("examples", "--json").stdout)["commands"]
+    assert {line.strip() for line in shown} >= {line for lines in commands.values() for line in lines}
+
+
 def test_a_record_without_a_table_is_shown_as_yaml(reviews: Path):
     shown = succeed("add-source", "reviews", "rows.jsonl", "--name", "again").stdout
     assert "name: again" in shown

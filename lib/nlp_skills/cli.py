@@ -155,6 +155,11 @@ def run_operation(operation: Operation, home: Path | None, given: dict[str, Any]
         show(result)
     if getattr(result, "passed", True) is False:
         raise typer.Exit(1)
+    if operation.step and not as_json:
+        from nlp_skills.training.overview import show_task
+
+        task = tasks_folder(home) / given["name" if operation.name == "create_task" else "task"]
+        typer.echo(f"\nNext: {show_task(task).next}", err=True)
 
 
 def complain(message: str) -> None:

@@ -38,6 +38,8 @@ class Operation:
     """Whether an assistant needs it; otherwise it is a command for people only."""
     heavy: bool = False
     """Loads torch: the MCP server runs it in a process of its own."""
+    step: bool = False
+    """A step on the way from data to a result: the command line says which comes next."""
     alias: str | None = None
     """A second, shorter command name."""
 
@@ -113,6 +115,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "task.task",
         "Create a task: a folder with one goal, its metric and target, scripts and versions.",
         words="new project, fine-tune a model, train a model, 新任務, 微調, 新しいタスク",
+        step=True,
     ),
     Operation(
         "list_tasks",
@@ -132,6 +135,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "data.regenerate",
         "Add a data file (JSONL, JSON, CSV, TSV, Parquet, Excel) as a source of a task.",
         words="import data, load dataset, my data is in a file, 資料來源, データ追加",
+        step=True,
     ),
     Operation(
         "preview_source",
@@ -144,24 +148,28 @@ OPERATIONS: tuple[Operation, ...] = (
         "data.regenerate",
         "Read all sources again and make train, valid and test; says what was added, removed and changed.",
         words="refresh data, split data, snapshot, 重新產生資料, データ再生成",
+        step=True,
     ),
     Operation(
         "convert_data",
         "data.regenerate",
         "Convert and split the rows again without reading the sources, after a changed instruction, label list or split.",
         words="convert format, chat format, resplit, 轉換格式",
+        step=True,
     ),
     Operation(
         "validate_data",
         "data.validation",
         "Check the data: broken rows, duplicates, conflicting labels, imbalance, leaks between train and test.",
         words="data quality, clean data, why is accuracy low, 資料驗證, 資料品質, データ検証",
+        step=True,
     ),
     Operation(
         "create_version",
         "training.train",
         "Make the next version: frozen training settings (LoRA rank, epochs, learning rate) on a snapshot of the data.",
         words="hyperparameters, LoRA, DoRA, config, try other settings, 超參數, 新版本",
+        step=True,
     ),
     Operation(
         "start_training",
@@ -187,6 +195,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "Train a version and wait for it, with a progress bar.",
         tool=False,
         heavy=True,
+        step=True,
     ),
     Operation(
         "evaluate_version",
@@ -194,6 +203,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "Test a trained version against majority, TF-IDF and the prompted base model, with confidence intervals.",
         words="accuracy, F1, confusion matrix, how good is it, 評估, 準確率, 評価",
         heavy=True,
+        step=True,
     ),
     Operation(
         "compare_versions",

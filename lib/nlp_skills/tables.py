@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from nlp_skills.pipeline import Examples, Outcome
     from nlp_skills.task.comparison import ChangedRow, Comparison
     from nlp_skills.task.index import TaskList
+    from nlp_skills.task.version import Version
     from nlp_skills.training.overview import TaskOverview
 
 LEVELS = {"error": "bold red", "warning": "yellow", "info": "cyan"}
@@ -29,7 +30,7 @@ VERDICTS = {"better": "bold green", "worse": "bold red", "cannot tell": "bold ye
 def show(record: Record) -> None:
     """Print a record to standard output."""
     # No markup, no emoji codes: a text of the user's that says "[/INST]" or ":tea:" is shown as it is.
-    Console(highlight=False, markup=False, emoji=False).print(render(record))
+    Console(highlight=False, markup=False, emoji=False).print(render(record), crop=False)
 
 
 def render(record: Record) -> RenderableType:
@@ -157,6 +158,24 @@ def validation(found: ValidationReport) -> RenderableType:
     return Group(*parts)
 
 
+def version(found: Version) -> RenderableType:
+    """A version's settings, data and cost; all of it is in its folder."""
+    rows = {"train": found.data.train_count, "valid": found.data.valid_count, "test": found.data.test_count}
+    shown = table("", "")
+    shown.show_header = False
+    for name, value in (
+        ("version", found.version + (f", from {found.parent}" if found.parent else "")),
+        ("changes", "; ".join(found.changes)),
+        ("data", ", ".join(f"{side} {count}" for side, count in rows.items())),
+        ("settings", ", ".join(f"{key} {value}" for key, value in found.config.items())),
+        ("results", ", ".join(f"{metric} {value:.3f}" for metric, value in found.results.items())),
+        ("cost", ", ".join(f"{key} {value}" for key, value in found.cost.items())),
+    ):
+        if value:
+            shown.add_row(Text(name, style="bold"), value)
+    return shown
+
+
 def scores(lines: Iterable[tuple[str, dict[str, Interval]]]) -> Table:
     """Predictors beside each other, metrics with their 95 % intervals."""
     lines = list(lines)
@@ -262,7 +281,8 @@ def examples(found: Examples) -> RenderableType:
     for purpose, commands in found.commands.items():
         parts += [
             Text(purpose, style="bold"),
-            *(Text(f"  {command}", no_wrap=True) for command in commands),
+            # Longer than the terminal is wide or not: a command that is cut cannot be copied.
+            *(Text(f"  {command}", no_wrap=True, overflow="ignore") for command in commands),
             Text(),
         ]
     return Group(*parts[:-1])
@@ -278,5 +298,6 @@ RENDERERS: dict[str, Callable[[Any], RenderableType]] = {
     "Preview": preview,
     "Outcome": outcome,
     "Examples": examples,
+    "Version": version,
 }
 """By the record's name, so that nothing is imported that is not shown."""
