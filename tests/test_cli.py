@@ -12,7 +12,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from nlp_skills import tables
-from nlp_skills.cli import app
+from nlp_skills.cli import app, progress_bar
 from nlp_skills.data.regenerate import preview_source
 from nlp_skills.data.report import ValidationReport
 from nlp_skills.data.snapshot import DataSnapshot
@@ -297,6 +297,18 @@ def test_the_program_reads_writes_and_fails_like_the_commands(reviews: Path, her
     assert as_program("show-task", "nws", cwd=here).returncode == 1
     shown = as_program("show-task", "reviews", "--json", cwd=here, PYTHONIOENCODING="ascii")
     assert json.loads(shown.stdout)["task"]["name"] == "reviews"
+
+
+def test_progress_of_unknown_length_does_not_keep_the_length_of_what_was_before(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.delenv("NLP_SKILLS_PROGRESS", raising=False)
+    with progress_bar(quiet=False) as (progress, _):
+        progress("reading", 100, 100)
+        progress("loading the model", 0, None)
+    assert "0/?" in capsys.readouterr().err.rpartition("loading the model")[2]
 
 
 def test_a_program_that_starts_the_command_gets_progress_as_json_lines(reviews: Path, here: Path):

@@ -214,7 +214,11 @@ def progress_bar(*, quiet: bool) -> Iterator[Listeners]:
         shown = bar.add_task("", total=None)
 
         def update(message: str, done: float, total: float | None) -> None:
-            bar.update(shown, description=message, completed=done, total=total)
+            task = bar.tasks[0]
+            if done < task.completed or total != task.total:  # another piece of work, with a clock of its own
+                bar.reset(shown)
+                task.total = total
+            bar.update(shown, description=message, completed=done)
 
         yield update, tell
 

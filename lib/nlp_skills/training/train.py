@@ -161,9 +161,8 @@ def default_config(task: Task, rows: int) -> TrainConfig:
 
 def first_changes(config: TrainConfig) -> list[str]:
     """The words for a version that has no parent."""
-    return [
-        f"first version: {config.method} with {config.peft}, rank {config.lora_r}, {config.epochs:g} epochs"
-    ]
+    epochs = f"{config.epochs:g} epoch" + ("" if config.epochs == 1 else "s")
+    return [f"first version: {config.method} with {config.peft}, rank {config.lora_r}, {epochs}"]
 
 
 def _changes(
@@ -395,4 +394,8 @@ def _follow(process: subprocess.Popen[Any], folder: Path, progress: Progress) ->
             losses = [f"loss {_last(rows, 'loss'):.3f}"] if _last(rows, "loss") is not None else []
             if _last(rows, "eval_loss") is not None:
                 losses.append(f"validation loss {_last(rows, 'eval_loss'):.3f}")
-            progress(f"training {folder.name}: {', '.join(losses)}", rows[-1]["step"], total)
+            step = rows[-1]["step"]
+            if step == total:  # which takes its time where there are many validation rows
+                progress(f"{folder.name}: last validation, saving", 0, None)
+            else:
+                progress(f"training {folder.name}: {', '.join(losses)}", step, total)
