@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from nlp_skills.data.regenerate import add_source, regenerate_data
+from nlp_skills.data.regenerate import add_source, convert_data, regenerate_data
+from nlp_skills.data.sources.source import DataSources
 from nlp_skills.errors import AlreadyExists, NotFound, NotValid
-from nlp_skills.pipeline import against_parent, quickstart, run, start
+from nlp_skills.pipeline import against_parent, prepare, quickstart, run, start
+from nlp_skills.records import silent
 from nlp_skills.task.task import TaskType, create_task
 from nlp_skills.training.train import create_version
 
@@ -73,11 +75,29 @@ def test_versions_that_cannot_be_compared_are_no_reason_to_stop(home: Path, tmp_
     ]
 
 
+def test_more_rows_to_watch_with_than_to_learn_from_are_told(home: Path, tmp_path: Path) -> None:
+    task = home / "support"
+    rows = [{"question": f"How much is {n} and {n}?", "answer": f"{2 * n}"} for n in range(40)]
+    data = tmp_path / "sums.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    add_source(task, str(data))
+    file = task / "data_source.yaml"
+    sources = DataSources.load(file)
+    sources.with_changes(split={"train": 5, "valid": 20, "test": 10}).save(file)
+    told: list[str] = []
+    prepare(task, silent, told.append)
+    assert "Watching with 20 rows takes longer than learning" in told[0]
+    sources.with_changes(split={"train": 20, "valid": 5, "test": 10}).save(file)
+    convert_data(task)
+    prepare(task, silent, told.append)
+    assert "Watching" not in told[2]
+
+
 @pytest.mark.parametrize(
     ("table", "said"),
     [
         ("text,label\na,b\n", r"no row is left to test with \(1 row to learn from\)\. Bring more data"),
-        ("text\na\nb\n", "--text COLUMN --label COLUMN"),
+        ("text\na\nb\n", r"reviews\.csv: there is text .* --text COLUMN --label COLUMN"),
     ],
 )
 def test_start_refuses_a_file_it_can_do_nothing_with_and_leaves_no_task(

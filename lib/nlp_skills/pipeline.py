@@ -273,7 +273,14 @@ def prepare(task: Path, progress: Progress, tell: Tell) -> None:
     counts = ", ".join(f"{split.count} to {USES[name]}" for name, split in snapshot.splits.items())
     duplicates = snapshot.duplicates_dropped
     dropped = f" Dropped: {counted(duplicates, 'duplicate')}." if duplicates else ""
-    tell(f"The rows are divided: {counts}. A test row is never trained on.{dropped}")
+    watchers = snapshot.splits["valid"].count
+    slow = (
+        f" Watching with {counted(watchers, 'row')} takes longer than learning: fewer are enough"
+        " (--valid-rows with start, split.valid in data_source.yaml)."
+        if watchers > snapshot.splits["train"].count
+        else ""
+    )
+    tell(f"The rows are divided: {counts}. A test row is never trained on.{dropped}{slow}")
     report = validate_data(task, progress=progress)
     errors = [f for f in report.findings if f.level == "error"]
     if errors:

@@ -144,7 +144,7 @@ def preview(source: DataSource, task: Path) -> Preview:
     """As preview_source, for a source that need not be in data_source.yaml yet."""
     definition = Task.load(task / "task.yaml")
     rows = [row for _, row in zip(range(SAMPLE_ROWS), _read(source, task), strict=False)]
-    layout = detect_layout([row for _, row in rows], source.columns, definition.type)
+    layout = _detect([row for _, row in rows], source, definition)
     example = to_example(rows[0][1], layout, task=definition, source=source.name, line=1)
     messages = [*example.context, example.answer]
     return Preview(
@@ -324,7 +324,15 @@ def _layout(source: DataSource, raw: Path, task: Task) -> Layout:
         step = max(1, sum(1 for _ in stream) * 2 // SAMPLE_ROWS)
     half = SAMPLE_ROWS // 2
     rows = [row for line, row in _raw_rows(source, raw) if line <= half or line % step == 0]
-    return detect_layout(rows, source.columns, task.type)
+    return _detect(rows, source, task)
+
+
+def _detect(rows: list[dict[str, Any]], source: DataSource, task: Task) -> Layout:
+    """As detect_layout; the error names the file."""
+    try:
+        return detect_layout(rows, source.columns, task.type)
+    except NotValid as error:
+        raise NotValid(f"{source.path}: {error}") from None
 
 
 def _raw_rows(source: DataSource, raw: Path) -> Iterator[tuple[int, dict[str, Any]]]:

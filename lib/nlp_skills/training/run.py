@@ -212,7 +212,9 @@ def check_model(folder: Path) -> None:
                 learned = learned or not adapter or ("lora_B" in key and bool(tensor.abs().sum() > 0))
     if not learned:
         raise RunFailed(
-            "RUN-DELTA: the adapter is still the identity (every lora_B is zero). Check target_modules."
+            "RUN-DELTA: nothing was learned: the adapter is still the identity (every lora_B is zero). In a run of one"
+            " step the learning rate has not risen yet: make a version with more epochs, or bring more rows."
+            " Otherwise check target_modules."
         )
 
 
