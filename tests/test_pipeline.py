@@ -8,7 +8,7 @@ import pytest
 from nlp_skills.data.regenerate import add_source, convert_data, regenerate_data
 from nlp_skills.data.sources.source import DataSources
 from nlp_skills.errors import AlreadyExists, NotFound, NotValid
-from nlp_skills.pipeline import against_parent, prepare, quickstart, run, start
+from nlp_skills.pipeline import against_parent, name_for_commands, prepare, quickstart, run, start
 from nlp_skills.records import silent
 from nlp_skills.task.task import TaskType, create_task
 from nlp_skills.training.train import create_version
@@ -73,6 +73,16 @@ def test_versions_that_cannot_be_compared_are_no_reason_to_stop(home: Path, tmp_
         "v2 is not compared with v1. support v1 was not evaluated."
         " Run: nlp-skills evaluate-version support --version v1"
     ]
+
+
+def test_a_task_in_another_tasks_folder_is_named_with_it(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NLP_SKILLS_HOME", raising=False)
+    monkeypatch.chdir(home.parent)
+    assert name_for_commands(home / "support") == name_for_commands(Path("tasks/support")) == "support"
+    monkeypatch.chdir(home)
+    assert name_for_commands(home / "support") == f'support --home "{home}"'
+    monkeypatch.setenv("NLP_SKILLS_HOME", str(home))
+    assert name_for_commands(home / "support") == "support"
 
 
 def test_more_rows_to_watch_with_than_to_learn_from_are_told(home: Path, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from nlp_skills.evaluation.results import EvalResult, Interval
 from nlp_skills.evaluation.verdict import baseline_name, good_enough, metric_name, show, worth_it
 from nlp_skills.records import Progress, Record, silent
 from nlp_skills.task.comparison import Comparison
-from nlp_skills.task.task import Task, TaskType, create_task, find_task, task_names
+from nlp_skills.task.task import Task, TaskType, create_task, find_task, task_names, tasks_folder
 from nlp_skills.task.version import Version, version_names
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.model import require_training, resolve_base_model
@@ -327,6 +327,12 @@ WAYS = {
 }
 
 
+def name_for_commands(task: Path) -> str:
+    """The task as a command takes it: with --home where its folder is not in the usual tasks folder."""
+    elsewhere = task.parent.resolve() != tasks_folder().resolve()
+    return f'{task.name} --home "{task.parent}"' if elsewhere else task.name
+
+
 def conclude(task: Path, started: float, progress: Progress, comparison: Comparison | None = None) -> Outcome:
     """The closing table, what it means, the report, and what to do next."""
     definition = Task.load(task / "task.yaml")
@@ -339,6 +345,7 @@ def conclude(task: Path, started: float, progress: Progress, comparison: Compari
     metric = definition.chosen_metric
     statements = [worth_it(names[-1], metric, newest), good_enough(names[-1], definition, newest)]
     report = write_report(task, progress=progress)
+    named = name_for_commands(task)
     return Outcome(
         task=task.name,
         folder=str(task),
@@ -349,7 +356,7 @@ def conclude(task: Path, started: float, progress: Progress, comparison: Compari
         seconds=round(time.monotonic() - started, 1),
         next=[
             f"Open the report in a browser: {task / report.path}",
-            f"See everything about the task: nlp-skills show-task {task.name}",
-            f"Try another setting: nlp-skills create-version {task.name} --lora-r 32, then nlp-skills run {task.name}",
+            f"See everything about the task: nlp-skills show-task {named}",
+            f"Try another setting: nlp-skills create-version {named} --lora-r 32, then nlp-skills run {named}",
         ],
     )
