@@ -179,7 +179,10 @@ def describe(error: ValidationError, record: type[BaseModel]) -> str:
             message = item["msg"].removeprefix("Value error, ")
             given = item.get("input")
             shown = f", not {given!r}" if isinstance(given, str | int | float | bool) else ""
-            problems.append(f"{field}: {message[:1].lower()}{message[1:]}{shown}")
+            about = (
+                f"{field}: " if item["loc"] or item["type"] != "value_error" else ""
+            )  # it names its fields
+            problems.append(f"{about}{message[:1].lower()}{message[1:]}{shown}")
     more = error.error_count() - 5
     return "; ".join(problems) + (f"; and {more} more" if more > 0 else "")
 

@@ -150,7 +150,7 @@ def test_every_type_has_metrics_and_its_first_is_the_default(kind: TaskType):
         (
             "metric",
             "token_f1",
-            "metric 'token_f1' does not fit type classification; choose from: macro_f1, accuracy",
+            "Task: metric: 'token_f1' does not fit type classification; choose from: macro_f1, accuracy",
         ),
         ("labels", ["a", "b", "a"], "the same label stands twice"),
         ("target", 85, "target: input should be less than or equal to 1, not 85"),

@@ -6,7 +6,7 @@ import pytest
 
 from nlp_skills.data.regenerate import add_source, regenerate_data
 from nlp_skills.data.validation import validate_data
-from nlp_skills.errors import NotReady, NotValid
+from nlp_skills.errors import NotFound, NotReady, NotValid
 from nlp_skills.task.task import Task, TaskType, create_task
 from nlp_skills.task.version import version_names
 from nlp_skills.training.overview import show_task
@@ -42,6 +42,13 @@ def test_data_with_errors_makes_no_version_until_it_is_mended(task: Path) -> Non
     definition.save(file)
     assert validate_data(task).passed
     assert create_version(task).version == "v1"
+
+
+def test_a_misspelt_base_model_makes_no_version(task: Path) -> None:
+    with pytest.raises(NotFound, match="The base model 'smolm2' is no folder, GGUF file or Hub id"):
+        create_version(task, base_model="smolm2")
+    assert not list((task / "versions").iterdir())
+    assert create_version(task, base_model="owner/name").config["base_model"] == "owner/name"
 
 
 def test_data_that_was_not_checked_makes_a_version(task: Path) -> None:

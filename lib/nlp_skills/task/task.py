@@ -93,7 +93,8 @@ class Task(Record):
         if self.metric is not None and self.metric not in METRICS[self.type]:
             choices = ", ".join(METRICS[self.type])
             raise ValueError(
-                f"metric {self.metric!r} does not fit type {self.type.value}; choose from: {choices}"
+                f"metric: {self.metric!r} does not fit type {self.type.value}"
+                f"{did_you_mean(self.metric, METRICS[self.type])}; choose from: {choices}"
             )
         if len(set(self.labels)) != len(self.labels):
             raise ValueError("labels: the same label stands twice")
@@ -186,7 +187,7 @@ def create_task(
             "constraints": constraints,
             "created": now(),
         },
-        "create_task",
+        "the new task",
     )
     folder = home / task.name
     if folder.exists():
@@ -194,7 +195,7 @@ def create_task(
             f"{folder} already exists and is left as it is. Choose another name, or delete it first."
         )
     if not goal.strip():
-        raise NotValid("create_task: goal: say in one sentence what the model should do.")
+        raise NotValid("the new task: goal: say in one sentence what the model should do.")
     lay_template(folder, task)
     (home.resolve().parent / MARKER).mkdir(exist_ok=True)
     return task

@@ -72,12 +72,20 @@ def resolve_base_model(name: str, revision: str | None = None) -> BaseModelFiles
         return BaseModelFiles(
             name=name, path=str(path), weights_sha256=sha256_file(weights[0]) if len(weights) == 1 else None
         )
+    require_reference(name)
+    return BaseModelFiles(name=name, path=name, revision=revision)
+
+
+def require_reference(name: str) -> None:
+    """Whether this can be a base model at all, before anything is made of it. Raises NotFound."""
+    path = Path(name).expanduser()
+    if name in EMBEDDED or path.suffix == ".gguf" or path.is_dir():
+        return
     if name.startswith((".", "/", "~")) or name.count("/") != 1:
         known = ", ".join(EMBEDDED)
         raise NotFound(
             f"The base model {name!r} is no folder, GGUF file or Hub id (owner/name). Embedded models: {known}."
         )
-    return BaseModelFiles(name=name, path=name, revision=revision)
 
 
 def _embedded_file(name: str) -> Path:

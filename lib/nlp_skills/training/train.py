@@ -30,7 +30,7 @@ from nlp_skills.task.version import (
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.job import Job, is_running
 from nlp_skills.training.metrics_log import read_metrics
-from nlp_skills.training.model import require_training
+from nlp_skills.training.model import require_reference, require_training
 
 STOPPING_SECONDS = 30
 """How long a run may take to stop by itself; checkpoints are whole whenever it is killed."""
@@ -87,7 +87,8 @@ def create_version(
 
     Starts from the parent's configuration (by default the newest version's); `settings` takes any
     other field of config.yaml. Another `lora_r` alone keeps lora_alpha / lora_r as it was. Changes are described from the difference when not given.
-    Raises NotReady without data or when its checks found errors, NotValid for a bad setting.
+    Raises NotReady without data or when its checks found errors, NotValid for a bad setting,
+    NotFound for a base model that is none.
     """
     definition = Task.load(task / "task.yaml")
     if definition.type is TaskType.PREFERENCE:
@@ -128,6 +129,8 @@ def create_version(
         # The scale of an adapter is alpha / r: another rank alone should not change it.
         wanted["lora_alpha"] = max(1, before.lora_alpha * wanted["lora_r"] // before.lora_r)
     config = TrainConfig.parse({**before.model_dump(mode="json"), **wanted}, "the new version")
+    if parent is None or "base_model" in wanted:
+        require_reference(config.base_model)
     if changes is None:
         changes = (
             first_changes(config) if parent is None else _changes(task, parent, before, config, snapshot)
