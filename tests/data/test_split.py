@@ -195,3 +195,11 @@ def test_one_group_with_everything_is_trained_on_and_not_divided():
         "valid": 0,
         "test": 0,
     }
+
+
+def test_shares_are_of_the_rows_that_are_used_where_train_is_a_number():
+    rows = [row(number, label="ab"[number % 2]) for number in range(1000)]
+    sides = split_examples(rows, SplitSettings(train=70, valid=0.1, test=0.2))
+    assert {name: len(side) for name, side in sides.items()} == {"train": 70, "valid": 10, "test": 20}
+    sides = split_examples(rows, SplitSettings(train=80, valid=0.1, test=100))
+    assert {name: len(side) for name, side in sides.items()} == {"train": 80, "valid": 20, "test": 100}

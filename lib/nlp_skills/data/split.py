@@ -88,10 +88,20 @@ def _asked(example: Example) -> str:
 
 
 def _sizes(total: int, settings: SplitSettings) -> dict[SplitName, int]:
-    """Rows a side: below 1 a share of all, otherwise a number."""
+    """Rows a side: below 1 a share of the rows that are used, otherwise a number.
+
+    Where train is a number, not all rows are used: 1,500 to train on and a share of 0.1 for valid
+    mean 1,500 of 0.9, however many rows the file has.
+    """
+    used = total
+    if settings.train is not None and settings.train >= 1:
+        asked = (settings.train, settings.valid, settings.test)
+        shares = sum(value for value in asked if value < 1)
+        if shares < 1:
+            used = min(total, round(sum(value for value in asked if value >= 1) / (1 - shares)))
 
     def size(value: float) -> int:
-        return round(total * value) if value < 1 else int(value)
+        return round(used * value) if value < 1 else int(value)
 
     test, valid = size(settings.test), size(settings.valid)
     if test + valid >= total:
