@@ -320,10 +320,12 @@ def _source_hash(fetched: dict[str, SourceSnapshot], sources: DataSources, task:
 
 def _layout(source: DataSource, raw: Path, task: Task) -> Layout:
     """From the first rows and as many spread over the others: files are often sorted."""
-    with (raw / f"{source.name}.jsonl").open("rb") as stream:
-        step = max(1, sum(1 for _ in stream) * 2 // SAMPLE_ROWS)
     half = SAMPLE_ROWS // 2
-    rows = [row for line, row in _raw_rows(source, raw) if line <= half or line % step == 0]
+    with (raw / f"{source.name}.jsonl").open("rb") as stream:
+        step = max(1, sum(1 for _ in stream) // half)
+        stream.seek(0)
+        lines = enumerate(stream, start=1)
+        rows = [msgspec.json.decode(row) for line, row in lines if line <= half or line % step == 0]
     return _detect(rows, source, task)
 
 

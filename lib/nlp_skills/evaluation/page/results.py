@@ -152,12 +152,7 @@ def _speed(evidence: Evidence) -> Html | None:
 def labels_section(evidence: Evidence) -> Html:
     result = evidence.latest.result
     if result is None or not result.per_label:
-        why = (
-            f"{evidence.latest.version} has not been evaluated yet."
-            if result is None
-            else no_labels(evidence)
-        )
-        return section("labels", "Labels", absent(why))
+        return section("labels", "Labels", absent(why_no_labels(evidence)))
     rows = sorted(result.per_label.items(), key=lambda item: item[1].f1)
     weakest, score = rows[0]
     return section(
@@ -178,19 +173,16 @@ def labels_section(evidence: Evidence) -> Html:
     )
 
 
-def no_labels(evidence: Evidence) -> str:
+def why_no_labels(evidence: Evidence) -> str:
+    if evidence.latest.result is None:
+        return f"{evidence.latest.version} has not been evaluated yet."
     return f"A task of type {evidence.task.type.value.replace('_', ' ')} has no labels to count."
 
 
 def confusion_section(evidence: Evidence) -> Html:
     result = evidence.latest.result
     if result is None or not result.confusion:
-        why = (
-            f"{evidence.latest.version} has not been evaluated yet."
-            if result is None
-            else no_labels(evidence)
-        )
-        return section("confusion", "Confusion", absent(why))
+        return section("confusion", "Confusion", absent(why_no_labels(evidence)))
     confusion, labels = charts.fold_confusion(result.confusion)
     pairs = sorted(
         ((n, e, p) for e, row in result.confusion.items() for p, n in row.items() if e != p),
