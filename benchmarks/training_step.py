@@ -63,8 +63,8 @@ def measure(way: str, rows: int, threads: int) -> dict[str, float]:
 
     import torch
 
-    from nlp_skills.training.model import load_base_model, load_tokenizer, resolve_base_model
-    from nlp_skills.training.tokens import tokenize
+    from nlp_skills.base_model import load_base_model, load_tokenizer, resolve_base_model
+    from nlp_skills.data.tokens import tokenize
 
     torch.set_num_threads(threads)
     files = resolve_base_model("smollm2-135m-instruct")
@@ -160,7 +160,7 @@ def plain_trl(path: str, tokenizer: Any, examples: list[Any], folder: str, *, ch
     from transformers import AutoModelForCausalLM
     from trl import SFTConfig, SFTTrainer
 
-    from nlp_skills.training.tokens import as_dicts
+    from nlp_skills.data.tokens import as_dicts
 
     rows = [{"prompt": as_dicts(e.messages[:-1]), "completion": as_dicts(e.messages[-1:])} for e in examples]
     arguments = SFTConfig(

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from nlp_skills.base_model import BaseModelFiles, resolve_base_model
 from nlp_skills.errors import NlpSkillsError
-from nlp_skills.training.model import BaseModelFiles, resolve_base_model
 
 # No test asserts a time: a busy machine is no failure.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])

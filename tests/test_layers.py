@@ -20,6 +20,8 @@ LIBRARY = Path(nlp_skills.__file__).parent
 LAYERS = (
     "errors",
     "records",
+    "base_model",
+    "page",
     "task",
     "data",
     "training",

@@ -21,11 +21,11 @@ from nlp_skills import (
     load_training_data,
     prepare_dataset,
 )
+from nlp_skills.base_model import BaseModelFiles
 from nlp_skills.data.example import Example
 from nlp_skills.errors import AlreadyExists, NotFound, NotValid
 from nlp_skills.operations import OPERATIONS
 from nlp_skills.training.metrics_log import read_metrics
-from nlp_skills.training.model import BaseModelFiles
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -151,7 +151,7 @@ def test_a_tiny_training_leaves_an_adapter_that_loads_and_is_never_overwritten(
 
     from peft import PeftModel
 
-    from nlp_skills.training.model import load_base_model
+    from nlp_skills.base_model import load_base_model
 
     model = PeftModel.from_pretrained(load_base_model(smollm2), adapter)
     assert model.peft_config["default"].r == 2

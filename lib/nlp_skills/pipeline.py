@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
+from nlp_skills.base_model import require_training, resolve_base_model
 from nlp_skills.data.regenerate import add_source, preview_source, regenerate_data
 from nlp_skills.data.replacement import settle_data
 from nlp_skills.data.snapshot import DataSnapshot
@@ -30,7 +31,6 @@ from nlp_skills.task.comparison import Comparison
 from nlp_skills.task.task import Task, TaskType, create_task, find_task, task_names, tasks_folder
 from nlp_skills.task.version import Version, version_names
 from nlp_skills.training.config import TrainConfig
-from nlp_skills.training.model import require_training, resolve_base_model
 from nlp_skills.training.train import create_version, read_job, train_model
 
 Tell: TypeAlias = Callable[[str], None]

@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pytest
 
+from nlp_skills.base_model import BaseModelFiles, load_tokenizer
 from nlp_skills.data.example import Example, Message, Meta
 from nlp_skills.data.regenerate import add_source, regenerate_data
+from nlp_skills.data.tokens import answer_ids
 from nlp_skills.errors import NotReady
 from nlp_skills.evaluation.evaluate import choose_decoding, evaluate_version
 from nlp_skills.records import sha256_tree
 from nlp_skills.task.task import Task, TaskType, create_task
-from nlp_skills.training.model import BaseModelFiles, load_tokenizer
 from nlp_skills.training.model_info import ModelInfo
-from nlp_skills.training.tokens import answer_ids
 from nlp_skills.training.train import create_version
 
 ANSWERS = [

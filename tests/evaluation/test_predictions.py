@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import torch
 
+from nlp_skills.base_model import BaseModelFiles
 from nlp_skills.data.example import Example, Message, Meta
+from nlp_skills.data.tokens import end_tokens
 from nlp_skills.evaluation.predictions import LoadedModel, generate_answers, load_model, score_labels
-from nlp_skills.training.model import BaseModelFiles
-from nlp_skills.training.tokens import end_tokens
 
 LABELS = ["yes", "no", "card_payment_fee_charged", "正面"]
 

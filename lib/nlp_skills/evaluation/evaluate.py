@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec
 
+from nlp_skills.base_model import require_training, resolve_base_model
 from nlp_skills.data.example import Example, read_examples
 from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.errors import NotReady, NotValid
@@ -28,7 +29,6 @@ from nlp_skills.task.task import METRICS, Task
 from nlp_skills.task.version import record_lineage, version_folder
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.environment import free_cores
-from nlp_skills.training.model import require_training, resolve_base_model
 from nlp_skills.training.model_info import ModelInfo
 
 TestedSplit = Literal["test", "valid"]

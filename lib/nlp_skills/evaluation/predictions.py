@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nlp_skills.base_model import BaseModelFiles, load_base_model, load_tokenizer
 from nlp_skills.data.example import Example, Message
+from nlp_skills.data.tokens import answer_ids, end_tokens, prompt_ids
 from nlp_skills.records import Progress, silent
-from nlp_skills.training.model import BaseModelFiles, load_base_model, load_tokenizer
-from nlp_skills.training.tokens import answer_ids, end_tokens, prompt_ids
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,15 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from nlp_skills.base_model import (
+    chat_template_sha256,
+    load_base_model,
+    load_tokenizer,
+    resolve_base_model,
+)
 from nlp_skills.data.example import read_examples
 from nlp_skills.data.snapshot import DataSnapshot
+from nlp_skills.data.tokens import TokenRow, tokenize_rows
 from nlp_skills.errors import NlpSkillsError, NotFound, NotValid, RunFailed
 from nlp_skills.records import (
     now,
@@ -31,14 +38,7 @@ from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.environment import Stopwatch, environment, free_cores, peak_memory_mb
 from nlp_skills.training.job import Cost, Job, lock_file
 from nlp_skills.training.metrics_log import MetricsLog
-from nlp_skills.training.model import (
-    chat_template_sha256,
-    load_base_model,
-    load_tokenizer,
-    resolve_base_model,
-)
 from nlp_skills.training.model_info import ModelInfo
-from nlp_skills.training.tokens import TokenRow, tokenize_rows
 
 
 def run_training(task: Path, version: str) -> Job:

@@ -21,9 +21,9 @@ from transformers import PreTrainedModel, Trainer, TrainerCallback
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
+from nlp_skills.data.tokens import IGNORED, TokenRow
 from nlp_skills.records import sync_folder
 from nlp_skills.training.config import TrainConfig
-from nlp_skills.training.tokens import IGNORED, TokenRow
 
 CHECKPOINTS_KEPT = 2
 

@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
+from nlp_skills.base_model import require_reference, require_training
 from nlp_skills.data.replacement import settle_data
 from nlp_skills.data.report import ValidationReport
 from nlp_skills.data.snapshot import DataSnapshot
@@ -30,7 +31,6 @@ from nlp_skills.task.version import (
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.job import Job, is_running
 from nlp_skills.training.metrics_log import read_metrics
-from nlp_skills.training.model import require_reference, require_training
 
 STOPPING_SECONDS = 30
 """How long a run may take to stop by itself; checkpoints are whole whenever it is killed."""

@@ -10,15 +10,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from nlp_skills.base_model import load_base_model, load_tokenizer, require_training, resolve_base_model
 from nlp_skills.data.example import Example
 from nlp_skills.data.prepare import prepare_dataset
+from nlp_skills.data.tokens import tokenize_rows
 from nlp_skills.errors import AlreadyExists, NotValid
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.environment import Stopwatch, free_cores
 from nlp_skills.training.metrics_log import MetricsLog
-from nlp_skills.training.model import load_base_model, load_tokenizer, require_training, resolve_base_model
 from nlp_skills.training.run import check_model, save_model
-from nlp_skills.training.tokens import tokenize_rows
 
 Rows = Iterable[Mapping[str, Any] | Example]
 

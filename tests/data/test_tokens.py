@@ -6,10 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nlp_skills.base_model import BaseModelFiles, load_tokenizer
 from nlp_skills.data.example import Example, Message, Meta
-from nlp_skills.errors import NotValid
-from nlp_skills.training.model import BaseModelFiles, load_tokenizer
-from nlp_skills.training.tokens import (
+from nlp_skills.data.tokens import (
     IGNORED,
     TokenRow,
     answer_ids,
@@ -19,6 +18,7 @@ from nlp_skills.training.tokens import (
     require_tools_shown,
     tokenize,
 )
+from nlp_skills.errors import NotValid
 
 DEFAULT_SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
 
