@@ -54,6 +54,10 @@ _DEEPEST = 500
 """No record nests deeper; LibYAML's composer runs out of stack at some 10,000 levels and takes the process along."""
 
 
+SECRET = "secret"
+"""The type of a validation error whose input is never shown."""
+
+
 def silent(message: str, done: float, total: float | None) -> None:
     """The progress listener that nobody watches."""
 
@@ -66,7 +70,7 @@ def now() -> str:
 class Record(BaseModel):
     """A frozen pydantic value with `load`, `save` and `digest`; unknown fields are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, serialize_by_alias=True)
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -84,10 +88,34 @@ class Record(BaseModel):
     def save(self, path: Path) -> Self:
         """Write the record atomically as YAML or JSON, by the file's suffix.
 
-        The comment lines at the top of a YAML file stay: people put them there.
+        In a YAML file that is there already only what differs is changed: its comments, its order
+        and its way of writing are a person's.
         """
-        write_atomic(path, _leading_comments(path) + self.to_bytes(path.suffix))
+        write_atomic(path, self._edited(path) or self.to_bytes(path.suffix))
         return self
+
+    def _edited(self, path: Path) -> bytes | None:
+        """The YAML file with this value's differences; None where there is no such file that could be kept."""
+        if path.suffix not in YAML_SUFFIXES or not path.is_file():
+            return None
+        from nlp_skills.yaml_edit import edit_yaml
+
+        try:
+            before = type(self).load(path)
+        except NotValid:
+            return None
+        if before == self:
+            return path.read_bytes()
+        old, new = (value.model_dump(mode="json", exclude_defaults=True) for value in (before, self))
+        text = path.read_bytes().decode("utf-8-sig")
+        edited = edit_yaml(text, old, new).encode("utf-8")
+        return edited if self._reads_back(edited, path) else None
+
+    def _reads_back(self, written: bytes, path: Path) -> bool:
+        try:
+            return type(self).parse(_load_yaml(written.decode("utf-8")), path) == self
+        except (NotValid, yaml.YAMLError, ValueError):
+            return False
 
     def to_bytes(self, suffix: str = ".json") -> bytes:
         """The file's bytes: the same value gives the same bytes."""
@@ -104,17 +132,6 @@ class Record(BaseModel):
 
 
 YAML_SUFFIXES = (".yaml", ".yml")
-
-
-def _leading_comments(path: Path) -> bytes:
-    if path.suffix not in YAML_SUFFIXES or not path.is_file():
-        return b""
-    kept: list[bytes] = []
-    for line in path.read_bytes().splitlines(keepends=True):
-        if line.strip() and not line.startswith(b"#"):
-            break
-        kept.append(line if line.endswith(b"\n") else line + b"\n")
-    return b"".join(kept)
 
 
 def to_yaml(value: Any) -> bytes:
@@ -169,15 +186,16 @@ def describe(error: ValidationError, record: type[BaseModel]) -> str:
     """The first few problems of a validation, each with its field and its cure."""
     problems = []
     for item in error.errors()[:5]:
-        field = ".".join(str(part) for part in item["loc"]) or "the whole value"
+        place, owner = _place(record, item["loc"])
+        field = ".".join(place) or "the whole value"
         if item["type"] == "extra_forbidden":
-            known = _fields_at(record, item["loc"][:-1])
+            known = list(owner.model_fields)
             problems.append(f"{field}: unknown field{did_you_mean(str(item['loc'][-1]), known)}")
         elif item["type"] == "missing":
             problems.append(f"{field}: missing")
         else:
             message = item["msg"].removeprefix("Value error, ")
-            given = item.get("input")
+            given = None if item["type"] == SECRET else item.get("input")
             shown = f", not {given!r}" if isinstance(given, str | int | float | bool) else ""
             about = (
                 f"{field}: " if item["loc"] or item["type"] != "value_error" else ""
@@ -187,17 +205,35 @@ def describe(error: ValidationError, record: type[BaseModel]) -> str:
     return "; ".join(problems) + (f"; and {more} more" if more > 0 else "")
 
 
-def _fields_at(record: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
-    """The fields of the record, or of the one that stands at `place` inside it."""
-    for part in place:
-        field = record.model_fields.get(part) if isinstance(part, str) else None
+def _place(record: type[BaseModel], location: tuple[int | str, ...]) -> tuple[list[str], type[BaseModel]]:
+    """A location as a person reads it (`sources.0.query`), and the record that its last part stands in.
+
+    Where a field holds one of several records, pydantic also names the chosen one's `type`; people do not.
+    """
+    place: list[str] = []
+    choices: dict[str, type[BaseModel]] = {}
+    owner = record
+    for part in location:
+        if part in choices:
+            owner, choices = choices[str(part)], {}
+            continue
+        place.append(str(part))
+        field = owner.model_fields.get(part) if isinstance(part, str) else None
         if field is None:
-            continue  # an index of a list
-        inside = [k for k in (field.annotation, *get_args(field.annotation)) if _is_record(k)]
-        if not inside:
-            return []
-        record = inside[0]
-    return list(record.model_fields)
+            continue  # an index of a list, or a field that is not known
+        inside = _records_in(field.annotation)
+        choices = {
+            str(kind.model_fields["type"].default): kind for kind in inside if "type" in kind.model_fields
+        }
+        if len(inside) == 1:
+            owner, choices = inside[0], {}
+    return place, owner
+
+
+def _records_in(annotation: Any) -> list[type[BaseModel]]:
+    if _is_record(annotation):
+        return [annotation]
+    return [kind for part in get_args(annotation) for kind in _records_in(part)]
 
 
 def _is_record(kind: Any) -> TypeGuard[type[BaseModel]]:

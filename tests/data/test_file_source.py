@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nlp_skills.data.sources import encoding as encodings
+from nlp_skills.data.sources.fetch import Fetch
 from nlp_skills.data.sources.file import read, read_file
 from nlp_skills.data.sources.source import FileSource
 from nlp_skills.errors import NotFound, NotValid
@@ -100,7 +101,7 @@ def test_a_path_is_relative_to_the_task_folder_or_absolute(tmp_path: Path) -> No
     path = write(tmp_path, "a.csv", "a;b\n1;2\n")
     for given_path in ("a.csv", str(path)):
         source = FileSource(name="s", path=given_path)
-        assert list(read(source, tmp_path)) == [(2, {"a": "1", "b": "2"})]
+        assert list(read(source, Fetch(tmp_path))) == [(2, {"a": "1", "b": "2"})]
 
 
 def test_a_format_that_is_given_is_used(tmp_path: Path) -> None:

@@ -149,7 +149,7 @@ def test_rows_that_are_equal_are_kept_once_unless_all_are_wanted(task: Path, tmp
 
 
 def test_a_source_that_is_pinned_to_a_side_stays_there(task: Path, tmp_path: Path):
-    add_source(task, str(write(tmp_path / "gold.jsonl", rows(20, 100))), split="test")
+    add_source(task, str(write(tmp_path / "gold.jsonl", rows(20, 100))), side="test")
     snapshot = regenerate_data(task)
     test = list(read_examples(task / "data" / "test.jsonl"))
     assert sum(e.meta.source == "gold" for e in test) == 20

@@ -40,6 +40,8 @@ class Meta(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
     label: str | None = None
     entity: str | None = None
     group: str | None = None
+    origin: dict[str, Any] | None = None
+    """Where the row was found or how it was made: url, file and line, model, prompt hash, cost …"""
 
 
 class Example(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True, kw_only=True):

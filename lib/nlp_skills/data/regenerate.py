@@ -21,6 +21,7 @@ from nlp_skills.data.format import Layout, detect_layout, to_example
 from nlp_skills.data.replacement import put_in_place, settle_data, staging_folder
 from nlp_skills.data.snapshot import DataSnapshot, SourceSnapshot, SplitSnapshot
 from nlp_skills.data.sources import SOURCES
+from nlp_skills.data.sources.fetch import Fetch, Rows
 from nlp_skills.data.sources.source import (
     SPLITS,
     Columns,
@@ -72,7 +73,7 @@ def add_source(
     label: str | None = None,
     entity: str | None = None,
     group: str | None = None,
-    split: SplitName | None = None,
+    side: SplitName | None = None,
     copy: bool = False,
 ) -> FileSource:
     """Add a file to data_source.yaml; its rows are read by regenerate_data.
@@ -95,7 +96,7 @@ def add_source(
             "format": format,
             "encoding": encoding,
             "sheet": sheet,
-            "split": split,
+            "side": side,
             "columns": Columns(text=text, label=label, entity=entity, group=group).model_dump(),
         },
         "add_source",
@@ -143,7 +144,7 @@ def preview_source(task: Path, *, source: str | None = None) -> Preview:
 def preview(source: DataSource, task: Path) -> Preview:
     """As preview_source, for a source that need not be in data_source.yaml yet."""
     definition = Task.load(task / "task.yaml")
-    rows = [row for _, row in zip(range(SAMPLE_ROWS), _read(source, task), strict=False)]
+    rows = [row for _, row in zip(range(SAMPLE_ROWS), _read(source, Fetch(task, preview=True)), strict=False)]
     layout = _detect([row for _, row in rows], source, definition)
     example = to_example(rows[0][1], layout, task=definition, source=source.name, line=1)
     messages = [*example.context, example.answer]
@@ -157,8 +158,8 @@ def preview(source: DataSource, task: Path) -> Preview:
     )
 
 
-def _read(source: DataSource, task: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    return SOURCES[source.type](source, task)
+def _read(source: DataSource, fetch: Fetch) -> Rows:
+    return SOURCES[source.type](source, fetch)
 
 
 def _sources(task: Path) -> DataSources:
@@ -181,14 +182,16 @@ def regenerate_data(task: Path, *, progress: Progress = silent) -> DataSnapshot:
         fetched: dict[str, SourceSnapshot] = {}
         for source in sources.sources:
             raw = staging / "raw" / f"{source.name}.jsonl"
-            rows = _with_progress(_read(source, task), f"reading {source.name}", progress)
+            fetch = Fetch(task, progress)
+            rows = _with_progress(_read(source, fetch), f"reading {source.name}", progress)
             count = write_lines(raw, (msgspec.json.encode(row) for _, row in rows))
             fetched[source.name] = SourceSnapshot(
                 type=source.type,
                 rows=count,
                 sha256=sha256_file(raw),
                 fetched=now(),
-                request={"path": source.path, "format": source.format, "sheet": source.sheet},
+                request=fetch.notes,
+                since=fetch.since,
             )
         snapshot = _replace_data(task, sources, fetched, staging, progress)
     # Read again: somebody may have edited it while the sources were read.
@@ -270,7 +273,7 @@ def _convert(
     seen: set[str] = set()
     dropped = 0
     for source in sources.sources:
-        place = divided if source.split is None else sides[source.split]
+        place = divided if source.side is None else sides[source.side]
         for example in examples_of(source, layouts[source.name], raw, definition, skip=sources.skip_bad_rows):
             key = example.content_hash()
             if sources.deduplicate and key in seen:
@@ -311,7 +314,7 @@ def _source_hash(fetched: dict[str, SourceSnapshot], sources: DataSources, task:
 
     parts = {
         "sources": {name: source.sha256 for name, source in sorted(fetched.items())},
-        "columns": {s.name: [s.columns.model_dump(), s.split] for s in sources.sources},
+        "columns": {s.name: [s.columns.model_dump(), s.side] for s in sources.sources},
         "settings": [sources.deduplicate, sources.skip_bad_rows, sources.split.model_dump()],
         "instruction": instruction(task),
     }
@@ -334,7 +337,7 @@ def _detect(rows: list[dict[str, Any]], source: DataSource, task: Task) -> Layou
     try:
         return detect_layout(rows, source.columns, task.type)
     except NotValid as error:
-        raise NotValid(f"{source.path}: {error}") from None
+        raise NotValid(f"{source.name}: {error}") from None
 
 
 def _raw_rows(source: DataSource, raw: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -363,7 +366,7 @@ def examples_of(
         yield example
     if count and not skip:
         raise NotValid(
-            f"{source.path}: {counted(count, 'row')} cannot be used. {' '.join(bad)}"
+            f"{source.name}: {counted(count, 'row')} cannot be used. {' '.join(bad)}"
             " Mend them in the source, or set skip_bad_rows: true in data_source.yaml to leave them out."
         )
 

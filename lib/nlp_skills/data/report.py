@@ -42,8 +42,12 @@ class ValidationReport(Record):
     """Rows by file, relative to the task folder."""
     checks: dict[str, str]
     """Every check by id: "passed", "found", or "not run: <reason>". What did not run is never a pass."""
+    examined: dict[str, int] = {}
+    """Check → rows that it looked at, where that was a seeded sample and not every row."""
     findings: list[Finding] = []
     distributions: dict[str, dict[str, int]] = {}
-    """By name (`labels train`, `characters train`): value or bucket → rows."""
+    """By name (`labels train`, `characters train`, `languages train`, `sources train`): value or bucket → rows."""
+    gate: dict[str, str] = {}
+    """The thresholds of task.yaml (`quality`) by check: what is asked, and what was found."""
     passed: bool
-    """True when every check ran or did not apply, and none found an error."""
+    """True when no finding is an error, after the thresholds of task.yaml have been applied."""

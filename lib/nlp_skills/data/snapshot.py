@@ -14,6 +14,8 @@ class SourceSnapshot(Record):
     """Of data/raw/<name>.jsonl."""
     fetched: str
     request: dict[str, str | int | float | bool | None]
+    since: str | int | float | None = None
+    """The last value of the source's `since` column: the next reading goes on from there."""
 
 
 class SplitSnapshot(Record):
@@ -33,7 +35,14 @@ class DataSnapshot(Record):
     splits: dict[str, SplitSnapshot]
     seed: int
     duplicates_dropped: int = 0
+    near_duplicates_dropped: int = 0
+    conflicts_dropped: int = 0
+    fixes: dict[str, int] = {}
+    """Check → rows that its automatic fix has changed or dropped."""
+    before: str | None = None
+    """`source_hash` of the snapshot that this one is compared with."""
     added: int = 0
     removed: int = 0
     changed: int = 0
-    """Rows by id against the snapshot before: new, gone, and same id with another content."""
+    """Rows against the snapshot before: new, gone, and same id with another content. Rows of a source without
+    an id column are told by their content, so they are new or gone."""

@@ -6,7 +6,7 @@ import os
 import re
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -85,6 +85,8 @@ class Task(Record):
     """One of METRICS for the type; None: its first."""
     target: float | None = Field(default=None, ge=0, le=1)
     constraints: Constraints = Constraints()
+    quality: dict[str, Annotated[float, Field(ge=0, lt=1)] | Literal["error", "warning", "info", "off"]] = {}
+    """By check id: its findings count as this level, or as an error once they touch more than this share of the rows."""
     status: str = "active"
     created: str
 

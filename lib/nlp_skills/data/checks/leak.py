@@ -11,7 +11,7 @@ from nlp_skills.data.report import Finding
 
 _FIX = (
     "Divide the rows anew, which keeps these together on one side, with: nlp-skills regenerate-data {task}"
-    " (where data_source.yaml gives a source a fixed `split:`, take it out first)"
+    " (where data_source.yaml gives a source a fixed `side:`, take it out first)"
 )
 
 

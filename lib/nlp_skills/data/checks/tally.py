@@ -28,6 +28,11 @@ class Tally:
         if len(self.rows) < SHOWN:
             self.rows.append(RowReference(file=file, line=line, text=clip(text)))
 
+    def merge(self, later: Tally) -> None:
+        """Take in what was counted of later rows."""
+        self.count += later.count
+        self.rows = [*self.rows, *later.rows][:SHOWN]
+
     def findings(self) -> list[Finding]:
         """One finding, or none when nothing was counted."""
         if not self.count:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 from nlp_skills.data.sources import file
+from nlp_skills.data.sources.fetch import Fetch, Rows
 
-Rows = Iterator[tuple[int, dict[str, Any]]]
-"""The rows of a source, each with its 1-based line or record number there."""
-
-SOURCES: dict[str, Callable[[Any, Path], Rows]] = {"file": file.read}
-"""By `type` in data_source.yaml: (source, task folder) → rows."""
+SOURCES: dict[str, Callable[[Any, Fetch], Rows]] = {
+    "file": file.read,
+}
+"""By `type` in data_source.yaml: (source, what it is given) → rows."""

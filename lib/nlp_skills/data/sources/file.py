@@ -13,9 +13,9 @@ import zipfile
 from collections.abc import Callable, Iterator
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any
 
 from nlp_skills.data.sources.encoding import detect_encoding, read_lines, text_stream, undecodable
+from nlp_skills.data.sources.fetch import Fetch, Row
 from nlp_skills.data.sources.formats.compressed import GZIP, ZIP, ZSTD, only_member, open_bytes
 from nlp_skills.data.sources.formats.delimited import read_delimited
 from nlp_skills.data.sources.formats.excel import read_excel
@@ -23,8 +23,6 @@ from nlp_skills.data.sources.formats.json_rows import is_object, read_json, read
 from nlp_skills.data.sources.formats.parquet import read_parquet
 from nlp_skills.data.sources.source import FileFormat, FileSource
 from nlp_skills.errors import NotFound, NotValid
-
-Row = tuple[int, dict[str, Any]]
 
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _OTHER_KINDS = (
@@ -47,9 +45,10 @@ _HEAD = 1024 * 1024
 _FORMATS = "jsonl, json, csv, tsv, parquet or excel"
 
 
-def read(source: FileSource, folder: Path) -> Iterator[Row]:
+def read(source: FileSource, fetch: Fetch) -> Iterator[Row]:
     """The rows of a source that is a file; its path is relative to the task folder, or absolute."""
-    path = folder / Path(source.path).expanduser()
+    fetch.notes.update({"path": source.path, "format": source.format, "sheet": source.sheet})
+    path = fetch.task / Path(source.path).expanduser()
     return read_file(path, format=source.format, encoding=source.encoding, sheet=source.sheet)
 
 
