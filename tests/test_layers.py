@@ -43,8 +43,9 @@ HEAVY = {
     "mcp": {"mcp_server.py"},
     **{
         name: set()
-        for name in "accelerate anthropic datasets numpy openai peft pyarrow python_calamine safetensors scipy"
-        " sklearn sqlalchemy zstandard".split()
+        for name in "accelerate anthropic datasets ftfy huggingface_hub loky lxml numpy ollama openai peft protego"
+        " psycopg py3langid pyarrow python_calamine ray rensa safetensors scipy sklearn sqlalchemy stdnum trafilatura"
+        " zstandard".split()
     },
 }
 """Package → the only files that may import it when they are imported themselves."""
