@@ -14,12 +14,13 @@ from report_sample import LABELS, make_task, read_predictions, write_predictions
 
 from nlp_skills.errors import NotFound, NotReady, NotValid
 from nlp_skills.evaluation import charts
-from nlp_skills.evaluation.charts import Bar, Curve, IntervalRow, Node
-from nlp_skills.evaluation.markup import element, json_block
+from nlp_skills.evaluation.charts import Curve, IntervalRow, Node
 from nlp_skills.evaluation.page import render
 from nlp_skills.evaluation.report import Report, collect, read_curve, write_report
 from nlp_skills.evaluation.results import EvalResult, Interval, Prediction, Score
 from nlp_skills.evaluation.verdict import better_than_parent, difference, good_enough, show_p, worth_it
+from nlp_skills.page.charts import Bar, bar_chart
+from nlp_skills.page.markup import element, json_block
 from nlp_skills.records import write_atomic
 from nlp_skills.task.comparison import Comparison
 from nlp_skills.task.task import Task, TaskType
@@ -460,7 +461,7 @@ def test_folding_many_labels_loses_no_row() -> None:
 
 
 def test_longest_bar_leaves_room_for_its_text() -> None:
-    picture = charts.bar_chart({"a": [Bar(0.5, "50 %"), Bar(0.25, "25 %", 1)]}, alternative="bars")
+    picture = bar_chart({"a": [Bar(0.5, "50 %"), Bar(0.25, "25 %", 1)]}, alternative="bars")
     assert re.findall(r'<rect x="0" y="[^"]+" width="([^"]+)"', picture) == ["72%", "36%"]
 
 

@@ -12,16 +12,24 @@ readers with any kind of colour vision can tell apart), and no meaning is carrie
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from nlp_skills.evaluation.markup import Html, element, join, number
 from nlp_skills.evaluation.results import Interval
-
-MOST_LABELS = 20
-"""More labels than this are not readable side by side; the quietest are added up as `others`."""
-
+from nlp_skills.page.charts import (
+    MOST_LABELS,
+    nice_ticks,
+    percent,
+    picture,
+    share_of,
+    shorten,
+    text_at,
+    tick_anchor,
+    vertical,
+    width_of,
+)
+from nlp_skills.page.markup import Html, element, join, number
 
 SHADES = ((0.1, 0.14), (0.25, 0.26), (0.5, 0.42), (0.75, 0.9), (1.0, 1.0))
 """Share of a row, up to → opacity. Nothing in between 0.42 and 0.9, where neither ink nor paper can be read."""
@@ -36,14 +44,6 @@ class IntervalRow(NamedTuple):
     label: str
     interval: Interval
     emphasis: bool = False
-
-
-class Bar(NamedTuple):
-    """One bar: how long (any unit), what is written at its end, and its series (0, 1, 2)."""
-
-    length: float
-    text: str
-    series: int = 0
 
 
 @dataclass(frozen=True)
@@ -81,16 +81,18 @@ def interval_chart(rows: Sequence[IntervalRow], *, alternative: str, target: flo
     def place(value: float) -> str:
         return percent(value, ticks)
 
-    parts = [_vertical(place(tick), top, height, "grid") for tick in ticks]
-    parts += [_text(place(tick), height + 18, f"{tick:g}", "tick", _anchor(tick, ticks)) for tick in ticks]
+    parts = [vertical(place(tick), top, height, "grid") for tick in ticks]
+    parts += [
+        text_at(place(tick), height + 18, f"{tick:g}", "tick", tick_anchor(tick, ticks)) for tick in ticks
+    ]
     if target is not None:
-        parts.append(_vertical(place(target), top - 4, height, "target"))
-        share = _share(target, ticks)
+        parts.append(vertical(place(target), top - 4, height, "target"))
+        share = share_of(target, ticks)
         anchor = "end" if share > 0.85 else "start" if share < 0.15 else "middle"
-        parts.append(_text(place(target), 10, f"target {target:g}", "target-text", anchor))
+        parts.append(text_at(place(target), 10, f"target {target:g}", "target-text", anchor))
     for index, row in enumerate(rows):
         parts.append(_interval(row, top + index * row_height, place))
-    return _picture(parts, height + 26, alternative, "chart with-rows")
+    return picture(parts, height + 26, alternative, "chart with-rows")
 
 
 def _interval(row: IntervalRow, top: float, place: Callable[[float], str]) -> Html:
@@ -98,8 +100,8 @@ def _interval(row: IntervalRow, top: float, place: Callable[[float], str]) -> Ht
     value, low, high = row.interval.value, row.interval.low, row.interval.high
     return element(
         "g",
-        _text("0", top + 15, shorten(row.label, 32), "row-label", "start"),
-        _text("100%", top + 15, f"{value:.3f}", "row-value", "end"),
+        text_at("0", top + 15, shorten(row.label, 32), "row-label", "start"),
+        text_at("100%", top + 15, f"{value:.3f}", "row-value", "end"),
         element("line", x1=place(low), x2=place(high), y1=top + 30, y2=top + 30),
         element("line", x1=place(low), x2=place(low), y1=top + 26, y2=top + 34),
         element("line", x1=place(high), x2=place(high), y1=top + 26, y2=top + 34),
@@ -119,11 +121,13 @@ def loss_chart(curve: Curve, *, alternative: str, top_loss: float | None = None)
     upward = nice_ticks(0, top_loss if top_loss is not None else max(curve.values, default=1), count=4)
 
     def down(loss: float) -> float:
-        return height * (1 - _share(loss, upward))
+        return height * (1 - share_of(loss, upward))
 
     parts = [element("line", x1="0", x2="100%", y1=down(t), y2=down(t), class_="grid") for t in upward]
-    parts += [_text("0", down(t) + 4, f"{t:g}", "tick", "end", dx=-8) for t in upward]
-    parts += [_text(percent(t, across), height + 18, f"{t:g}", "tick", _anchor(t, across)) for t in across]
+    parts += [text_at("0", down(t) + 4, f"{t:g}", "tick", "end", dx=-8) for t in upward]
+    parts += [
+        text_at(percent(t, across), height + 18, f"{t:g}", "tick", tick_anchor(t, across)) for t in across
+    ]
     lines = [
         _line(points, across, upward, kind)
         for points, kind in ((thin(curve.train), "train"), (curve.evaluation, "evaluation"))
@@ -146,13 +150,13 @@ def loss_chart(curve: Curve, *, alternative: str, top_loss: float | None = None)
         element("circle", cx=percent(step, across), cy=down(loss), r=4, class_=kind)
         for (step, loss), kind in dots
     ]
-    return _picture(parts, height + 26, alternative, "chart with-axis")
+    return picture(parts, height + 26, alternative, "chart with-axis")
 
 
 def _line(points: Sequence[tuple[float, float]], across: list[float], upward: list[float], kind: str) -> Html:
     """A path in a 100 × 100 box that is stretched; the stroke is not (non-scaling)."""
     path = " ".join(
-        f"{number(100 * _share(x, across))},{number(100 * (1 - _share(y, upward)))}" for x, y in points
+        f"{number(100 * share_of(x, across))},{number(100 * (1 - share_of(y, upward)))}" for x, y in points
     )
     return element("polyline", points=path, class_=f"curve {kind}", vector_effect="non-scaling-stroke")
 
@@ -167,42 +171,10 @@ def thin(points: list[tuple[float, float]], most: int = 300) -> list[tuple[float
     return [points[0], *means, points[-1]]
 
 
-def bar_chart(groups: Mapping[str, Sequence[Bar]], *, alternative: str) -> Html:
-    """For each name its bars below each other; the longest bar takes three quarters of the width."""
-    longest = max((bar.length for bars in groups.values() for bar in bars), default=0) or 1
-    parts: list[Html] = []
-    y = 0.0
-    for name, bars in groups.items():
-        parts.append(_text("0", y + 13, name, "row-label", "start"))
-        y += 20
-        for bar in bars:
-            width = f"{number(72 * bar.length / longest)}%"
-            parts.append(
-                element("rect", x="0", y=y, width=width, height=9, class_=f"bar series-{bar.series}")
-            )
-            parts.append(_text(width, y + 9, bar.text, "tick", "start", dx=8))
-            y += 14
-        y += 12
-    return _picture(parts, max(y - 8, 1), alternative, "chart")
-
-
-def histogram(buckets: Mapping[str, int], *, alternative: str) -> Html:
-    """Buckets in their order from top to bottom: any name of a bucket fits, at any width."""
-    highest = max(buckets.values(), default=0) or 1
-    parts = []
-    for index, (name, count) in enumerate(buckets.items()):
-        y = index * 20
-        width = f"{number(78 * count / highest)}%"
-        parts.append(_text("0", y + 13, name, "tick", "end", dx=-8))
-        parts.append(element("rect", x="0", y=y + 2, width=width, height=15, class_="bar series-0"))
-        parts.append(_text(width, y + 13, f"{count:,}", "tick", "start", dx=6))
-    return _picture(parts, 20 * len(buckets), alternative, "chart with-names")
-
-
 def heat_map(confusion: Mapping[str, Mapping[str, int]], labels: Sequence[str], *, alternative: str) -> Html:
     """Rows are what was expected, columns what was predicted; the shade is the share of the row."""
     # At least so wide that the word "expected" has room where labels are short.
-    cell, left = 46, max(64, 18 + 7.2 * min(max(map(_width, labels), default=0), 22))
+    cell, left = 46, max(64, 18 + 7.2 * min(max(map(width_of, labels), default=0), 22))
     top = left * 0.72 + 26
     parts = [
         element("text", "predicted", x=left, y=12, class_="tick"),
@@ -240,7 +212,7 @@ def heat_map(confusion: Mapping[str, Mapping[str, int]], labels: Sequence[str], 
                 _cell(count, total, left + j * cell, top + i * cell, cell - 2, expected == predicted)
             )
     width = left + cell * len(labels) + left * 0.5
-    return _picture(parts, top + cell * len(labels), alternative, "natural", width)
+    return picture(parts, top + cell * len(labels), alternative, "natural", width)
 
 
 def _cell(count: int, total: int, x: float, y: float, size: float, right: bool) -> Html:
@@ -313,7 +285,7 @@ def lineage_graph(nodes: Sequence[Node], *, alternative: str) -> Html:
             )
         )
     width = max((c for c, _ in places.values()), default=0) * (box + gap) + box + 2
-    return _picture(
+    return picture(
         parts, (max((r for _, r in places.values()), default=0)) * line + 60, alternative, "natural", width
     )
 
@@ -330,67 +302,3 @@ def _arrow(node: Node, parent: tuple[int, int], x: float, y: float, size: tuple[
         "text", shorten(node.change, 14), x=x - gap / 2 + 4, y=end_y - 9, class_="tick", text_anchor="middle"
     )
     return join((element("path", d=bend, class_="edge"), element("path", d=head, class_="edge-head"), words))
-
-
-def nice_ticks(
-    low: float, high: float, *, count: int = 5, limit: tuple[float, float] | None = None
-) -> list[float]:
-    """Round numbers (1, 2 or 5 times a power of ten) that enclose the values, about `count` of them.
-
-    `limit` keeps the axis inside what the value can be at all.
-    """
-    if high <= low:
-        low, high = (low - 0.05, high + 0.05) if limit else (min(low, 0.0), max(high, low + 1.0))
-    raw = (high - low) / count
-    power = 10.0 ** math.floor(math.log10(raw))
-    step = next(m * power for m in (1.0, 2.0, 5.0, 10.0) if m * power >= raw * 0.999)
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    ticks = [round(i * step, 10) for i in range(first, last + 1)]
-    return [t for t in ticks if limit is None or limit[0] - 1e-9 <= t <= limit[1] + 1e-9]
-
-
-def percent(value: float, ticks: Sequence[float]) -> str:
-    """Where a value stands on the axis: `42.5%`."""
-    return f"{number(100 * _share(value, ticks))}%"
-
-
-def shorten(text: str, most: int) -> str:
-    """The text on one line, cut with an ellipsis where it is too wide (a CJK character counts twice)."""
-    text = " ".join(text.split())
-    if _width(text) <= most:
-        return text
-    kept = ""
-    for character in text:
-        if _width(kept + character) >= most:
-            break
-        kept += character
-    return f"{kept.rstrip()}…"
-
-
-def _width(text: str) -> int:
-    return sum(2 if ord(character) >= 0x1100 else 1 for character in text)
-
-
-def _share(value: float, ticks: Sequence[float]) -> float:
-    span = ticks[-1] - ticks[0]
-    return min(max((value - ticks[0]) / span, 0.0), 1.0) if span else 0.5
-
-
-def _anchor(tick: float, ticks: Sequence[float]) -> str:
-    return "start" if tick == ticks[0] else "end" if tick == ticks[-1] else "middle"
-
-
-def _text(x: str, y: float, text: str, kind: str, anchor: str, dx: float | None = None) -> Html:
-    return element("text", text, x=x, y=y, class_=kind, text_anchor=anchor, dx=dx)
-
-
-def _vertical(x: str, top: float, bottom: float, kind: str) -> Html:
-    return element("line", x1=x, x2=x, y1=top, y2=bottom, class_=kind)
-
-
-def _picture(
-    parts: Iterable[Html], height: float, alternative: str, kind: str, width: float | None = None
-) -> Html:
-    """The SVG element; a screen reader gets the alternative instead of loose numbers."""
-    size = "100%" if width is None else number(width)
-    return element("svg", *parts, class_=kind, role="img", aria_label=alternative, width=size, height=height)

@@ -2,17 +2,13 @@
 
 The order is the order of the questions that people ask: was it worth it, how good is it, what
 changed, where is it wrong, how did training go, on which data, where does it come from, which rows
-are wrong, can I do it again. page.html, page.css and page.js stand beside this file.
+are wrong, can I do it again. Its script, page.js, stands beside this file.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from importlib import resources
-from string import Template
 
-from nlp_skills.evaluation.markup import Html, element, join
 from nlp_skills.evaluation.page.data import data_section
 from nlp_skills.evaluation.page.evidence import Attempt, Evidence
 from nlp_skills.evaluation.page.history import again_section, lineage_section, training_section
@@ -24,6 +20,8 @@ from nlp_skills.evaluation.page.results import (
 )
 from nlp_skills.evaluation.page.rows import changes_section, mistakes_section
 from nlp_skills.evaluation.verdict import metric_name
+from nlp_skills.page import render_page
+from nlp_skills.page.markup import Html, element, join
 
 SECTIONS = (
     verdict_section,
@@ -39,23 +37,29 @@ SECTIONS = (
 )
 
 
+NAV = {
+    "scores": "Scores",
+    "changes": "Changes",
+    "labels": "Labels",
+    "confusion": "Confusion",
+    "training": "Training",
+    "data": "Data",
+    "lineage": "Lineage",
+    "mistakes": "Wrong predictions",
+    "again": "Do it again",
+}
+
+
 def render(evidence: Evidence) -> str:
     """The page. The same evidence gives the same text."""
-    style, script = _file("page.css"), _file("page.js")
-    title = f"{evidence.task.name} {evidence.latest.version}"
-    return Template(_file("page.html")).substitute(
-        title=join([title]),
-        style=style,
-        script=script,
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    return render_page(
+        f"{evidence.task.name} {evidence.latest.version}",
         header=_header(evidence),
         main=join(section(evidence) for section in SECTIONS),
         footer=_footer(evidence),
+        nav=NAV,
+        script=resources.files("nlp_skills.evaluation.page").joinpath("page.js").read_text(encoding="utf-8"),
     )
-
-
-def _file(name: str) -> str:
-    return resources.files("nlp_skills.evaluation.page").joinpath(name).read_text(encoding="utf-8")
 
 
 def _header(evidence: Evidence) -> Html:

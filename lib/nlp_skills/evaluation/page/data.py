@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from nlp_skills.data.report import Finding, ValidationReport
+from nlp_skills.data.pictures import finding_item, length_histogram, share_bars
+from nlp_skills.data.report import ValidationReport
 from nlp_skills.data.sources.source import SPLITS
-from nlp_skills.evaluation import charts
-from nlp_skills.evaluation.charts import Bar
-from nlp_skills.evaluation.markup import Html, element
 from nlp_skills.evaluation.page.evidence import Attempt, Evidence
-from nlp_skills.evaluation.page.parts import absent, figure, hash_code, lead, listed, section, table
 from nlp_skills.evaluation.verdict import (
     capitalize,
 )
+from nlp_skills.page.markup import Html, element
+from nlp_skills.page.parts import absent, hash_code, lead, listed, section, table
 
 
 def data_section(evidence: Evidence) -> Html:
@@ -48,43 +45,7 @@ def _splits(attempt: Attempt) -> list[Html]:
     }
     if not counts:
         return [grid, facts]
-    return [grid, facts, element("h3", "Labels in each split"), *_label_bars(counts)]
-
-
-def _label_bars(counts: Mapping[str, Mapping[str, int]]) -> list[Html]:
-    totals: dict[str, int] = {}
-    for row in counts.values():
-        for label, count in row.items():
-            totals[label] = totals.get(label, 0) + count
-    order = sorted(totals, key=lambda label: (-totals[label], label))
-    shown, rest = order[: charts.MOST_LABELS], order[charts.MOST_LABELS :]
-    groups = {
-        label: [
-            Bar(
-                row.get(label, 0) / (sum(row.values()) or 1),
-                f"{100 * row.get(label, 0) / (sum(row.values()) or 1):.1f} % · {row.get(label, 0):,}",
-                index % 3,
-            )
-            for index, row in enumerate(counts.values())
-        ]
-        for label in shown
-    }
-    grid = table(
-        ["Label", *counts],
-        [[label, *(f"{row.get(label, 0):,}" for row in counts.values())] for label in order],
-        numbers=True,
-    )
-    told = f"The most frequent is “{order[0]}” with {totals[order[0]]:,} rows, the rarest “{order[-1]}” with {totals[order[-1]]:,}."
-    chart = charts.bar_chart(groups, alternative=f"Share of each label in {listed(counts)}. {told}")
-    legend = [element("span", name, class_=f"key series-{index % 3}") for index, name in enumerate(counts)]
-    return [
-        element("p", legend, class_="legend"),
-        figure(chart, table=grid),
-        lead(
-            f"{told} Each bar is the share of its split."
-            + (f" {len(rest)} rarer labels stand only in the table." if rest else "")
-        ),
-    ]
+    return [grid, facts, element("h3", "Labels in each split"), *share_bars(counts)]
 
 
 def _sources(evidence: Evidence) -> list[Html]:
@@ -116,7 +77,7 @@ def _distributions(evidence: Evidence) -> list[Html]:
     drawn = [
         (name, buckets)
         for name, buckets in (report.distributions if report else {}).items()
-        if not name.startswith("labels") and buckets
+        if name.startswith("characters") and buckets
     ]
     if not drawn:
         return [
@@ -125,16 +86,8 @@ def _distributions(evidence: Evidence) -> list[Html]:
         ]
     return [
         element("h3", "Input length"),
-        element("div", [_histogram(name, buckets) for name, buckets in drawn], class_="columns"),
+        element("div", [length_histogram(name, buckets) for name, buckets in drawn], class_="columns"),
     ]
-
-
-def _histogram(name: str, buckets: Mapping[str, int]) -> Html:
-    common = max(buckets, key=lambda bucket: buckets[bucket])
-    told = f"Of {sum(buckets.values()):,} rows most ({buckets[common]:,}) are in {common}."
-    chart = charts.histogram(buckets, alternative=f"Histogram of {name}. {told}")
-    grid = table(["Bucket", "Rows"], [[b, f"{n:,}"] for b, n in buckets.items()], numbers=True)
-    return element("div", element("h4", capitalize(name)), figure(chart, table=grid))
 
 
 def _validation(evidence: Evidence) -> list[Html]:
@@ -150,7 +103,7 @@ def _validation(evidence: Evidence) -> list[Html]:
     return [
         heading,
         lead(("Passed: no check found an error. " if report.passed else "Not passed. ") + words),
-        element("ul", [_finding(f) for f in report.findings], class_="findings")
+        element("ul", [finding_item(f) for f in report.findings], class_="findings")
         if report.findings
         else lead("No findings."),
         *(
@@ -184,22 +137,3 @@ def _other_data(report: ValidationReport, attempt: Attempt) -> list[Html]:
             f"These findings are about newer data than {attempt.version} was trained on: {listed(differs)} has another number of rows."
         )
     ]
-
-
-def _finding(finding: Finding) -> Html:
-    rows = [
-        element("li", element("code", f"{row.file}:{row.line}"), f" {row.text}" if row.text else None)
-        for row in finding.rows
-    ]
-    return element(
-        "li",
-        element(
-            "p",
-            element("span", finding.level, class_=f"level {finding.level}"),
-            " ",
-            element("code", finding.check),
-        ),
-        element("p", finding.message),
-        element("p", finding.fix, class_="quiet"),
-        element("ul", rows, class_="rows") if rows else None,
-    )

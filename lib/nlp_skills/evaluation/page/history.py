@@ -6,18 +6,18 @@ import re
 
 from nlp_skills.evaluation import charts
 from nlp_skills.evaluation.charts import Node
-from nlp_skills.evaluation.markup import Child, Html, element
 from nlp_skills.evaluation.page.evidence import Attempt, Evidence
-from nlp_skills.evaluation.page.parts import (
+from nlp_skills.evaluation.verdict import (
+    metric_name,
+)
+from nlp_skills.page.markup import Child, Html, element
+from nlp_skills.page.parts import (
     absent,
     figure,
     hash_code,
     lead,
     section,
     table,
-)
-from nlp_skills.evaluation.verdict import (
-    metric_name,
 )
 from nlp_skills.records import to_yaml
 from nlp_skills.training.config import TrainConfig

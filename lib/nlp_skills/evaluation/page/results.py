@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from nlp_skills.evaluation import charts
 from nlp_skills.evaluation.charts import IntervalRow
-from nlp_skills.evaluation.markup import Child, Html, element
 from nlp_skills.evaluation.page.evidence import Evidence
-from nlp_skills.evaluation.page.parts import absent, figure, lead, section, table
 from nlp_skills.evaluation.results import Interval
 from nlp_skills.evaluation.verdict import (
     Statement,
@@ -18,6 +16,8 @@ from nlp_skills.evaluation.verdict import (
     show,
     worth_it,
 )
+from nlp_skills.page.markup import Child, Html, element
+from nlp_skills.page.parts import absent, figure, lead, section, table
 
 
 def verdict_section(evidence: Evidence) -> Html:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from nlp_skills.evaluation.markup import Html, element, json_block
 from nlp_skills.evaluation.page.evidence import Evidence
-from nlp_skills.evaluation.page.parts import LONGEST_INPUT, absent, input_text, lead, plain, section, table
 from nlp_skills.evaluation.results import Interval, Prediction
 from nlp_skills.evaluation.verdict import (
     capitalize,
@@ -15,6 +13,8 @@ from nlp_skills.evaluation.verdict import (
     show_p,
     show_signed,
 )
+from nlp_skills.page.markup import Html, element, json_block
+from nlp_skills.page.parts import LONGEST_INPUT, absent, input_text, lead, plain, section, table
 from nlp_skills.task.comparison import ChangedRow, Comparison
 
 MOST_CHANGED = 30

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from nlp_skills.evaluation.markup import Child, Html, element
+from nlp_skills.page.markup import Child, Html, element
 
 LONGEST_INPUT = 1_000
 """Characters of an input that the page carries."""
