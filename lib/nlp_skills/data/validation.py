@@ -10,9 +10,10 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from nlp_skills.data.checks import CHECKS
+from nlp_skills.data.checks import CHECKS, STRUCTURE
 from nlp_skills.data.checks.labels import split_of
 from nlp_skills.data.checks.reading import Reader
+from nlp_skills.data.checks.rows import Context
 from nlp_skills.data.replacement import settle_data
 from nlp_skills.data.report import ValidationReport
 from nlp_skills.data.sources.source import SPLITS
@@ -42,7 +43,8 @@ def check_files(files: Mapping[str, Path], task: Task, progress: Progress = sile
     Rows are read line by line; memory holds a table of 16-byte identities.
     """
     reader = Reader(files, task, progress)
-    families = [make(reader) for make in dict.fromkeys(CHECKS.values())]
+    context = Context(task, files)
+    families = [make(context, reader) for make in STRUCTURE]
     for batch in reader.batches():
         for family in families:
             family.see(batch)

@@ -6,8 +6,10 @@ Exact duplicates only, and within one file: a row that stands on two sides of th
 from __future__ import annotations
 
 from array import array
+from typing import ClassVar
 
 from nlp_skills.data.checks.reading import Batch, Reader
+from nlp_skills.data.checks.rows import Context
 from nlp_skills.data.checks.tally import Tally
 from nlp_skills.data.report import Finding
 from nlp_skills.task.task import TaskType
@@ -16,13 +18,15 @@ from nlp_skills.task.task import TaskType
 class Duplicates:
     """Compares the answers of rows that have the same input."""
 
-    def __init__(self, reader: Reader) -> None:
+    checks: ClassVar[tuple[str, ...]] = ("DATA-DUP", "DATA-CONFLICT")
+
+    def __init__(self, context: Context, reader: Reader) -> None:
         self._places = reader.places
         self._answers = array("q")
         self._variants: dict[tuple[int, int], int] = {}
         """(first row with the input, another answer) → the first row with that answer."""
         self._judged: dict[bytes, tuple[int, bool]] = {}
-        self._by_judgement = reader.task.type is TaskType.PREFERENCE
+        self._by_judgement = context.task.type is TaskType.PREFERENCE
         self._duplicates = Tally(
             "DATA-DUP",
             "warning",

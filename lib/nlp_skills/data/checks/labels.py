@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections import Counter
 from operator import ne
+from typing import ClassVar
 
 from nlp_skills.data.checks.reading import Batch, Reader
+from nlp_skills.data.checks.rows import Context
 from nlp_skills.data.checks.tally import Tally
 from nlp_skills.data.report import Finding
 from nlp_skills.errors import did_you_mean
@@ -26,10 +28,12 @@ ORDERED = 50
 class Labels:
     """Judges the labels by their counts, and the train file by its runs of equal labels."""
 
-    def __init__(self, reader: Reader) -> None:
-        self._task = reader.task
+    checks: ClassVar[tuple[str, ...]] = ("DATA-BALANCE", "DATA-ORDER")
+
+    def __init__(self, context: Context, reader: Reader) -> None:
+        self._task = context.task
         self._labels = reader.labels
-        self._known = frozenset(reader.task.labels)
+        self._known = frozenset(context.task.labels)
         self._train = ""
         self._runs = 0
         self._last: str | None = None

@@ -5,7 +5,10 @@ The same row, the same input, or two rows of the same group (a document, a headl
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from nlp_skills.data.checks.reading import Batch, Reader
+from nlp_skills.data.checks.rows import Context
 from nlp_skills.data.checks.tally import Tally
 from nlp_skills.data.report import Finding
 
@@ -18,7 +21,9 @@ _FIX = (
 class Leak:
     """Looks for rows of an earlier file of the split in a later one."""
 
-    def __init__(self, reader: Reader) -> None:
+    checks: ClassVar[tuple[str, ...]] = ("SPLIT-LEAK",)
+
+    def __init__(self, _context: Context, reader: Reader) -> None:
         self._places = reader.places
         self._files: set[str] = set()
         self._groups: dict[str, int] = {}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from nlp_skills.data.checks import faults
 from nlp_skills.data.checks.reading import Batch, Reader
+from nlp_skills.data.checks.rows import Context
 from nlp_skills.data.checks.tally import Tally
 from nlp_skills.data.report import Finding, Level
 
@@ -95,7 +98,9 @@ KINDS: dict[str, tuple[str, Level, str, str]] = {
 class Lines:
     """Counts the faults that reading has found."""
 
-    def __init__(self, _reader: Reader) -> None:
+    checks: ClassVar[tuple[str, ...]] = ("DATA-JSON", "DATA-SCHEMA")
+
+    def __init__(self, _context: Context, _reader: Reader) -> None:
         self._tallies = {kind: Tally(*row) for kind, row in KINDS.items()}
 
     def see(self, batch: Batch) -> None:
