@@ -27,7 +27,7 @@ class Family(Protocol):
     checks: ClassVar[tuple[str, ...]]
     """The ids that it answers for."""
 
-    def __init__(self, context: Context, reader: Reader) -> None: ...
+    def __init__(self, context: Context, reader: Reader, /) -> None: ...
 
     def see(self, batch: Batch) -> None:
         """Take in the next rows, in the order of train, valid, test."""

@@ -52,7 +52,7 @@ class RowFamily(Protocol):
     checks: ClassVar[tuple[str, ...]]
     """The ids that it answers for."""
 
-    def __init__(self, context: Context) -> None: ...
+    def __init__(self, context: Context, /) -> None: ...
 
     def see(self, rows: Rows) -> None:
         """Take in the next rows."""
