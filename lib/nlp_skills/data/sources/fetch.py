@@ -26,6 +26,9 @@ class Fetch:
     progress: Progress = silent
     preview: bool = False
     """Only the first rows are wanted: no more is fetched, and nothing is paid for or stored."""
+    confirm: bool = False
+    """Somebody has agreed to pay: the `confirm` of regenerate_data. Without it a source that would spend money
+    raises NotReady with what it would cost."""
     notes: dict[str, str | int | float | bool | None] = field(default_factory=dict)
     """What was asked for and what came of it, for the snapshot: query, parameters, pages, cost. Never a secret."""
     since: str | int | float | None = None

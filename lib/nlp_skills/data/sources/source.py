@@ -189,8 +189,9 @@ class GeneratedSource(Source):
     """With {count}, and where wanted {label} and {examples}."""
     count: int = Field(gt=0)
     """Rows in all; with {label} divided evenly over the task's labels."""
-    row_schema: dict[str, str] = Field(default={"text": "string"}, alias="schema")
-    """The fields of a row: name → string, integer, number, boolean; {label} adds the field label by itself."""
+    row_schema: dict[str, str | dict[str, Any]] = Field(default={"text": "string"}, alias="schema")
+    """The fields of a row: name → string, integer, number, boolean, or a JSON Schema (lists, objects, enum);
+    {label} adds the field label by itself."""
     rows_per_request: int = Field(default=10, gt=0, le=100)
     examples: int = Field(default=3, ge=0)
     """How many training rows {examples} shows; never rows of the test split."""
@@ -203,7 +204,8 @@ class GeneratedSource(Source):
     budget_tokens: int | None = Field(default=None, gt=0)
     """Input and output together. Before a request that might exceed a budget the generation stops."""
     price: Price | None = None
-    """Needed for budget_usd unless the model's price is known or the provider is ollama."""
+    """Needed for budget_usd unless the model runs on your own machines (ollama, a private base_url): prices are
+    not built in, they change. A price for a model on a private host says that it is paid for after all."""
     near_duplicates: float = Field(default=0.8, gt=0, le=1)
     """Rows as similar as this to an existing or generated one are dropped (Jaccard of word 3-shingles)."""
     seed: int = 13
