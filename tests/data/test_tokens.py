@@ -1,24 +1,39 @@
 """What the loss sees, with the real tokenizer and the real chat template of SmolLM2."""
 
+import json
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_tokenizers import FAMILIES, PLAIN, bytes_tokenizer, wrap
 
-from nlp_skills.base_model import BaseModelFiles, load_tokenizer
+from nlp_skills.base_model import BaseModelFiles, load_tokenizer, local_tokenizer
+from nlp_skills.data import text_encoder
 from nlp_skills.data.example import Example, Message, Meta
+from nlp_skills.data.text_encoder import TextEncoder, end_tokens
 from nlp_skills.data.tokens import (
     IGNORED,
+    MAX_LENGTH,
+    NoAnswer,
+    NoEnd,
     TokenRow,
+    TurnsRewritten,
     answer_ids,
     encode_text,
-    end_tokens,
     prompt_ids,
+    render,
     require_tools_shown,
     tokenize,
+    tokenize_all,
 )
-from nlp_skills.errors import NotValid
+from nlp_skills.data.turns import to_messages
+from nlp_skills.errors import NotReady, NotValid
+from nlp_skills.training.config import TrainConfig
 
 DEFAULT_SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
 
@@ -214,3 +229,146 @@ def test_tools_that_the_template_leaves_out_are_an_error(tokenizer: Any) -> None
     ):
         require_tools_shown(tokenizer, [row])
     require_tools_shown(tokenizer, [Example(meta=Meta("r-2", "s"), messages=row.messages)])
+
+
+def one_by_one(tokenizer: Any, row: Example) -> TokenRow:
+    """The same in the plainest way: every text rendered and encoded on its own, nothing remembered."""
+    closing, ids, labels, done = end_tokens(tokenizer), [], [], ""
+    added = False
+    messages = row.messages or []
+    for index, message in enumerate(messages):
+        if message.role != "assistant":
+            continue
+        prompt = render(tokenizer, messages[:index], row.tools, ask=True)
+        full = render(tokenizer, messages[: index + 1], row.tools, ask=False)
+        if not prompt.startswith(done):
+            raise TurnsRewritten("rewritten")
+        if not full.startswith(prompt):
+            raise NotValid("no prefix")
+        gap = encode_text(tokenizer, prompt[len(done) :])
+        answer = encode_text(tokenizer, full[len(prompt) :])
+        ends = [i for i, token in enumerate(answer) if token in closing]
+        answer = answer[: ends[-1] + 1] if ends else [*answer, tokenizer.eos_token_id]
+        added = added or not ends
+        ids += gap + answer
+        labels += [IGNORED] * len(gap) + answer
+        end, said = tokenizer.convert_ids_to_tokens(answer[-1]), full[len(prompt) :]
+        done = prompt + (said[: said.rfind(end) + len(end)] if end in said else said)
+    if not ids:
+        raise NoAnswer("no answer")
+    return TokenRow(ids, labels, added)
+
+
+def unless_refused(find: Any) -> TokenRow | None:
+    try:
+        return find()
+    except NotValid:
+        return None
+
+
+# Whole and half special tokens, blanks and accents at the edges: where a text that is cut might be encoded otherwise.
+PIECES = st.sampled_from(
+    ["<|im_end|>", "<|im_start|>", "<|im_", "end|>", "<|eot_id|>", "<s>", "</s>", "<|endoftext|>", "<think>", "</think>", " ", "\n", "\n\n",
+     "e\u0301", "é", "中文", "👍", "assistant", " a", "card", "▁", "\u200d", "'s", "123"]
+)  # fmt: skip
+HOSTILE = st.lists(PIECES | st.text(max_size=8), min_size=0, max_size=6).map("".join)
+CONVERSATION = st.lists(
+    st.tuples(st.sampled_from(["system", "user", "assistant", "assistant"]), HOSTILE), min_size=1, max_size=6
+)
+
+
+@pytest.fixture(scope="module")
+def encoders(tokenizer: Any) -> dict[str, TextEncoder]:
+    families = {name: make() for name, make in FAMILIES.items()}
+    return {name: TextEncoder(found) for name, found in {"SmolLM2": tokenizer, **families}.items()}
+
+
+@pytest.mark.parametrize("family", ["SmolLM2", *FAMILIES])
+@settings(max_examples=60)
+@given(rows=st.lists(CONVERSATION, min_size=1, max_size=4))
+def test_many_rows_at_once_give_what_each_row_gives_alone_in_every_family(
+    encoders: dict[str, TextEncoder], family: str, rows: list[Turns]
+):
+    encoder = encoders[family]
+    found = tokenize_all(encoder, [example(turns) for turns in rows])
+    expected = [unless_refused(partial(one_by_one, encoder.tokenizer, example(turns))) for turns in rows]
+    assert [None if isinstance(row, NotValid) else row for row in found] == expected
+
+
+REAL = {
+    "alpaca_zh_demo.json": ("instruction", "output"),
+    "gsm8k_test.jsonl": ("question", "answer"),
+    "v1_sft_demo.jsonl": ("messages", ""),
+}
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_real_rows_at_once_give_what_each_gives_alone(tokenizer: Any, shared_data: Path, name: str):
+    text = (shared_data / "instruction_chat" / name).read_text(encoding="utf-8")
+    rows = json.loads(text) if name.endswith(".json") else [json.loads(line) for line in text.splitlines()]
+    asked, said = REAL[name]
+    examples = [
+        Example(meta=Meta(id="s-1", source="s"), messages=to_messages(row["messages"]))
+        if asked == "messages"
+        else example([("system", "Be brief."), ("user", row[asked]), ("assistant", row[said])])
+        for row in rows[:300]
+    ]
+    assert tokenize_all(TextEncoder(tokenizer), examples) == [one_by_one(tokenizer, row) for row in examples]
+
+
+def test_sections_are_remembered_and_texts_that_cannot_be_cut_are_encoded_whole(
+    encoders: dict[str, TextEncoder],
+):
+    cut = {name: encoder.cuts for name, encoder in encoders.items()}
+    assert cut == {
+        **{name: ["<|endoftext|>", "<|im_end|>", "<|im_start|>"] for name in encoders},
+        "no end token in the template": ["<|endoftext|>", "<|im_end|>"],
+        "Llama": ["<|begin_of_text|>", "<|end_header_id|>", "<|eot_id|>", "<|start_header_id|>"],
+        "SentencePiece, blank first": [],
+        "SentencePiece, blank always": ["</s>", "<s>"],
+    }
+
+
+def test_the_memory_of_sections_is_bounded(tokenizer: Any, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(text_encoder, "REMEMBERED", 50)
+    encoder = TextEncoder(tokenizer)
+    texts = [f"<|im_start|>user\nnumber {number}<|im_end|>" for number in range(40)]
+    assert [encoder.encode([text])[0] for text in texts] == [encode_text(tokenizer, text) for text in texts]
+    assert encoder.remembered <= 50 + len(texts[-1])
+
+
+def test_a_tokenizer_without_any_end_token_is_refused():
+    endless = wrap(bytes_tokenizer(), PLAIN, special=["<|x|>"])
+    with pytest.raises(NoEnd, match="Row s-1: neither the chat template nor the tokenizer has an end token"):
+        tokenize(endless, example([("user", "a"), ("assistant", "b")]))
+
+
+def test_the_default_length_is_the_one_of_the_training():
+    assert TrainConfig().max_length == MAX_LENGTH
+
+
+def test_the_tokenizer_is_the_one_that_autotokenizer_chooses(smollm2: BaseModelFiles):
+    from transformers import AutoTokenizer
+
+    ours, theirs = load_tokenizer(smollm2), AutoTokenizer.from_pretrained(smollm2.path)
+    assert type(ours) is type(theirs)
+    assert ours.backend_tokenizer.to_str() == theirs.backend_tokenizer.to_str()
+    assert ours.special_tokens_map == theirs.special_tokens_map
+
+
+def test_the_tokenizer_is_there_without_torch(smollm2: BaseModelFiles):
+    code = (
+        "import sys; from nlp_skills.base_model import local_tokenizer;"
+        "found = local_tokenizer('smollm2-135m-instruct'); print(len(found.tokenizer), found.embedding_rows, 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["49152", "49152", "False"]
+
+
+def test_a_hub_model_that_is_not_here_is_not_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(
+        NotReady,
+        match=r"not on this machine, and a check downloads nothing\. Fetch it once with: hf download",
+    ):
+        local_tokenizer("nobody/nothing-of-that-name")

@@ -10,15 +10,31 @@ the model will meet them when it answers (a merge across the boundary would neve
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from nlp_skills.data.example import Example, Message
+from nlp_skills.data.text_encoder import TextEncoder, end_tokens
 from nlp_skills.errors import NotValid, counted
 
 IGNORED = -100
 """The label that the loss leaves out (PyTorch's ignore_index)."""
+
+MAX_LENGTH = 1024
+"""Tokens that a row may have where no config.yaml says otherwise."""
+
+
+class NoAnswer(NotValid):
+    """A row without an assistant's turn."""
+
+
+class NoEnd(NotValid):
+    """Nothing in the template or the tokenizer ends an answer."""
+
+
+class TurnsRewritten(NotValid):
+    """The template renders an earlier turn otherwise once others follow, so a conversation is no sequence of prefixes."""
 
 
 @dataclass(frozen=True)
@@ -27,33 +43,57 @@ class TokenRow:
 
     input_ids: list[int]
     labels: list[int]
+    end_added: bool = False
+    """The template writes no end token after an answer, so the tokenizer's EOS was put there."""
 
     @property
     def trained(self) -> int:
         """How many tokens the loss sees."""
-        return sum(label != IGNORED for label in self.labels)
+        return len(self.labels) - self.labels.count(IGNORED)
 
 
-def as_dicts(messages: list[Message]) -> list[dict[str, Any]]:
+class _Turn(NamedTuple):
+    """An assistant's turn as text: all before it, and what it adds."""
+
+    prompt: str
+    answer: str
+
+
+class _Part(NamedTuple):
+    """The text before an answer that no earlier part holds, and the answer's ids with their end."""
+
+    gap: str
+    answer: list[int]
+    end_added: bool
+
+
+def as_dicts(messages: Sequence[Message]) -> list[dict[str, Any]]:
     """Messages as chat templates expect them: absent parts are absent."""
     keys = ("role", "content", "tool_calls", "tool_call_id", "name")
     return [{k: v for k in keys if (v := getattr(m, k)) is not None} for m in messages]
 
 
-def render(tokenizer: Any, messages: list[Message], tools: list[dict[str, Any]] | None, *, ask: bool) -> str:
+def render(
+    tokenizer: Any, messages: Sequence[Message], tools: list[dict[str, Any]] | None, *, ask: bool
+) -> str:
     """The text that the chat template makes; `ask` opens the assistant's turn.
 
     Raises NotValid for turns that the template does not know: tool calls, or nothing before the answer.
     """
+    return _render(tokenizer, as_dicts(messages), tools, ask)
+
+
+def _render(
+    tokenizer: Any, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None, ask: bool
+) -> str:
     from jinja2 import TemplateError
 
     try:
-        return tokenizer.apply_chat_template(
-            as_dicts(messages), tools=tools, tokenize=False, add_generation_prompt=ask
-        )
-    except (TemplateError, ValueError) as error:
+        return tokenizer.apply_chat_template(messages, tools=tools, tokenize=False, add_generation_prompt=ask)
+    except (TemplateError, ValueError, TypeError) as error:
         turns = (
-            ", ".join(m.role + (" with tool calls" if m.tool_calls else "") for m in messages) or "no turns"
+            ", ".join(m["role"] + (" with tool calls" if "tool_calls" in m else "") for m in messages)
+            or "no turns"
         )
         raise NotValid(
             f"The base model's chat template cannot write a conversation of {turns}: {error}."
@@ -73,34 +113,119 @@ def prompt_ids(tokenizer: Any, example: Example) -> list[int]:
 
 def answer_ids(tokenizer: Any, example: Example) -> list[int]:
     """The last answer up to and with its end token."""
-    messages = [*example.context, example.answer]
-    prompt = render(tokenizer, example.context, example.tools, ask=True)
-    full = render(tokenizer, messages, example.tools, ask=False)
-    return _answer(tokenizer, prompt, full, example)
+    messages = as_dicts([*example.context, example.answer])
+    turn = _turn(tokenizer, example, messages)
+    ids, end_added = _up_to_end(encode_text(tokenizer, turn.answer), end_tokens(tokenizer))
+    return [*ids, _end_of(tokenizer, example)] if end_added else ids
 
 
-def _answer(tokenizer: Any, prompt: str, full: str, example: Example) -> list[int]:
+def tokenize(tokenizer: Any, example: Example) -> TokenRow:
+    """Ids and labels of an example; every assistant turn is trained, nothing else.
+
+    Raises NotValid where the template cannot be split or an answer is empty.
+    """
+    found = tokenize_all(TextEncoder(tokenizer), [example])[0]
+    if isinstance(found, NotValid):
+        raise found
+    return found
+
+
+def tokenize_all(encoder: TextEncoder, examples: Sequence[Example]) -> list[TokenRow | NotValid]:
+    """Ids and labels of each example, or why it has none.
+
+    All answers are encoded first: where an answer ends says where the text before the next one begins.
+    """
+    rows = [_turns(encoder.tokenizer, example) for example in examples]
+    answers = iter(encoder.encode([turn.answer for row in rows if isinstance(row, list) for turn in row]))
+    parts = [
+        _parts(encoder, example, row, [next(answers) for _ in row]) if isinstance(row, list) else row
+        for example, row in zip(examples, rows, strict=True)
+    ]
+    gaps = iter(encoder.encode([part.gap for row in parts if isinstance(row, list) for part in row]))
+    return [_joined(row, gaps) if isinstance(row, list) else row for row in parts]
+
+
+def _turns(tokenizer: Any, example: Example) -> list[_Turn] | NotValid:
+    """The assistant's turns as text, or why there are none."""
+    if example.messages is None:
+        return NotValid(f"Row {example.meta.id} has no messages; preference rows cannot be trained with sft.")
+    messages = as_dicts(example.messages)
+    ends = [place for place, message in enumerate(messages, start=1) if message["role"] == "assistant"]
+    if not ends:
+        return NoAnswer(f"Row {example.meta.id} has no answer to learn from. Add an assistant message.")
+    try:
+        return [_turn(tokenizer, example, messages[:end]) for end in ends]
+    except NotValid as error:
+        return error
+
+
+def _turn(tokenizer: Any, example: Example, messages: list[dict[str, Any]]) -> _Turn:
+    prompt = _render(tokenizer, messages[:-1], example.tools, True)
+    full = _render(tokenizer, messages, example.tools, False)
     if not full.startswith(prompt):
         raise NotValid(
             f"Row {example.meta.id}: the chat template does not render the answer after its prompt, so the"
             " answer cannot be told from the prompt. Choose another base_model, or drop the earlier turns."
         )
-    ids = encode_text(tokenizer, full[len(prompt) :])
-    closing = end_tokens(tokenizer)
-    ends = [i for i, token in enumerate(ids) if token in closing]
-    if ends:
-        return ids[: ends[-1] + 1]
-    # A template without an end token: without one in the labels the model would never stop (P02).
-    return [*ids, tokenizer.eos_token_id]
+    return _Turn(prompt, full[len(prompt) :])
 
 
-def end_tokens(tokenizer: Any) -> set[int]:
-    """Tokens that end an answer: the tokenizer's EOS and the usual end-of-turn tokens it knows."""
-    names = ("<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<|end|>", "<|endoftext|>")
-    # Asked one by one: the whole vocabulary as a dictionary takes 30 ms each time.
-    ids = ((name, tokenizer.convert_tokens_to_ids(name)) for name in names)
-    known = (i for name, i in ids if i is not None and tokenizer.convert_ids_to_tokens(i) == name)
-    return {tokenizer.eos_token_id, *known}
+def _parts(
+    encoder: TextEncoder, example: Example, turns: list[_Turn], answers: list[list[int]]
+) -> list[_Part] | NotValid:
+    """What stands before each answer, and the answer up to its end."""
+    parts: list[_Part] = []
+    done = ""
+    for turn, encoded in zip(turns, answers, strict=True):
+        if not turn.prompt.startswith(done):
+            return TurnsRewritten(
+                f"Row {example.meta.id}: the chat template rewrites earlier turns, so a conversation cannot"
+                " be trained as one row. Split it into one row for each answer."
+            )
+        answer, end_added = _up_to_end(encoded, encoder.end_tokens)
+        if end_added:
+            try:
+                answer.append(_end_of(encoder.tokenizer, example))
+            except NotValid as error:
+                return error
+        parts.append(_Part(turn.prompt[len(done) :], answer, end_added))
+        # What the template writes after the end token (a newline) belongs to the next gap.
+        done = turn.prompt + _text_up_to_end(turn.answer, answer, encoder.tokenizer)
+    return parts
+
+
+def _joined(parts: list[_Part], gaps: Iterator[list[int]]) -> TokenRow:
+    ids: list[int] = []
+    labels: list[int] = []
+    for part in parts:
+        gap = next(gaps)
+        ids += gap + part.answer
+        labels += [IGNORED] * len(gap) + part.answer
+    return TokenRow(ids, labels, end_added=any(part.end_added for part in parts))
+
+
+def _up_to_end(ids: list[int], closing: set[int]) -> tuple[list[int], bool]:
+    """The answer up to its last end token; True where it has none.
+
+    Without one in the labels the model would never stop (P02).
+    """
+    ends = [place for place, token in enumerate(ids, start=1) if token in closing]
+    return (ids[: ends[-1]], False) if ends else (list(ids), True)
+
+
+def _end_of(tokenizer: Any, example: Example) -> int:
+    if tokenizer.eos_token_id is None:
+        raise NoEnd(
+            f"Row {example.meta.id}: neither the chat template nor the tokenizer has an end token, so the model would"
+            " never stop. Choose another base_model."
+        )
+    return tokenizer.eos_token_id
+
+
+def _text_up_to_end(answer_text: str, answer: list[int], tokenizer: Any) -> str:
+    """The part of the rendered answer that `answer` covers."""
+    end = tokenizer.convert_ids_to_tokens(answer[-1])
+    return answer_text[: answer_text.rfind(end) + len(end)] if end in answer_text else answer_text
 
 
 def require_tools_shown(tokenizer: Any, examples: Sequence[Example]) -> None:
@@ -118,38 +243,6 @@ def require_tools_shown(tokenizer: Any, examples: Sequence[Example]) -> None:
             return
 
 
-def tokenize(tokenizer: Any, example: Example) -> TokenRow:
-    """Ids and labels of an example; every assistant turn is trained, nothing else.
-
-    Raises NotValid where the template cannot be split or an answer is empty.
-    """
-    messages = example.messages
-    if messages is None:
-        raise NotValid(f"Row {example.meta.id} has no messages; preference rows cannot be trained with sft.")
-    ids: list[int] = []
-    labels: list[int] = []
-    done = ""
-    for index, message in enumerate(messages):
-        if message.role != "assistant":
-            continue
-        prompt = render(tokenizer, messages[:index], example.tools, ask=True)
-        full = render(tokenizer, messages[: index + 1], example.tools, ask=False)
-        if not prompt.startswith(done):
-            raise NotValid(
-                f"Row {example.meta.id}: the chat template rewrites earlier turns, so a conversation cannot"
-                " be trained as one row. Split it into one row for each answer."
-            )
-        gap = encode_text(tokenizer, prompt[len(done) :])
-        answer = _answer(tokenizer, prompt, full, example)
-        ids += gap + answer
-        labels += [IGNORED] * len(gap) + answer
-        # What the template writes after the end token (a newline) belongs to the next gap.
-        done = prompt + _text_up_to_end(full[len(prompt) :], answer, tokenizer)
-    if not any(label != IGNORED for label in labels):
-        raise NotValid(f"Row {example.meta.id} has no answer to learn from. Add an assistant message.")
-    return TokenRow(ids, labels)
-
-
 def tokenize_rows(
     tokenizer: Any,
     examples: Sequence[Example],
@@ -163,7 +256,11 @@ def tokenize_rows(
     `file` and `cure` are words for that error.
     """
     require_tools_shown(tokenizer, examples)
-    rows = [tokenize(tokenizer, example) for example in examples]
+    rows: list[TokenRow] = []
+    for found in tokenize_all(TextEncoder(tokenizer), examples):
+        if isinstance(found, NotValid):
+            raise found
+        rows.append(found)
     too_long = [e.meta.id for e, row in zip(examples, rows, strict=True) if len(row.input_ids) > max_length]
     if too_long:
         longest = max(len(row.input_ids) for row in rows)
@@ -173,9 +270,3 @@ def tokenize_rows(
             f" {cure.replace('{longest}', str(longest))}, or shorten the rows."
         )
     return rows
-
-
-def _text_up_to_end(answer_text: str, answer: list[int], tokenizer: Any) -> str:
-    """The part of the rendered answer that `answer` covers."""
-    end = tokenizer.convert_ids_to_tokens(answer[-1])
-    return answer_text[: answer_text.rfind(end) + len(end)] if end in answer_text else answer_text
