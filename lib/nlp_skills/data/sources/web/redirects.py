@@ -1,0 +1,53 @@
+"""Where a redirect may lead, and what may go along."""
+
+from __future__ import annotations
+
+import httpx2
+
+from nlp_skills.data.secret import hide
+from nlp_skills.data.sources.web.request import RequestFailed
+from nlp_skills.data.sources.web.shown import show_url
+from nlp_skills.errors import NotValid
+
+REDIRECTS = (301, 302, 303, 307, 308)
+MAX_REDIRECTS = 10
+
+
+def split_user(url: str) -> tuple[httpx2.URL, dict[str, str]]:
+    """The URL without user, password and fragment, and the header that says the two (RFC 7617).
+
+    Raises NotValid for what is no http or https URL.
+    """
+    try:
+        parsed = httpx2.URL(url)
+    except httpx2.InvalidURL as error:
+        raise NotValid(f"{show_url(url)} is not a valid URL: {hide(str(error))}.") from None
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise NotValid(f"{show_url(url)} is no http or https URL; only those are fetched.")
+    bare = parsed.copy_with(username=None, password=None, fragment=None)
+    if not parsed.userinfo:
+        return bare, {}
+    flow = httpx2.BasicAuth(parsed.username, parsed.password).auth_flow(httpx2.Request("GET", bare))
+    return bare, {"authorization": next(flow).headers["authorization"]}
+
+
+def same_host(one: httpx2.URL, other: httpx2.URL) -> bool:
+    """Whether credentials for one may go to the other: host and port are equal, or only http became https."""
+    if one.host != other.host:
+        return False
+    upgraded = one.scheme == "http" and other.scheme == "https" and one.port is None and other.port is None
+    return upgraded or (one.scheme, one.port) == (other.scheme, other.port)
+
+
+def redirected(url: httpx2.URL, target: str) -> httpx2.URL:
+    """The URL that `target` means, seen from `url`. Raises RequestFailed or NotValid where it is refused."""
+    try:
+        joined = str(url.join(target))
+    except httpx2.InvalidURL:
+        raise RequestFailed(f"{show_url(str(url))} redirects to something that is no URL.") from None
+    new, _ = split_user(joined)
+    if url.scheme == "https" and new.scheme == "http":
+        raise RequestFailed(
+            f"{show_url(str(url))} redirects from https to http, {show_url(str(new))}; that is not followed."
+        )
+    return new
