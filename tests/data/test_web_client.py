@@ -21,6 +21,7 @@ from nlp_skills.data.sources.web.client import WebClient
 from nlp_skills.data.sources.web.request import Answer, Limits, OutOfTime, Request, RequestFailed, TooLarge
 from nlp_skills.data.sources.web.retry import asked_delay, backoff, rate_limit_delay
 from nlp_skills.data.sources.web.shown import Mask, show_url
+from nlp_skills.data.sources.web.urls import expand_url
 from nlp_skills.errors import NotValid
 
 SECRET = "s3cr3t/with+signs="
@@ -129,7 +130,7 @@ def test_what_is_allowed_without_a_name_is_global_and_unicast(address):
 
 
 def test_one_private_address_among_public_ones_refuses_the_host():
-    with pytest.raises(NotValid, match="10.0.0.7"):
+    with pytest.raises(NotValid, match=r"10\.0\.0\.7"):
         allowed_addresses("mixed.example", 80, [], lambda _host, _port: ["93.184.215.14", "10.0.0.7"])
 
 
@@ -484,8 +485,8 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return folder / "cert.pem", folder / "key.pem"
 
 
-def fetch_over_tls(name: str, certificate: tuple[Path, Path], answer: Sent = Sent(b"hello")) -> Answer:
-    with Site(lambda _: answer, tls=certificate) as site:
+def fetch_over_tls(name: str, certificate: tuple[Path, Path], answer: Sent | None = None) -> Answer:
+    with Site(lambda _: answer or Sent(b"hello"), tls=certificate) as site:
         host = f"{name}:{site.port}"
         return fetch(f"https://{host}/", host, waits=Waits({name: ["127.0.0.1"]}))
 
@@ -522,6 +523,15 @@ def test_a_url_is_shown_without_its_secrets(monkeypatch: pytest.MonkeyPatch):
     assert value == SECRET
     assert show_url(f"https://u:p@h.example/a/{quoted}/b?x={quoted}&api_key=1&q=a%20b#top") == (
         "https://h.example/a/${SHOWN_SECRET}/b?x=${SHOWN_SECRET}&api_key=***&q=a%20b"
+    )
+
+
+def test_a_value_is_spelled_as_its_place_in_the_url_needs(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PLACED", "a/b?c@d e")
+    monkeypatch.setenv("PLACED_URL", "https://h.example:8443/v1?x=1")
+    assert expand_url("${PLACED_URL}&k=${PLACED}") == "https://h.example:8443/v1?x=1&k=a%2Fb%3Fc%40d%20e"
+    assert expand_url("https://u:${PLACED}@h/p/${PLACED}?k=${PLACED}") == (
+        "https://u:a%2Fb%3Fc%40d%20e@h/p/a/b%3Fc%40d%20e?k=a%2Fb%3Fc%40d%20e"
     )
 
 

@@ -77,7 +77,8 @@ class Site:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
-        assert self.failures == []
+        if self.failures:
+            raise self.failures[0]
 
     def paths(self) -> list[str]:
         return [asked.path for asked in self.asked]
@@ -104,7 +105,7 @@ def _handler(site: Site) -> type[BaseHTTPRequestHandler]:
                 self.send(site.answer(asked))
             except ConnectionError:
                 self.close_connection = True  # the client has heard enough
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - told at the end of the block
                 site.failures.append(error)
                 self.close_connection = True
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from urllib.parse import parse_qsl, urlsplit
 
 from nlp_skills.data.secret import expand
 from nlp_skills.data.sources.source import ApiSource, Scalar
 from nlp_skills.data.sources.web.paging import Pager
-from nlp_skills.data.sources.web.redirects import same_host, split_user
 from nlp_skills.data.sources.web.request import Request
 from nlp_skills.data.sources.web.shown import Mask, show_url
+from nlp_skills.data.sources.web.urls import expand_url, same_host, split_user
 from nlp_skills.errors import NotValid
 
 _HEADERS = {"accept": "application/json", "user-agent": "nlp-skills"}
@@ -26,7 +27,7 @@ class ApiRequests:
         self.source = source
         self.mask = mask
         headers = {name.lower(): _text(value) for name, value in source.headers.items() if value is not None}
-        self.url, user = split_user(expand(source.endpoint))
+        self.url, user = split_user(expand_url(source.endpoint))
         # A value read from a file often ends with a line end, which no header may hold.
         self.private = {**user, **{name: expand(value).strip() for name, value in headers.items()}}
         self.written_headers = json.dumps(headers, sort_keys=True, ensure_ascii=False)
@@ -57,14 +58,17 @@ class ApiRequests:
             raise NotValid(f"The next page is at {show_url(named)}, which is not https; it is not fetched.")
         if not same_host(self.url, url):
             return Request(str(url), headers=_HEADERS), name
-        # Many servers leave the key out of the URL that they name.
-        keys = {
-            parameter: expand(value)
-            for parameter, value in self.source.params.items()
-            if isinstance(value, str) and "${" in value and parameter not in url.params
-        }
+        keys = {key: value for key, value in self._keys().items() if key not in url.params}
         url = url.copy_merge_params(keys) if keys else url
         return Request(str(url), headers=_HEADERS, private=self.private), name
+
+    def _keys(self) -> dict[str, str]:
+        """The parameters that refer to a secret: many servers leave them out of the URLs that they name."""
+        in_endpoint = dict(parse_qsl(urlsplit(self.source.endpoint).query))
+        written = {**in_endpoint, **self.source.params}
+        return {
+            key: expand(value) for key, value in written.items() if isinstance(value, str) and "${" in value
+        }
 
     def _name(self, method: str, target: str, params: Mapping[str, Scalar]) -> str:
         return f"{method} {target} {json.dumps(params, ensure_ascii=False)} {self.written_headers}"

@@ -17,7 +17,6 @@ import httpx2
 
 from nlp_skills.data.secret import hide
 from nlp_skills.data.sources.web.connections import Guard, GuardedTransport
-from nlp_skills.data.sources.web.redirects import MAX_REDIRECTS, REDIRECTS, redirected, same_host, split_user
 from nlp_skills.data.sources.web.request import Answer, Limits, OutOfTime, Request, RequestFailed, TooLarge
 from nlp_skills.data.sources.web.retry import (
     HERE,
@@ -28,6 +27,7 @@ from nlp_skills.data.sources.web.retry import (
     rate_limit_delay,
 )
 from nlp_skills.data.sources.web.shown import show_url
+from nlp_skills.data.sources.web.urls import MAX_REDIRECTS, REDIRECTS, redirected, same_host, split_user
 from nlp_skills.errors import NotValid
 
 _PROXIES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")

@@ -17,7 +17,7 @@ _LONGEST = 300
 
 def show_url(url: str) -> str:
     """A URL without user and password, and with the values of secret parameters left out."""
-    parts = urlsplit(url)
+    parts = urlsplit(hide(url))
     host = parts.netloc.rpartition("@")[2]
     query = "&".join(
         f"{name}={_shown_value(name, value)}"

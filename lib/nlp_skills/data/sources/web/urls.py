@@ -1,16 +1,40 @@
-"""Where a redirect may lead, and what may go along."""
+"""URLs: how secrets get into them, where a redirect may lead, and what may go along."""
 
 from __future__ import annotations
 
+import re
+from urllib.parse import quote
+
 import httpx2
 
-from nlp_skills.data.secret import hide
+from nlp_skills.data.secret import expand
 from nlp_skills.data.sources.web.request import RequestFailed
 from nlp_skills.data.sources.web.shown import show_url
 from nlp_skills.errors import NotValid
 
 REDIRECTS = (301, 302, 303, 307, 308)
 MAX_REDIRECTS = 10
+
+
+def expand_url(url: str) -> str:
+    """The URL with every ${NAME} replaced, in the spelling that its place needs. Raises NotReady.
+
+    A value may hold any character; only at the start of a URL (`${API_URL}/items`, `https://${HOST}/`)
+    it is a part of a URL already.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        found = expand(match[0])
+        before, after = url[: match.start()], url[match.end() :]
+        if "?" in before or before.endswith("="):
+            return quote(found, safe="")
+        _, scheme, behind = before.partition("://")
+        if "/" in behind:
+            return quote(found, safe="/")
+        in_user = scheme and "@" in re.split("[/?#]", after)[0]
+        return quote(found, safe="") if in_user else found
+
+    return re.sub(r"\$\{[A-Za-z_]\w*\}", value, url)
 
 
 def split_user(url: str) -> tuple[httpx2.URL, dict[str, str]]:
@@ -20,8 +44,8 @@ def split_user(url: str) -> tuple[httpx2.URL, dict[str, str]]:
     """
     try:
         parsed = httpx2.URL(url)
-    except httpx2.InvalidURL as error:
-        raise NotValid(f"{show_url(url)} is not a valid URL: {hide(str(error))}.") from None
+    except httpx2.InvalidURL:  # its text may hold a part of a secret
+        raise NotValid(f"{show_url(url)} is not a valid URL. Check it in data_source.yaml.") from None
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise NotValid(f"{show_url(url)} is no http or https URL; only those are fetched.")
     bare = parsed.copy_with(username=None, password=None, fragment=None)
