@@ -148,7 +148,8 @@ def _refuse_failure(answer: Answer, mask: Mask, authorization: str) -> None:
     says = f" It says: {said[:_SHOWN]!r}." if said and not said.startswith("<") else ""
     cure = _CURES.get(answer.status, "Check endpoint, params and headers in data_source.yaml.")
     raise RequestFailed(
-        f"{show_url(answer.url)} answered with status {answer.status}.{says} {cure}", answer.status
+        f"{show_url(mask.hide_url(answer.url))} answered with status {answer.status}.{says} {cure}",
+        answer.status,
     )
 
 
