@@ -1,0 +1,107 @@
+"""The split files while they are mended: which of their lines stay, and reading those."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from nlp_skills.data.checks.tally import SHOWN
+from nlp_skills.data.example import Example
+from nlp_skills.data.fixes.record import Log
+from nlp_skills.data.sources.source import SPLITS
+from nlp_skills.records import Progress, atomic_file, silent
+
+LONGEST = 16 << 20
+"""Bytes after which a line is no row: it is not read as a whole."""
+_decode = msgspec.json.Decoder(Example).decode
+
+
+@dataclass
+class Side:
+    """One split file. Its lines keep their numbers until the end: what is dropped is only marked."""
+
+    name: str
+    """As it is reported: data/train.jsonl."""
+    path: Path
+    gone: bytearray = field(default_factory=bytearray)
+    """By line: 1 where it is dropped."""
+
+    def examples(self) -> Iterator[tuple[int, Example]]:
+        """(1-based line, row) of the lines that stay and can be read."""
+        for number, line in self.lines():
+            try:
+                yield number, _decode(line)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                continue
+
+    def lines(self) -> Iterator[tuple[int, bytes]]:
+        """(1-based line, its bytes without the end) of the lines that stay, are not blank and not too long."""
+        for number, piece, whole in pieces(self.path):
+            if whole and not self.gone[number - 1] and not piece.isspace():
+                yield number, piece.removesuffix(b"\n")
+
+    def texts(self, numbers: list[int]) -> Iterator[str]:
+        """What is shown of the rows at these ascending lines: the first five as they are read, then nothing."""
+        wanted = iter(numbers)
+        shown = set(numbers[:SHOWN])
+        for number, row in self.examples():
+            if not shown:
+                break
+            if number in shown:
+                shown.remove(number)
+                yield row.input_text or row.output_text
+                next(wanted)
+        yield from ("" for _ in wanted)
+
+
+def pieces(path: Path) -> Iterator[tuple[int, bytes, bool]]:
+    """(1-based line, bytes with the end, whether that is the whole line); a longer line comes in several pieces."""
+    number, inside = 1, False
+    with path.open("rb") as stream:
+        for piece in iter(partial(stream.readline, LONGEST), b""):
+            ended = piece.endswith(b"\n")
+            cut = len(piece) == LONGEST and not ended
+            yield number, piece, not (cut or inside)
+            number, inside = (number + 1, False) if ended else (number, True)
+
+
+@dataclass
+class Work:
+    """The sides in the order train, valid, test, and what was done to them."""
+
+    sides: list[Side]
+    log: Log = field(default_factory=Log)
+    progress: Progress = silent
+
+    @classmethod
+    def open(cls, folder: Path, progress: Progress = silent) -> Work:
+        """The split files that are there."""
+        found = [(f"data/{split}.jsonl", folder / f"{split}.jsonl") for split in SPLITS]
+        sides = [Side(name, path) for name, path in found if path.is_file()]
+        for side in sides:
+            last = 0
+            for number, _, _ in pieces(side.path):
+                last = number
+            side.gone = bytearray(last)
+        return cls(sides, progress=progress)
+
+    def drop(self, check: str, side: Side, lines: Iterable[int]) -> None:
+        """Drop the rows of these lines for this check."""
+        fresh = sorted(line for line in set(lines) if not side.gone[line - 1])
+        for line, text in zip(fresh, side.texts(fresh), strict=True):
+            self.log.add(check, side.name, line, text, None)
+        for line in fresh:
+            side.gone[line - 1] = 1
+
+    def finish(self) -> None:
+        """Write the files without the lines that were dropped; a file of which all stay is left alone."""
+        for side in self.sides:
+            if any(side.gone):
+                with atomic_file(side.path) as stream:
+                    for number, piece, _ in pieces(side.path):
+                        if not side.gone[number - 1]:
+                            stream.write(piece)
