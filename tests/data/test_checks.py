@@ -107,8 +107,8 @@ FAULTS = {
     ),
     "no answer": (
         b'{"meta":{"id":"a","source":"s"},"messages":[{"role":"user","content":"x"}]}',
-        "DATA-SCHEMA",
-        "No question with an answer",
+        "DATA-ROLES",
+        "No answer at the end",
     ),
     "no content": (OPEN + b"null" + CLOSE, "DATA-SCHEMA", "No question with an answer"),
     "unknown role": (
@@ -235,14 +235,14 @@ def test_labels_that_the_task_does_not_know_are_errors(tmp_path: Path, where: li
         lines[n] = encode(row(f"train text: no. {n}", "upp"))
     report = check(tmp_path, make_task(), train=lines)
     finding = report.findings[0]
-    assert (finding.check, finding.level, finding.count) == ("DATA-BALANCE", "error", len(where))
+    assert (finding.check, finding.level, finding.count) == ("DATA-LABEL", "error", len(where))
     assert "'upp', which the task does not know (did you mean \"up\"?)" in finding.message
     assert places(finding) == [(TRAIN, n + 1) for n in where]
 
 
 def test_rows_without_a_label_are_errors(tmp_path: Path) -> None:
     lines = [*clean("train"), encode(row("no label", None))]
-    finding = only(check(tmp_path, make_task(), train=lines), "DATA-BALANCE")
+    finding = only(check(tmp_path, make_task(), train=lines), "DATA-LABEL")
     assert (finding.level, places(finding)) == ("error", [(TRAIN, COUNT + 1)])
 
 

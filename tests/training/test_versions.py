@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from nlp_skills.data.regenerate import add_source, regenerate_data
+from nlp_skills.data.regenerate import regenerate_data
+from nlp_skills.data.sourcing import add_source
 from nlp_skills.data.validation import validate_data
 from nlp_skills.errors import NotFound, NotReady, NotValid
 from nlp_skills.task.task import Task, TaskType, create_task
@@ -32,7 +33,7 @@ def test_data_with_errors_makes_no_version_until_it_is_mended(task: Path) -> Non
     definition = Task.load(file)
     definition.with_changes(labels=["a"]).save(file)
     assert not validate_data(task).passed
-    with pytest.raises(NotReady, match=r"DATA-BALANCE: The label 'b'.*nlp-skills validate-data reviews$"):
+    with pytest.raises(NotReady, match=r"DATA-LABEL: The label 'b'.*nlp-skills validate-data reviews$"):
         create_version(task)
     assert version_names(task) == []
     assert show_task(task).next == (

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Protocol, runtime_checkable
 
+from nlp_skills.data.checks.balance import Balance
 from nlp_skills.data.checks.duplicates import Duplicates
 from nlp_skills.data.checks.labels import Labels
 from nlp_skills.data.checks.leak import Leak
@@ -58,6 +59,7 @@ STRUCTURE: tuple[type[Family], ...] = (
     Lines,
     Duplicates,
     Labels,
+    Balance,
     Leak,
 )
 ROWS: tuple[type[RowFamily], ...] = ()

@@ -5,12 +5,12 @@ Exact duplicates only, and within one file: a row that stands on two sides of th
 
 from __future__ import annotations
 
-from array import array
 from typing import ClassVar
 
 from nlp_skills.data.checks.reading import Batch, Reader
+from nlp_skills.data.checks.repeats import Repeat, Repeats
 from nlp_skills.data.checks.rows import Context
-from nlp_skills.data.checks.tally import Tally
+from nlp_skills.data.checks.tally import Marked, Tally
 from nlp_skills.data.report import Finding
 from nlp_skills.task.task import TaskType
 
@@ -21,52 +21,53 @@ class Duplicates:
     checks: ClassVar[tuple[str, ...]] = ("DATA-DUP", "DATA-CONFLICT")
 
     def __init__(self, context: Context, reader: Reader) -> None:
-        self._places = reader.places
-        self._answers = array("q")
-        self._variants: dict[tuple[int, int], int] = {}
-        """(first row with the input, another answer) → the first row with that answer."""
-        self._judged: dict[bytes, tuple[int, bool]] = {}
+        self._reader = reader
         self._by_judgement = context.task.type is TaskType.PREFERENCE
-        self._duplicates = Tally(
+        self._judged = Repeats(reader.spill)
+        self._duplicates = Marked()
+        self._conflicts = Marked()
+        self._opposites = Marked()
+        reader.on_repeat.append(self._compare)
+
+    def see(self, batch: Batch) -> None:
+        """Note what is judged, and how."""
+        if batch.judgements:
+            places, judged, judgements = zip(*batch.judgements, strict=True)
+            self._judged.add([batch.start + place for place in places], judged, judgements)
+
+    def _compare(self, repeat: Repeat) -> None:
+        if repeat.same != repeat.first and not self._by_judgement:
+            self._conflicts.add(repeat.row, repeat.first)
+        if repeat.same != repeat.row and repeat.same >= self._reader.places.file_start(repeat.row):
+            self._duplicates.add(repeat.row, repeat.same)
+
+    def findings(self) -> list[Finding]:
+        """At most one finding for each of the two checks."""
+        for repeat in self._judged.found():
+            if repeat.same != repeat.first:
+                self._opposites.add(repeat.row, repeat.first)
+        duplicates = Tally(
             "DATA-DUP",
             "warning",
             "Exact duplicates of an earlier row of the same file: {rows}.",
             "Keep one of each: set deduplicate: true in data_source.yaml and run nlp-skills regenerate-data {task}",
         )
-        self._conflicts = Tally(
+        conflicts = Tally(
             "DATA-CONFLICT",
             "warning",
             "Another answer than an earlier row with the same input: {rows}.",
             "Decide which answer is right and correct or delete the other rows at their source",
         )
+        self._show(duplicates, self._duplicates, "as")
+        self._show(conflicts, self._conflicts, "another answer than")
+        self._show(conflicts, self._opposites, "the opposite judgement of")
+        return [*duplicates.findings(), *conflicts.findings()]
 
-    def see(self, batch: Batch) -> None:
-        """Look at the rows whose input was seen before."""
-        self._answers.extend(batch.answers)
-        for index, first in batch.repeats:
-            row, answer = batch.start + index, batch.answers[index]
-            if self._answers[first] == answer:
-                same = first
-            else:
-                same = self._variants.setdefault((first, answer), row)
-                if not self._by_judgement:
-                    self._add(
-                        self._conflicts, batch, index, f"another answer than {self._places.name(first)}"
-                    )
-            if same != row and same >= batch.file_start:
-                self._add(self._duplicates, batch, index, f"as {self._places.name(same)}")
-        for index, judged, judgement in batch.judgements:
-            first, before = self._judged.setdefault(judged, (batch.start + index, judgement))
-            if before != judgement:
-                place = self._places.name(first)
-                self._add(self._conflicts, batch, index, f"the opposite judgement of {place}")
-
-    def _add(self, tally: Tally, batch: Batch, index: int, reason: str) -> None:
-        tally.add(batch.file, batch.lines[index], f"{reason}: {batch.text(index)}")
-
-    def findings(self) -> list[Finding]:
-        """At most one finding for each of the two checks."""
-        return [*self._duplicates.findings(), *self._conflicts.findings()]
+    def _show(self, tally: Tally, marked: Marked, relation: str) -> None:
+        places = self._reader.places
+        for row, other in marked.first:
+            tally.add(*places.find(row), f"{relation} {places.name(other)}: {self._reader.text(row)}")
+        tally.count += marked.count - len(marked.first)
 
     def not_run(self) -> dict[str, str]:
         """These two always run."""

@@ -26,6 +26,10 @@ MISSING = "missing"
 UNKNOWN = "unknown"
 WRONG_TYPE = "wrong type"
 INCOMPLETE = "incomplete"
+UNANSWERED = "unanswered"
+ORDER = "order of roles"
+BLANK_ANSWER = "blank answer"
+BLANK_TURN = "blank turn"
 
 
 class Fault(NamedTuple):
@@ -89,6 +93,11 @@ def _schema_kind(message: str) -> str:
     if message.startswith("Object missing"):
         return MISSING
     return UNKNOWN if message.startswith("Object contains unknown") else WRONG_TYPE
+
+
+def blank_turn(line: int, turn: int, role: str, *, learned: bool) -> Fault:
+    """A turn in which nothing can be read; `learned`: it is the answer that the model shall give."""
+    return Fault(BLANK_ANSWER if learned else BLANK_TURN, line, f"turn {turn}, of {role!r}, is blank")
 
 
 def _start(line: bytes | str) -> str:

@@ -1,144 +1,32 @@
-"""DATA-BALANCE and DATA-ORDER: how often each label occurs, and in which order.
+"""DATA-LABEL: labels that the task does not know, rows without one, and one label in several spellings.
 
-A table that is sorted by label gives a head of one class to whoever reads from the top. The
-number of runs (stretches of one label) tells: n rows with counts n_i, shuffled, have on average
-1 + (n² - Σ n_i²) / n of them (Barton and David, Multiple runs, Biometrika 44, 1957).
+Spellings are the same when they differ in case, in white space, hyphens and underscores between words,
+in invisible characters at their ends, or in forms that Unicode calls compatible (NFKC).
 """
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections import Counter
-from operator import ne
 from typing import ClassVar
 
+from nlp_skills.data.checks.blank import INVISIBLE
 from nlp_skills.data.checks.reading import Batch, Reader
 from nlp_skills.data.checks.rows import Context
-from nlp_skills.data.checks.tally import Tally
-from nlp_skills.data.report import Finding
+from nlp_skills.data.checks.tally import SHOWN, Tally
+from nlp_skills.data.report import Finding, Level
 from nlp_skills.errors import did_you_mean
 
-FEW = 10
-"""Rows of a label in train below which it is hardly learnt."""
-SKEW = 10
-"""How many times the smallest label the largest may be."""
-ORDERED = 50
-"""Rows below which an order says nothing; from here on half the runs is beyond four standard deviations."""
+LISTED = 20
+"""Findings of one kind; the labels after them are counted together."""
+_BETWEEN = re.compile(r"(?<=[^\W_])[\s_\-\u2010-\u2015]+(?=[^\W_])")
 
 
-class Labels:
-    """Judges the labels by their counts, and the train file by its runs of equal labels."""
-
-    checks: ClassVar[tuple[str, ...]] = ("DATA-BALANCE", "DATA-ORDER")
-
-    def __init__(self, context: Context, reader: Reader) -> None:
-        self._task = context.task
-        self._labels = reader.labels
-        self._known = frozenset(context.task.labels)
-        self._train = ""
-        self._runs = 0
-        self._last: str | None = None
-        self._unlabelled = Tally(
-            "DATA-BALANCE",
-            "error",
-            "No label: {rows}.",
-            "Give these rows a label at their source, or name the label column in data_source.yaml (columns)",
-        )
-        self._unknown: dict[str, Tally] = {}
-
-    def see(self, batch: Batch) -> None:
-        """Look for labels that are not known, and count the runs in train."""
-        if not self._task.type.has_labels or not batch.labels:
-            return
-        labels = set(batch.labels)
-        strange = labels - self._known if self._known else labels & {None}
-        if strange:
-            for index, label in enumerate(batch.labels):
-                if label in strange:
-                    tally = self._unlabelled if label is None else self._tally(label)
-                    tally.add(batch.file, batch.lines[index], batch.text(index))
-        if split_of(batch.file) == "train":
-            self._train = batch.file
-            self._runs += sum(map(ne, batch.labels, [self._last, *batch.labels[:-1]]))
-            self._last = batch.labels[-1]
-
-    def _tally(self, label: str) -> Tally:
-        if label not in self._unknown:
-            near = did_you_mean(label, self._known)
-            self._unknown[label] = Tally(
-                "DATA-BALANCE",
-                "error",
-                f"The label {label!r}, which the task does not know{near}: {{rows}}.",
-                "Correct the label at its source, or add it to labels in task.yaml",
-            )
-        return self._unknown[label]
-
-    def findings(self) -> list[Finding]:
-        """Unknown labels first, then what is rare, missing or sorted in train."""
-        if not self._task.type.has_labels:
-            return []
-        unknown = [tally for tally in [self._unlabelled, *self._unknown.values()] if tally.count]
-        found = [finding for tally in unknown[:20] for finding in tally.findings()]
-        counts = self._counts()
-        return [*found, *self._rare(counts), *self._skewed(counts), *self._ordered(counts)]
-
-    def _rare(self, counts: Counter[str]) -> list[Finding]:
-        found = []
-        if not self._train:
-            return []
-        if absent := [label for label in self._task.labels if not counts[label]]:
-            message = f"Labels of the task without a row in train: {_some(absent)}."
-            fix = "Add rows with these labels, or take the labels out of task.yaml"
-            found.append(_finding("DATA-BALANCE", message, 0, fix))
-        if few := [label for label, count in counts.most_common() if count < FEW]:
-            named = [f"{label} ({counts[label]})" for label in few]
-            message = f"Labels with fewer than {FEW} rows in train: {_some(named)}."
-            fix = f"Collect or generate rows until every label has {FEW} or more, or merge rare labels"
-            found.append(_finding("DATA-BALANCE", message, sum(counts[label] for label in few), fix))
-        return found
-
-    def _skewed(self, counts: Counter[str]) -> list[Finding]:
-        if len(counts) < 2:
-            return []
-        (large, most), *_, (small, fewest) = counts.most_common()
-        if most <= SKEW * fewest:
-            return []
-        message = (
-            f"The largest label in train, {large} ({most:,} rows), is more than {SKEW} times "
-            f"the smallest, {small} ({fewest:,})."
-        )
-        fix = "Collect or generate rows of the small labels, and judge by macro_f1 rather than accuracy"
-        return [_finding("DATA-BALANCE", message, most, fix)]
-
-    def _ordered(self, counts: Counter[str]) -> list[Finding]:
-        rows = sum(counts.values())
-        if rows < ORDERED or len(counts) < 2:
-            return []
-        expected = 1 + (rows * rows - sum(count * count for count in counts.values())) / rows
-        if self._runs >= expected / 2:
-            return []
-        message = (
-            f"{self._train} is ordered by label: the label changes {self._runs - 1:,} times, "
-            f"where about {expected - 1:,.0f} changes are expected in shuffled rows."
-        )
-        fix = "Shuffle and divide the rows anew with: nlp-skills regenerate-data {task}"
-        return [_finding("DATA-ORDER", message, rows, fix)]
-
-    def _counts(self) -> Counter[str]:
-        """Label → rows in train."""
-        counts = self._labels.get(self._train, {})
-        return Counter({label: count for label, count in counts.items() if label is not None})
-
-    def not_run(self) -> dict[str, str]:
-        """There have to be labels; what is rare, missing or sorted is looked for in train."""
-        if not self._task.type.has_labels:
-            reason = f"a task of type {self._task.type.value} has no labels"
-        elif not self._train:
-            reason = "train has no row that could be read"
-        elif (rows := self._counts().total()) < ORDERED:
-            return {"DATA-ORDER": f"{rows} labelled rows in train are too few to tell an order"}
-        else:
-            return {}
-        return {"DATA-BALANCE": reason, "DATA-ORDER": reason}
+def spelling_key(label: str) -> str:
+    """What the spellings of one label have in common."""
+    text = unicodedata.normalize("NFKC", label).strip(INVISIBLE).casefold()
+    return _BETWEEN.sub(" ", text)
 
 
 def split_of(file: str) -> str:
@@ -146,10 +34,113 @@ def split_of(file: str) -> str:
     return file.rsplit("/", 1)[-1].removesuffix(".jsonl")
 
 
-def _finding(check: str, message: str, count: int, fix: str) -> Finding:
-    return Finding(check=check, level="warning", message=message, count=count, fix=fix)
+class Labels:
+    """Keeps the first rows of every label that may have to be shown."""
 
+    checks: ClassVar[tuple[str, ...]] = ("DATA-LABEL",)
 
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(names[:5]) + more
+    def __init__(self, context: Context, reader: Reader) -> None:
+        self._task = context.task
+        self._reader = reader
+        self._known = list(context.task.labels)
+        keys = Counter(map(spelling_key, self._known))
+        self._settled: set[str | None] = {label for label in self._known if keys[spelling_key(label)] == 1}
+        """Labels of which no more rows are wanted."""
+        self._rows: dict[str | None, list[int]] = {}
+
+    def see(self, batch: Batch) -> None:
+        """Note the rows of labels that are not known, or known in two spellings."""
+        if not self._task.type.has_labels:
+            return
+        wanted = set(batch.labels) - self._settled
+        if not wanted:
+            return
+        for place, label in enumerate(batch.labels):
+            if label in wanted:
+                rows = self._rows.setdefault(label, [])
+                if len(rows) < SHOWN:
+                    rows.append(batch.start + place)
+        self._settled |= {label for label in wanted if len(self._rows[label]) == SHOWN}
+
+    def findings(self) -> list[Finding]:
+        """Rows without a label, labels that are not known, then spellings of one label."""
+        if not self._task.type.has_labels:
+            return []
+        counts: Counter[str | None] = sum(self._reader.labels.values(), Counter())
+        missing = self._finding(
+            "error",
+            "No label: {rows}.",
+            "Give these rows a label at their source, or name the label column in data_source.yaml (columns)",
+            [None],
+            counts,
+        )
+        return [*missing, *self._unknown(counts), *self._spellings(counts)]
+
+    def _unknown(self, counts: Counter[str | None]) -> list[Finding]:
+        """Each with the label that may be meant; the answer is compared with the task's labels to the letter."""
+        if not self._known:
+            return []
+        by_key = {spelling_key(label): label for label in reversed(self._known)}
+        strange = [label for label in counts if label is not None and label not in set(self._known)]
+        found: list[Finding] = []
+        for label in strange[:LISTED]:
+            same = by_key.get(spelling_key(label))
+            near = f' (a spelling of "{same}")' if same else did_you_mean(label, self._known)
+            found += self._finding(
+                "error",
+                f"The label {label!r}, which the task does not know{near}: {{rows}}.",
+                "Correct the label at its source, or add it to labels in task.yaml",
+                [label],
+                counts,
+            )
+        if rest := strange[LISTED:]:
+            found += self._finding(
+                "error",
+                f"{len(rest):,} more labels that the task does not know: {{rows}}.",
+                "Correct the labels at their source, or add them to labels in task.yaml",
+                rest,
+                counts,
+            )
+        return found
+
+    def _spellings(self, counts: Counter[str | None]) -> list[Finding]:
+        """Of each label the rows in other spellings than the most frequent one."""
+        known = set(self._known) if self._known else None
+        groups: dict[str, list[str]] = {}
+        for label, _ in counts.most_common():
+            if label is not None and (known is None or label in known):
+                groups.setdefault(spelling_key(label), []).append(label)
+        several = [group for group in groups.values() if len(group) > 1]
+        found: list[Finding] = []
+        for main, *others in several[:LISTED]:
+            written = ", ".join(map(repr, others[:SHOWN]))
+            found += self._finding(
+                "warning",
+                f"The label {main!r} is also written {written}: {{rows}}.",
+                "Write the label in one way at its source, and list the task's labels in task.yaml (labels)",
+                others,
+                counts,
+            )
+        return found
+
+    def _finding(
+        self,
+        level: Level,
+        message: str,
+        fix: str,
+        labels: list[str] | list[None],
+        counts: Counter[str | None],
+    ) -> list[Finding]:
+        tally = Tally("DATA-LABEL", level, message, fix)
+        for row in sorted(row for label in labels for row in self._rows.get(label, []))[:SHOWN]:
+            tally.add(*self._reader.places.find(row), self._reader.text(row))
+        tally.count = sum(counts[label] for label in labels)
+        return tally.findings()
+
+    def not_run(self) -> dict[str, str]:
+        """There have to be labels."""
+        if not self._task.type.has_labels:
+            return {"DATA-LABEL": f"a task of type {self._task.type.value} has no labels"}
+        if not any(counts for counts in self._reader.labels.values()):
+            return {"DATA-LABEL": "no row could be read"}
+        return {}

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import xxhash
+
 from nlp_skills.data.checks.reading import Batch, Reader
+from nlp_skills.data.checks.repeats import Repeat, Repeats
 from nlp_skills.data.checks.rows import Context
-from nlp_skills.data.checks.tally import Tally
+from nlp_skills.data.checks.tally import Marked, Tally
 from nlp_skills.data.report import Finding
 
 _FIX = (
@@ -24,43 +27,52 @@ class Leak:
     checks: ClassVar[tuple[str, ...]] = ("SPLIT-LEAK",)
 
     def __init__(self, _context: Context, reader: Reader) -> None:
-        self._places = reader.places
+        self._reader = reader
         self._files: set[str] = set()
-        self._groups: dict[str, int] = {}
-        self._inputs = Tally(
-            "SPLIT-LEAK", "error", "The same input as on another side of the split: {rows}.", _FIX
-        )
-        self._shared = Tally(
+        self._groups = Repeats(reader.spill)
+        self._leaked: set[int] = set()
+        self._inputs = Marked()
+        self._shared = Marked()
+        reader.on_repeat.append(self._compare)
+
+    def see(self, batch: Batch) -> None:
+        """Note the groups."""
+        if not batch.inputs:
+            return
+        self._files.add(batch.file)
+        if batch.groups.count(None) < len(batch):
+            grouped = [(place, group) for place, group in enumerate(batch.groups) if group is not None]
+            keys = [xxhash.xxh3_128_digest(group.encode()) for _, group in grouped]
+            self._groups.add([batch.start + place for place, _ in grouped], keys, [0] * len(keys))
+
+    def _compare(self, repeat: Repeat) -> None:
+        if self._is_elsewhere(repeat):
+            self._leaked.add(repeat.row)
+            self._inputs.add(repeat.row, repeat.first)
+
+    def _is_elsewhere(self, repeat: Repeat) -> bool:
+        return repeat.first < self._reader.places.file_start(repeat.row)
+
+    def findings(self) -> list[Finding]:
+        """One finding for shared inputs, one for shared groups."""
+        for repeat in self._groups.found():
+            if self._is_elsewhere(repeat) and repeat.row not in self._leaked:
+                self._shared.add(repeat.row, repeat.first)
+        inputs = Tally("SPLIT-LEAK", "error", "The same input as on another side of the split: {rows}.", _FIX)
+        shared = Tally(
             "SPLIT-LEAK",
             "error",
             "Of a group that also stands on another side of the split: {rows}.",
             _FIX,
         )
-
-    def see(self, batch: Batch) -> None:
-        """Compare the inputs and groups of a batch with those of the files before."""
-        if batch.lines:
-            self._files.add(batch.file)
-        leaked = set()
-        for index, first in batch.repeats:
-            if first < batch.file_start:
-                leaked.add(index)
-                self._add(self._inputs, batch, index, f"as {self._places.name(first)}")
-        if not any(batch.groups):
-            return
-        groups = self._groups
-        for index, group in enumerate(batch.groups):
-            if group is not None:
-                first = groups.setdefault(group, batch.start + index)
-                if first < batch.file_start and index not in leaked:
-                    self._add(self._shared, batch, index, f"group {group!r} as {self._places.name(first)}")
-
-    def _add(self, tally: Tally, batch: Batch, index: int, reason: str) -> None:
-        tally.add(batch.file, batch.lines[index], f"{reason}: {batch.text(index)}")
-
-    def findings(self) -> list[Finding]:
-        """One finding for shared inputs, one for shared groups."""
-        return [*self._inputs.findings(), *self._shared.findings()]
+        reader, places = self._reader, self._reader.places
+        for row, other in self._inputs.first:
+            inputs.add(*places.find(row), f"as {places.name(other)}: {reader.text(row)}")
+        for row, other in self._shared.first:
+            group = reader.example(row).meta.group
+            shared.add(*places.find(row), f"group {group!r} as {places.name(other)}: {reader.text(row)}")
+        inputs.count, shared.count = self._inputs.count, self._shared.count
+        return [*inputs.findings(), *shared.findings()]
 
     def not_run(self) -> dict[str, str]:
         """There have to be two sides."""

@@ -1,4 +1,4 @@
-"""DATA-JSON and DATA-SCHEMA: lines that cannot be read, and rows that lack what a row needs."""
+"""DATA-JSON, DATA-SCHEMA, DATA-EMPTY, DATA-ROLES: lines that cannot be read, and rows that lack what a row needs."""
 
 from __future__ import annotations
 
@@ -89,7 +89,31 @@ KINDS: dict[str, tuple[str, Level, str, str]] = {
         "DATA-SCHEMA",
         "error",
         "No question with an answer: {rows}.",
+        f"Give every row messages, or prompt, chosen and rejected, {_AGAIN}",
+    ),
+    faults.UNANSWERED: (
+        "DATA-ROLES",
+        "error",
+        "No answer at the end: {rows}.",
         f"End every conversation with the assistant's answer, {_AGAIN}",
+    ),
+    faults.ORDER: (
+        "DATA-ROLES",
+        "warning",
+        "Turns in an order that many chat templates refuse: {rows}.",
+        "Put system first, let user and assistant take turns, and tool results follow their calls, at the source",
+    ),
+    faults.BLANK_ANSWER: (
+        "DATA-EMPTY",
+        "error",
+        "A blank answer, from which the model would learn to say nothing: {rows}.",
+        f"Complete or delete these rows at their source, {_AGAIN}",
+    ),
+    faults.BLANK_TURN: (
+        "DATA-EMPTY",
+        "warning",
+        "A blank turn before the answer: {rows}.",
+        f"Complete or delete these rows at their source, {_AGAIN}",
     ),
 }
 """Kind of fault → check, level, message, fix."""
@@ -98,7 +122,7 @@ KINDS: dict[str, tuple[str, Level, str, str]] = {
 class Lines:
     """Counts the faults that reading has found."""
 
-    checks: ClassVar[tuple[str, ...]] = ("DATA-JSON", "DATA-SCHEMA")
+    checks: ClassVar[tuple[str, ...]] = ("DATA-JSON", "DATA-SCHEMA", "DATA-EMPTY", "DATA-ROLES")
 
     def __init__(self, _context: Context, _reader: Reader) -> None:
         self._tallies = {kind: Tally(*row) for kind, row in KINDS.items()}
@@ -113,5 +137,5 @@ class Lines:
         return [finding for tally in self._tallies.values() for finding in tally.findings()]
 
     def not_run(self) -> dict[str, str]:
-        """These two always run."""
+        """These always run."""
         return {}

@@ -1,279 +1,231 @@
 """The one pass over the data: every line is decoded once and hashed once, for all checks.
 
-    file → blocks of lines → Batch(identities, labels, lengths, faults) → every check's `see`
+    files → partitions → read_partition → Batch(identities, labels, lengths, faults) → every check's `see`
 
-A line that msgspec refuses, or that is not written as we write it and has more colons than what
-was decoded, goes through a slower parser that can name the fault. Memory holds one block, and for
-every row 16 bytes of identity with their table entry. Examples are let go row by row: kept in
-lists, they would double the time (Python's cyclic garbage collector walks them).
+A block of lines that all hold the same kind of conversation, written as we write it, is taken column
+by column; any other goes row by row, and a line that msgspec refuses through a slower parser that can
+name the fault. Memory holds a partition, and for every row 16 bytes of identity with their table entry.
 """
 
 from __future__ import annotations
 
-import hashlib
+import gc
 from array import array
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import msgspec
-import xxhash
 
-from nlp_skills.data.checks.faults import (
-    INCOMPLETE,
-    TOO_LONG,
-    UNREAD,
-    Fault,
-    diagnose,
-    diagnose_keys,
-    shape_of,
-)
-from nlp_skills.data.example import Example, Message
+from nlp_skills.data.checks.faults import TOO_LONG, UNREAD, Fault, diagnose
+from nlp_skills.data.checks.repeats import Repeat, Repeats
+from nlp_skills.data.checks.row import add_row
+from nlp_skills.data.checks.uniform import add_uniform
+from nlp_skills.data.example import Example
+from nlp_skills.data.partitions import Partition, Scan, Where, map_partitions, read_lines
 from nlp_skills.records import Progress, silent
 from nlp_skills.task.task import Task, TaskType
 
-BLOCK = 1 << 18
+BLOCK = 1 << 16
+"""Bytes that are decoded at a time: what they become still fits into a processor's cache."""
 MAX_LINE = 16 << 20
 """Bytes after which a line is skipped unread: it is no row but a file without line ends."""
 LONG_LINE = 1 << 20
 """Bytes after which a line is called over-long: far beyond what any model reads."""
-_ROLES = frozenset(("system", "user", "assistant", "tool"))
 
 _decode = msgspec.json.Decoder(Example).decode
-_encode = msgspec.json.Encoder().encode
-_digest = xxhash.xxh3_128_digest
 
 
 @dataclass(slots=True)
 class Batch:
-    """Some lines of one file. The lists of rows run in parallel."""
+    """The rows of one partition. The lists run in parallel."""
 
     file: str
-    file_start: int
-    """Number of the file's first row among the rows of all files."""
-    start: int
+    start: int = 0
     """Number of this batch's first row among the rows of all files."""
-    lines: Sequence[int] = ()
-    """1-based line in the file."""
-    raw: Sequence[bytes | None] = ()
+    runs: list[tuple[int, int]] = field(default_factory=list)
+    """(place in the batch, 1-based line): from here on lines follow each other."""
     labels: list[str | None] = field(default_factory=list)
     groups: list[str | None] = field(default_factory=list)
     lengths: list[int] = field(default_factory=list)
     """Characters of the input."""
     inputs: list[bytes] = field(default_factory=list)
     """Identity of what the model is given (xxh3_128); of all it sees where it is given nothing."""
-    answers: list[int] = field(default_factory=list)
-    """Identity of the answer within this process: compared between rows of the same input."""
-    repeats: list[tuple[int, int]] = field(default_factory=list)
-    """Rows whose input was seen before: (index in the batch, number of the first row with it)."""
+    answers: array[int] = field(default_factory=lambda: array("Q"))
+    """Identity of the answer (xxh3_64): compared between rows of the same input."""
     judgements: list[tuple[int, bytes, bool]] = field(default_factory=list)
-    """Of preferences: index in the batch, identity of what is judged, and the judgement."""
+    """Of preferences: place in the batch, identity of what is judged, and the judgement."""
+    sources: Counter[str] = field(default_factory=Counter)
     faults: list[Fault] = field(default_factory=list)
+    unread: int = 0
+    """Lines that hold something, but no row."""
 
-    def text(self, index: int) -> str:
-        """What the model is given in a row, to be shown; the answer where it is given nothing."""
-        example = _decode(self.raw[index] or b"")
-        return example.input_text or example.output_text
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def line_up(self, line: int) -> None:
+        """The next row stands in this line."""
+        place = len(self.inputs)
+        if not self.runs or line - place != self.runs[-1][1] - self.runs[-1][0]:
+            self.runs.append((place, line))
+
+
+def read_partition(task_type: TaskType, part: Partition) -> Batch:
+    """Decode and identify the rows of a partition. It needs nothing else and changes nothing."""
+    batch = Batch(part.file)
+    judged = task_type is TaskType.PREFERENCE
+    collecting = gc.isenabled()
+    gc.disable()  # nothing here forms a cycle, and walking over the rows again and again takes as long as reading them
+    try:
+        for number, whole, lines in read_lines(part, BLOCK, MAX_LINE):
+            if judged or not whole or len(whole) > LONG_LINE or not add_uniform(batch, number, whole, lines):
+                _add_lines(batch, number, lines, judged=judged)
+    finally:
+        if collecting:
+            gc.enable()
+    return batch
+
+
+def _add_lines(batch: Batch, number: int, lines: list[bytes | None], *, judged: bool) -> None:
+    """Decode and identify the lines, the first of which has this number, one by one."""
+    for line_number, line in enumerate(lines, start=number):
+        if line is None:
+            batch.faults.append(Fault(UNREAD, line_number, f"more than {MAX_LINE >> 20} MiB"))
+            batch.unread += 1
+            continue
+        if len(line) > LONG_LINE:
+            batch.faults.append(Fault(TOO_LONG, line_number, f"{len(line):,} bytes"))
+        try:
+            problem = add_row(batch, _decode(line), line, line_number, judged=judged)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            if line and not line.isspace():
+                batch.faults += diagnose(line, line_number, error)
+                batch.unread += 1
+        else:
+            if problem:
+                batch.faults.append(problem)
+                batch.unread += 1
 
 
 class Places:
     """Where every row stands: its number among all rows → file and line."""
 
     def __init__(self) -> None:
-        self.lines = array("L")
-        self.starts: list[int] = []
-        self.files: list[str] = []
+        self._files: list[str] = []
+        self._starts: list[int] = []
+        self._rows = array("Q")
+        self._lines = array("Q")
 
-    def begin(self, file: str) -> int:
-        """The rows from here on belong to this file; returns the number of the first."""
-        self.starts.append(len(self.lines))
-        self.files.append(file)
-        return len(self.lines)
+    def add(self, batch: Batch) -> None:
+        """Take in where the rows of a batch stand."""
+        if batch.inputs and (not self._files or self._files[-1] != batch.file):
+            self._files.append(batch.file)
+            self._starts.append(batch.start)
+        for place, line in batch.runs:
+            self._rows.append(batch.start + place)
+            self._lines.append(line)
+
+    def find(self, row: int) -> tuple[str, int]:
+        """File and 1-based line of a row."""
+        run = bisect_right(self._rows, row) - 1
+        return self._files[bisect_right(self._starts, row) - 1], self._lines[run] + row - self._rows[run]
+
+    def file_start(self, row: int) -> int:
+        """Number of the first row in the same file."""
+        return self._starts[bisect_right(self._starts, row) - 1]
 
     def name(self, row: int) -> str:
         """`data/train.jsonl:12`."""
-        return f"{self.files[bisect_right(self.starts, row) - 1]}:{self.lines[row]}"
+        file, line = self.find(row)
+        return f"{file}:{line}"
 
 
 class Reader:
     """Reads files in order; afterwards knows their rows, their hashes and where each row stands."""
 
-    def __init__(self, files: Mapping[str, Path], task: Task, progress: Progress = silent) -> None:
-        self.task = task
+    def __init__(
+        self,
+        files: Mapping[str, Path],
+        task: Task,
+        progress: Progress = silent,
+        where: Where = "here",
+        size: int | None = None,
+        spill: int | None = None,
+    ) -> None:
         self.places = Places()
-        self.rows: dict[str, int] = {}
+        self.partitions: list[Partition] = []
+        self.rows: dict[str, int] = dict.fromkeys(files, 0)
+        self.unread = 0
+        """Lines that hold something, but no row."""
         self.sha256: dict[str, str] = {}
-        self.labels: dict[str, Counter[str | None]] = {}
+        self.labels: dict[str, Counter[str | None]] = {file: Counter() for file in files}
         """By file: label → rows; None counts the rows without one."""
-        self.lengths: dict[str, Counter[int]] = {}
+        self.lengths: dict[str, Counter[int]] = {file: Counter() for file in files}
         """By file: characters of the input → rows."""
+        self.sources: dict[str, Counter[str]] = {file: Counter() for file in files}
+        """By file: source → rows."""
+        self.on_repeat: list[Callable[[Repeat], None]] = []
+        """Called, after the last row and in no special order, for every row whose input was there before."""
+        self.spill = spill
         self._files = files
+        self._task = task
         self._progress = progress
-        self._marked = task.type is TaskType.PREFERENCE
-        """Labels are judgements of answers (KTO)."""
-        self._first: dict[bytes, int] = {}
+        self._where: Where = where
+        self._size = size
+        self._inputs = Repeats(spill)
 
     def batches(self) -> Iterator[Batch]:
-        """All files, block by block."""
+        """All files, partition by partition."""
         total = sum(path.stat().st_size for path in self._files.values())
-        done = 0
-        for file, path in self._files.items():
-            start = self.places.begin(file)
-            labels = self.labels[file] = Counter()
-            lengths = self.lengths[file] = Counter()
-            digest = hashlib.sha256()
-            for size, number, lines in _line_blocks(path, digest):
-                batch = Batch(file, start, len(self.places.lines))
-                self._read(batch, number, lines)
-                self.places.lines.extend(batch.lines)
-                labels.update(batch.labels)
-                lengths.update(batch.lengths)
-                yield batch
-                done += size
-                self._progress(f"checking {file}", done, total)
-            self.rows[file] = len(self.places.lines) - start
-            self.sha256[file] = digest.hexdigest()
+        scan = Scan(self._files, self._size or partition_size(total))
+        read = partial(read_partition, self._task.type)
+        done = row = 0
+        for number, batch in enumerate(map_partitions(read, self._noted(scan), self._where)):
+            batch.start = row
+            row += len(batch)
+            self._take(batch)
+            yield batch
+            part = self.partitions[number]
+            done += part.end - part.start
+            self._progress(f"checking {part.file}", done, total)
+        scan.require_unchanged()
+        self.sha256 = {file: scan.sha256[file] for file in self._files}
+        for repeat in self._inputs.found():
+            for take in self.on_repeat:
+                take(repeat)
 
-    def _read(self, batch: Batch, number: int, lines: list[bytes | None]) -> None:
-        """Decode and identify a block of lines, the first of which has this number."""
-        if lines and lines[0] and len(lines[0]) > LONG_LINE:  # longer than a block: no other line can be
-            batch.faults.append(Fault(TOO_LONG, number, f"{len(lines[0]):,} bytes"))
-        add, no_rows = self._add, set()
-        for line_number, line in enumerate(lines, start=number):
-            if line is None:
-                batch.faults.append(Fault(UNREAD, line_number, f"more than {MAX_LINE >> 20} MiB"))
-                no_rows.add(line_number)
-                continue
-            try:
-                problem = add(batch, _decode(line), line, line_number)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-                if line and not line.isspace():
-                    batch.faults += diagnose(line, line_number, error)
-                no_rows.add(line_number)
-            else:
-                if problem:
-                    batch.faults.append(Fault(INCOMPLETE, line_number, problem))
-                    no_rows.add(line_number)
-        numbers = range(number, number + len(lines))
-        batch.lines, batch.raw = numbers, lines
-        if no_rows:
-            batch.lines = [n for n in numbers if n not in no_rows]
-            batch.raw = [lines[n - number] for n in batch.lines]
-        rows = range(batch.start, batch.start + len(batch.inputs))
-        firsts = map(self._first.setdefault, batch.inputs, rows)
-        pairs = zip(firsts, rows, strict=True)
-        batch.repeats = [(row - batch.start, first) for first, row in pairs if first != row]
+    def _noted(self, scan: Scan) -> Iterator[Partition]:
+        for part in scan:
+            self.partitions.append(part)
+            yield part
 
-    def _add(self, batch: Batch, example: Example, line: bytes, number: int) -> str | None:
-        """Put a decoded row into the batch, or say what it lacks. It runs for every row: calls are few."""
-        messages = example.messages
-        if messages and not (example.prompt or example.chosen or example.rejected):
-            context, last = messages[:-1], messages[-1]
-            if last.role != "assistant" or not (last.content or _is_turn(last)):
-                return _unanswered(last)
-        else:
-            context, last = example.prompt or (), None
-            if problem := _problem(example):
-                return problem
-        length = 0
-        for message in context:
-            role, content = message.role, message.content
-            if role == "user" and content:
-                length += len(content)
-            elif role != "system" or content is None:
-                if role not in _ROLES or not _is_turn(message):
-                    return _wrong(message)
-                length += len(content or "")
-        whole = _encode(example)
-        if whole != line:
-            _compare(batch, line, number, whole)
-        label = example.meta.label
-        if last is not None and example.tools is None:
-            said = _encode(last)
-            # `…"messages":[<asked>,<said>]}`; a quotation mark inside a string would be escaped.
-            asked = whole[whole.index(b'"messages":[') : -len(said) - 2]
-        else:
-            asked, said = _identify(example)
-        if last is None or (self._marked and label is not None):
-            said = _judge(batch, example, asked, said)
-        batch.labels.append(label)
-        batch.groups.append(example.meta.group)
-        batch.lengths.append(length)
-        batch.inputs.append(_digest(asked if length else asked + said))
-        batch.answers.append(hash(said))
-        return None
+    def _take(self, batch: Batch) -> None:
+        self.places.add(batch)
+        self.rows[batch.file] += len(batch)
+        self.unread += batch.unread
+        self.labels[batch.file].update(batch.labels)
+        self.lengths[batch.file].update(batch.lengths)
+        self.sources[batch.file].update(batch.sources)
+        self._inputs.add(range(batch.start, batch.start + len(batch)), batch.inputs, batch.answers)
+
+    def example(self, row: int) -> Example:
+        """A row, read again to be shown."""
+        file, line = self.places.find(row)
+        part = next(p for p in self.partitions if p.file == file and p.line <= line < p.line + p.lines)
+        for number, _, lines in read_lines(part, BLOCK, MAX_LINE):
+            if line < number + len(lines):
+                return _decode(lines[line - number] or b"")
+        raise AssertionError(f"{file} has no line {line}")
+
+    def text(self, row: int) -> str:
+        """What the model is given in a row, to be shown; the answer where it is given nothing."""
+        example = self.example(row)
+        return example.input_text or example.output_text
 
 
-def _compare(batch: Batch, line: bytes, number: int, whole: bytes) -> None:
-    """Look at a line that is not written as we write it.
-
-    A colon follows every key, so keys that were decoded into one leave colons over.
-    """
-    if whole.count(b":") != line.count(b":"):
-        batch.faults += diagnose_keys(line, number)
-
-
-def _identify(example: Example) -> tuple[bytes, bytes]:
-    """The bytes of what the model is given, and of the answer or answers."""
-    asked = _encode((example.context, example.tools))
-    if example.messages:
-        return asked, _encode(example.answer)
-    return asked, _encode((example.chosen, example.rejected))
-
-
-def _judge(batch: Batch, example: Example, asked: bytes, said: bytes) -> bytes:
-    """Note which answer is preferred to which, or whether one is good (KTO); the answer with it."""
-    if example.messages:
-        judged, judgement = asked + said, example.meta.label == "true"
-        said += (example.meta.label or "").encode()
-    else:
-        chosen, rejected = _encode(example.chosen), _encode(example.rejected)
-        judged, judgement = asked + min(chosen, rejected) + max(chosen, rejected), chosen < rejected
-    batch.judgements.append((len(batch.labels), _digest(judged), judgement))
-    return said
-
-
-def _is_turn(message: Message) -> bool:
-    """Whether something is said or called; a tool may well return an empty text."""
-    return message.content is not None or bool(message.tool_calls)
-
-
-def _problem(example: Example) -> str | None:
-    """Why a row that is no plain conversation is no preference either; None when it is one."""
-    chosen, rejected = example.chosen, example.rejected
-    if example.messages is not None or not (example.prompt and chosen and rejected):
-        return shape_of(example)
-    return _unanswered(chosen[-1]) or _unanswered(rejected[-1])
-
-
-def _unanswered(last: Message) -> str | None:
-    if last.role == "assistant" and _is_turn(last):
-        return None
-    return f"the answer is missing: the row ends with a turn of {last.role!r}"
-
-
-def _wrong(message: Message) -> str:
-    if message.role not in _ROLES:
-        return f"unknown role {message.role!r}; known are: {', '.join(sorted(_ROLES))}"
-    return f"a turn of {message.role!r} without content"
-
-
-def _line_blocks(path: Path, digest: Any) -> Iterator[tuple[int, int, list[bytes | None]]]:
-    """(bytes read, number of the first line, lines) of a file; None for a line that is not kept."""
-    number, rest, skipping = 1, b"", False
-    with path.open("rb") as stream:
-        while block := stream.read(BLOCK):
-            digest.update(block)
-            lines: list[bytes | None] = list((rest + block).split(b"\n"))
-            rest = lines.pop() or b""
-            if skipping and lines:
-                lines[0], skipping = None, False
-            if skipping or len(rest) > MAX_LINE:
-                rest, skipping = b"", True
-            yield len(block), number, lines
-            number += len(lines)
-    if rest or skipping:
-        yield 0, number, [None if skipping else rest]
+def partition_size(total: int) -> int:
+    """Bytes of a partition: it follows from the data alone, so that the report does too."""
+    return min(8 << 20, max(1 << 18, total // 64))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from dataclasses import dataclass, field
 
 from nlp_skills.data.report import Finding, Level, RowReference
@@ -48,6 +49,21 @@ class Tally:
                 fix=self.fix,
             )
         ]
+
+
+@dataclass
+class Marked:
+    """Rows by their number, in whatever order they come: how many, and the first few with a row that explains them."""
+
+    count: int = 0
+    first: list[tuple[int, int]] = field(default_factory=list)
+
+    def add(self, row: int, other: int) -> None:
+        """Count a row; `other` is the one that it is compared with."""
+        self.count += 1
+        if len(self.first) < SHOWN or row < self.first[-1][0]:
+            insort(self.first, (row, other))
+            del self.first[SHOWN:]
 
 
 def clip(text: str) -> str:
