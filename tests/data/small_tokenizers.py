@@ -69,7 +69,7 @@ def metaspace_tokenizer(scheme: str) -> Any:
 
     made = Tokenizer(models.BPE(byte_fallback=True))
     made.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=scheme)
-    made.decoder = decoders.Metaspace()
+    made.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace(prepend_scheme=scheme)])
     byte_pieces = [f"<0x{value:02X}>" for value in range(256)]
     made.train_from_iterator(
         WORDS, trainers.BpeTrainer(vocab_size=400, special_tokens=byte_pieces, show_progress=False)

@@ -12,11 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from nlp_skills.data.example import Example, Message
 from nlp_skills.data.text_encoder import TextEncoder, end_tokens
 from nlp_skills.errors import NotValid, counted
+from nlp_skills.records import read_mapping
+from nlp_skills.task.version import version_names
 
 IGNORED = -100
 """The label that the loss leaves out (PyTorch's ignore_index)."""
@@ -65,6 +68,17 @@ class _Part(NamedTuple):
     gap: str
     answer: list[int]
     end_added: bool
+
+
+def configured_max_length(task: Path) -> int:
+    """max_length of the newest version's config.yaml, or the default: what the next version starts from."""
+    for version in reversed(version_names(task)):
+        config = task / "versions" / version / "config.yaml"
+        if config.is_file():
+            settings = read_mapping(config)
+            length = settings.get("max_length") if isinstance(settings, dict) else None
+            return length if isinstance(length, int) else MAX_LENGTH
+    return MAX_LENGTH
 
 
 def as_dicts(messages: Sequence[Message]) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from nlp_skills.data.example import Example
 from nlp_skills.data.report import Finding
 from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.data.sources.source import DataSources
+from nlp_skills.data.tokens import MAX_LENGTH
 from nlp_skills.task.task import Task
 
 
@@ -34,6 +35,8 @@ class Context:
     """Of the data that are checked, where they were made from sources."""
     before: DataSnapshot | None = None
     """Of the data before these."""
+    max_length: int = MAX_LENGTH
+    """Tokens a row may have in the training that comes next."""
 
 
 @dataclass(frozen=True)
