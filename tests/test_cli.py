@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 
 from nlp_skills import tables
 from nlp_skills.cli import app, progress_bar
-from nlp_skills.data.regenerate import preview_source
 from nlp_skills.data.report import ValidationReport
 from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.data.sources.source import DataSources
+from nlp_skills.data.sourcing import preview_source
 from nlp_skills.errors import NlpSkillsError, NotValid
 from nlp_skills.operations import OPERATIONS, PARAMETERS, find_operation
 from nlp_skills.task.comparison import ChangedRow, Comparison

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from nlp_skills.data.regenerate import add_source, convert_data, regenerate_data
+from nlp_skills.data.regenerate import convert_data, regenerate_data
 from nlp_skills.data.sources.source import DataSources
+from nlp_skills.data.sourcing import add_source
 from nlp_skills.errors import AlreadyExists, NotFound, NotValid
 from nlp_skills.pipeline import against_parent, name_for_commands, prepare, quickstart, run, start
 from nlp_skills.records import silent

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nlp_skills.cli import app
     from nlp_skills.data.prepare import load_training_data, prepare_dataset
-    from nlp_skills.data.regenerate import add_source, regenerate_data
+    from nlp_skills.data.regenerate import regenerate_data
+    from nlp_skills.data.sourcing import add_source
     from nlp_skills.data.validation import validate_data
     from nlp_skills.evaluation.compare import compare_versions
     from nlp_skills.evaluation.evaluate import evaluate_version
@@ -61,7 +62,7 @@ _PLACES = {
     "TaskType": "task.task",
     "TrainConfig": "training.config",
     "TrainingConfig": "training.config:TrainConfig",
-    "add_source": "data.regenerate",
+    "add_source": "data.sourcing",
     "app": "cli",
     "compare_versions": "evaluation.compare",
     "create_task": "task.task",

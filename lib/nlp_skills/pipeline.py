@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import TypeAlias
 
 from nlp_skills.base_model import require_training, resolve_base_model
-from nlp_skills.data.regenerate import add_source, preview_source, regenerate_data
+from nlp_skills.data.regenerate import regenerate_data
 from nlp_skills.data.replacement import settle_data
 from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.data.sources.source import DataSources
+from nlp_skills.data.sourcing import add_source, preview_source
 from nlp_skills.data.validation import validate_data
 from nlp_skills.errors import AlreadyExists, NotFound, NotReady, NotValid, counted
 from nlp_skills.evaluation.compare import compare_versions

@@ -13,7 +13,7 @@ from nlp_skills.errors import counted
 from nlp_skills.records import Record
 
 if TYPE_CHECKING:
-    from nlp_skills.data.regenerate import Preview
+    from nlp_skills.data.sourcing import Preview
     from nlp_skills.data.report import ValidationReport
     from nlp_skills.data.snapshot import DataSnapshot
     from nlp_skills.evaluation.results import EvalResult, Interval, Score

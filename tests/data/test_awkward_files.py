@@ -232,6 +232,7 @@ def test_squad_becomes_one_row_a_question(shared_data: Path) -> None:
         "answer": question["answers"][0]["text"],
         "id": question["id"],
         "title": article["title"],
+        "_origin": {"answer_start": question["answers"][0]["answer_start"]},
     }
 
 

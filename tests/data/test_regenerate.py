@@ -12,16 +12,12 @@ import pytest
 from filelock import FileLock
 
 from nlp_skills.data.example import read_examples
-from nlp_skills.data.regenerate import (
-    add_source,
-    convert_data,
-    preview_source,
-    regenerate_data,
-)
+from nlp_skills.data.regenerate import convert_data, regenerate_data
 from nlp_skills.data.replacement import settle_data
 from nlp_skills.data.report import ValidationReport
 from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.data.sources.source import SPLITS, Columns, DataSources
+from nlp_skills.data.sourcing import add_source, preview_source
 from nlp_skills.data.validation import validate_data
 from nlp_skills.errors import AlreadyExists, NotFound, NotReady, NotValid
 from nlp_skills.records import sha256_file

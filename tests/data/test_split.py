@@ -3,12 +3,14 @@
 from collections import Counter, defaultdict
 
 import pytest
+import xxhash
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from nlp_skills.data.example import Example, Message, Meta
-from nlp_skills.data.sources.source import SPLITS, SplitSettings
-from nlp_skills.data.split import split_examples
+from nlp_skills.data.identity import Identities
+from nlp_skills.data.sources.source import SPLITS, SplitName, SplitSettings
+from nlp_skills.data.split import choose_sides, order_rows
 from nlp_skills.errors import NotValid
 
 
@@ -47,6 +49,18 @@ SETTINGS = st.builds(
 )
 
 
+def split_examples(rows: list[Example], settings: SplitSettings) -> dict[SplitName, list[Example]]:
+    """The rows of each side in its order, as a regeneration writes them."""
+    known = Identities(settings.seed)
+    for example in rows:
+        known.add(example, by_id=True, size=1)
+    sides = choose_sides(known, range(len(rows)), settings, lambda n: rows[n].meta.group or "")
+    return {
+        name: [rows[n] for n in order_rows(known, (n for n, side in enumerate(sides) if side == place))]
+        for place, name in enumerate(SPLITS)
+    }
+
+
 def split(rows: list[Example], settings: SplitSettings) -> dict[str, list[Example]]:
     """The split, or no example for Hypothesis where the settings leave nothing to train on."""
     try:
@@ -77,6 +91,63 @@ def test_a_group_and_an_input_are_never_on_two_sides(rows: list[Example], settin
             if example.meta.group is not None:
                 places[f"group {example.meta.group}"].add(name)
     assert {key: found for key, found in places.items() if len(found) > 1} == {}
+
+
+def plainly(rows: list[Example], settings: SplitSettings) -> dict[str, str]:
+    """The sides as a short program with all rows and strings in memory chooses them: the first one there was."""
+    parent: dict[str, str] = {}
+
+    def root(key: str) -> str:
+        while parent.setdefault(key, key) != key:
+            key = parent[key]
+        return key
+
+    inputs = [f"input {example.asked_hash()}" for example in rows]
+    for example, key in zip(rows, inputs, strict=True):
+        if example.meta.group is not None:
+            a, b = sorted((root(key), root(f"group {example.meta.group}")))
+            parent[b] = a
+    groups: dict[str, list[int]] = defaultdict(list)
+    for index, key in enumerate(inputs):
+        groups[root(key)].append(index)
+    strata: dict[str | None, list[str]] = defaultdict(list)
+    for key, members in groups.items():
+        labels = Counter(rows[n].meta.label for n in members)
+        strata[labels.most_common(1)[0][0] if settings.stratify else None].append(key)
+    for keys in strata.values():
+        keys.sort(key=lambda key: xxhash.xxh3_128_hexdigest(f"{settings.seed} {key}".encode()))
+    sizes = {"test": round(len(rows) * settings.test), "valid": round(len(rows) * settings.valid)}
+    sides: dict[str, str] = {}
+    for name, size in sizes.items():
+        counts = {label: sum(len(groups[key]) for key in keys) for label, keys in strata.items()}
+        shares = {label: count * size / max(1, sum(counts.values())) for label, count in counts.items()}
+        room = {label: int(share) for label, share in shares.items()}
+        by_remainder = sorted(shares, key=lambda label: (room[label] - shares[label], str(label)))
+        for label in by_remainder[: size - sum(room.values())]:
+            room[label] += 1
+        for label, keys in strata.items():
+            for key in list(keys):
+                if len(groups[key]) <= room[label]:
+                    room[label] -= len(groups[key])
+                    keys.remove(key)
+                    sides |= {rows[n].meta.id: name for n in groups[key]}
+    return {example.meta.id: sides.get(example.meta.id, "train") for example in rows}
+
+
+@given(rows=ROWS, settings=SETTINGS)
+def test_sides_are_those_that_a_program_without_compact_tables_chooses(
+    rows: list[Example], settings: SplitSettings
+):
+    assert sides_of(split(rows, settings)) == plainly(rows, settings)
+
+
+@given(rows=ROWS, settings=SETTINGS, data=st.data())
+def test_the_order_of_a_side_does_not_depend_on_the_order_of_the_rows(
+    rows: list[Example], settings: SplitSettings, data: st.DataObject
+):
+    settings = settings.with_changes(stratify=False)
+    shuffled = data.draw(st.permutations(rows))
+    assert split(rows, settings) == split(list(shuffled), settings)
 
 
 @given(rows=ROWS, settings=SETTINGS)

@@ -6,7 +6,8 @@ import pytest
 
 from nlp_skills.base_model import BaseModelFiles, load_tokenizer
 from nlp_skills.data.example import Example, Message, Meta
-from nlp_skills.data.regenerate import add_source, regenerate_data
+from nlp_skills.data.regenerate import regenerate_data
+from nlp_skills.data.sourcing import add_source
 from nlp_skills.data.tokens import answer_ids
 from nlp_skills.errors import NotReady
 from nlp_skills.evaluation.evaluate import choose_decoding, evaluate_version

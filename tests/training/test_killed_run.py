@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 import yaml
 
-from nlp_skills.data.regenerate import add_source, regenerate_data
+from nlp_skills.data.regenerate import regenerate_data
 from nlp_skills.data.sample import SUPPORT_MESSAGES
 from nlp_skills.data.sources.source import DataSources
+from nlp_skills.data.sourcing import add_source
 from nlp_skills.records import sha256_tree
 from nlp_skills.task.task import TaskType, create_task
 from nlp_skills.task.version import Version, derive_lineage

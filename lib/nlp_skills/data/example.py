@@ -28,6 +28,8 @@ class Message(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
     tool_calls: list[dict[str, Any]] | None = None
     tool_call_id: str | None = None
     name: str | None = None
+    weight: float | None = None
+    """0: an answer that stands in the row but is not learned from, as in OpenAI's fine-tuning files."""
 
 
 class Meta(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
@@ -84,6 +86,19 @@ class Example(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True, kw
     def input_hash(self) -> str:
         """Identity of what the model is given, without the answer."""
         return xxhash.xxh3_128_hexdigest(msgspec.json.encode((self.context, self.tools)))
+
+    def asked_hash(self) -> str:
+        """Identity of the input without the system prompt, which another instruction changes."""
+        return xxhash.xxh3_128_hexdigest(msgspec.json.encode(_without_system(self.context)))
+
+    def said_hash(self) -> str:
+        """Identity of input and answer without the system prompt: the row, wherever it stands in its source."""
+        turns = _without_system(self.messages if self.messages is not None else self.prompt or [])
+        return xxhash.xxh3_128_hexdigest(msgspec.json.encode((turns, self.chosen, self.rejected)))
+
+
+def _without_system(messages: list[Message]) -> list[Message]:
+    return [message for message in messages if message.role != "system"]
 
 
 _encoder = msgspec.json.Encoder()

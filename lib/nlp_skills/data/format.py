@@ -16,6 +16,8 @@ import xxhash
 
 from nlp_skills.data.example import Example, Message, Meta
 from nlp_skills.data.layout import Layout, Shape, detect_layout
+from nlp_skills.data.sources.fetch import ORIGIN
+from nlp_skills.data.sources.formats.squad import first_answer
 from nlp_skills.data.turns import read_turns, to_messages, to_text, to_tools
 from nlp_skills.errors import NotValid
 from nlp_skills.task.task import Task, TaskType
@@ -62,7 +64,7 @@ def to_example(row: Mapping[str, Any], layout: Layout, *, task: Task, source: st
         case Shape.PREFERENCE:
             prompt, chosen, rejected = _preference(row, layout)
             prompt = _with_system(prompt, row, task)
-            tools = to_tools(row.get("tools"))
+            tools = to_tools(_offered(row))
             return Example(meta=meta, prompt=prompt, chosen=chosen, rejected=rejected, tools=tools)
         case Shape.MESSAGES | Shape.SHAREGPT:
             messages = _turns(row, layout.columns.messages)
@@ -81,7 +83,12 @@ def to_example(row: Mapping[str, Any], layout: Layout, *, task: Task, source: st
     if task.type.has_labels and layout.shape is not Shape.UNPAIRED_PREFERENCE:
         # Labels are compared to the letter: a line end behind one would make every answer wrong.
         meta.label = messages[-1].content = (messages[-1].content or "").strip() or None
-    return Example(meta=meta, messages=_with_system(messages, row, task), tools=to_tools(row.get("tools")))
+    return Example(meta=meta, messages=_with_system(messages, row, task), tools=to_tools(_offered(row)))
+
+
+def _offered(row: Mapping[str, Any]) -> Any:
+    """The tools of a row; `functions` is what OpenAI called them first."""
+    return row.get("tools") or row.get("functions")
 
 
 def _meta(row: Mapping[str, Any], layout: Layout, source: str, line: int) -> Meta:
@@ -98,7 +105,15 @@ def _meta(row: Mapping[str, Any], layout: Layout, source: str, line: int) -> Met
         line=line,
         entity=entity or None,
         group=group or None,
+        origin=_origin(row, columns.completion),
     )
+
+
+def _origin(row: Mapping[str, Any], answer: str | None) -> dict[str, Any] | None:
+    """What the source says about the row, and where in its context the answer of a SQuAD row begins."""
+    given = row.get(ORIGIN)
+    found = first_answer(row.get(answer)) if answer else None
+    return {**(given if isinstance(given, Mapping) else {}), **(found.origin if found else {})} or None
 
 
 def _with_system(messages: list[Message], row: Mapping[str, Any], task: Task) -> list[Message]:
@@ -159,12 +174,8 @@ def _question(row: Mapping[str, Any], layout: Layout) -> str:
 
 def _answer(row: Mapping[str, Any], column: str) -> str:
     """The answer's text; of SQuAD's `answers` the first one."""
-    value = row.get(column)
-    if isinstance(value, Mapping) and isinstance(value.get("text"), list) and "answer_start" in value:
-        value = value["text"][0] if value["text"] else None
-    elif isinstance(value, list) and value and isinstance(value[0], Mapping) and "answer_start" in value[0]:
-        value = value[0].get("text")
-    return _cell({column: value}, column, "the answer")
+    found = first_answer(row.get(column))
+    return _cell({column: found.text} if found else row, column, "the answer")
 
 
 def _history(value: Any) -> list[Message]:
@@ -187,7 +198,17 @@ def _turns(row: Mapping[str, Any], column: str | None) -> list[Message]:
         raise NotValid(
             f"column {column!r} holds no conversation (a list of turns with role/content or from/value)"
         )
-    return to_messages(turns)
+    return _up_to_learned(to_messages(turns))
+
+
+def _up_to_learned(messages: list[Message]) -> list[Message]:
+    """Without what follows the last answer that is learned from, where some are marked as not to be (weight 0)."""
+    if all(message.weight is None for message in messages):
+        return messages
+    learned = [n for n, m in enumerate(messages, start=1) if m.role == "assistant" and m.weight is None]
+    if not learned:
+        raise NotValid("every answer has weight 0, so there is nothing to learn from")
+    return messages[: learned[-1]]
 
 
 def _text_only(row: Mapping[str, Any], layout: Layout, task: Task) -> list[Message]:

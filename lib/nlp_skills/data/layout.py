@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from nlp_skills.data.sources.fetch import ORIGIN
 from nlp_skills.data.sources.source import Columns
 from nlp_skills.data.turns import is_nothing, read_turns
 from nlp_skills.errors import NotValid, did_you_mean
@@ -80,7 +81,7 @@ COMPLETION = _names(
     "translation sql code entities json reply chosen_response 答案 回答 摘要 回复 回覆"
 )
 CONTEXT = _names("context passage document background article table schema input text")
-TURNS = _names("messages conversations conversation dialogue dialog chat turns")
+TURNS = _names("messages conversations conversation dialogue dialog chat turns items")
 CHOSEN = _names("chosen chosen_messages chosen_response preferred")
 REJECTED = _names("rejected rejected_messages rejected_response dispreferred")
 VERDICT = _names("label kto_tag desirable thumbs_up")
@@ -137,7 +138,9 @@ class _Table:
     """The sampled columns, and which of them the user has named."""
 
     def __init__(self, rows: Sequence[Mapping[str, Any]], given: Columns, type: TaskType | None) -> None:
-        names = list(dict.fromkeys(name for row in rows for name in row if isinstance(name, str)))
+        names = list(
+            dict.fromkeys(name for row in rows for name in row if isinstance(name, str) and name != ORIGIN)
+        )
         self.all = names
         sampled = (_Column(n, [r[n] for r in rows if n in r and _filled(r[n])]) for n in names)
         self.columns = {column.name: column for column in sampled if column.values}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from nlp_skills.records import Record
 
 
@@ -16,6 +18,10 @@ class SourceSnapshot(Record):
     request: dict[str, str | int | float | bool | None]
     since: str | int | float | None = None
     """The last value of the source's `since` column: the next reading goes on from there."""
+    settings: str | None = None
+    """SHA-256 of the settings that decide which rows are read; while they stay, `since` holds."""
+    id: str | None = None
+    """The column that names its rows; None: a row is told by what it says."""
 
 
 class SplitSnapshot(Record):
@@ -24,6 +30,24 @@ class SplitSnapshot(Record):
     sha256: str
     count: int
     label_counts: dict[str, int] = {}
+    lengths: dict[str, int] = {}
+    """Rows by the length of their input in characters: buckets as `length_bucket` names them."""
+
+
+def length_bucket(characters: int) -> str:
+    """`100-199`: buckets of 100, from 1,000 of 1,000, from 10,000 of 10,000 …"""
+    width = 10 ** max(2, len(str(characters)) - 1)
+    low = characters // width * width
+    return f"{low}-{low + width - 1}"
+
+
+def in_buckets(lengths: Mapping[int, int]) -> dict[str, int]:
+    """Rows by length → rows by bucket, the shortest first."""
+    found: dict[str, int] = {}
+    for length in sorted(lengths):
+        name = length_bucket(length)
+        found[name] = found.get(name, 0) + lengths[length]
+    return found
 
 
 class DataSnapshot(Record):

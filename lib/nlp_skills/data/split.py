@@ -1,90 +1,181 @@
-"""Dividing examples into train, valid and test: seeded, by group, with the labels' shares kept.
+"""Dividing rows into train, valid and test: seeded, by group, with the labels' shares kept.
 
 A row's place follows from a hash of the seed and its group, not from its position in the file, so
 rows that are added later move few others. Rows of one group (a headline's entities, a thread's
-messages), and rows with the same input, are never on two sides.
+messages), and rows with the same input, are never on two sides. What is known of a row is its
+identities (identity.py): a million rows take some 50 MB here beside them.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
 
-import msgspec
 import xxhash
 
-from nlp_skills.data.example import Example
+from nlp_skills.data.identity import (
+    NOTHING,
+    WIDTH,
+    Identities,
+    equal_rows,
+    key_of,
+    numbers,
+    sort_rows,
+)
 from nlp_skills.data.sources.source import SPLITS, SplitName, SplitSettings
 from nlp_skills.errors import NotValid
 
+NO_SIDE = 255
+"""The side of a row that is left out; the others are places in SPLITS."""
 
-def split_examples(examples: Sequence[Example], settings: SplitSettings) -> dict[SplitName, list[Example]]:
-    """Every example on one side; each side in a seeded order, not sorted by label.
 
+def choose_sides(
+    known: Identities, rows: Iterable[int], settings: SplitSettings, group_of: Callable[[int], str]
+) -> bytearray:
+    """A side for each of these rows, one byte a row of `known`; NO_SIDE for all others.
+
+    `group_of` gives a row's group as text; it is asked only where one input joins several groups.
     Raises NotValid when the sides that are asked for leave nothing to train on.
     """
-    groups = _groups(examples)
-    sizes = _sizes(len(examples), settings)
-    strata: dict[str | None, list[str]] = defaultdict(list)
-    for key, rows in groups.items():
-        label = (
-            Counter(examples[i].meta.label for i in rows).most_common(1)[0][0] if settings.stratify else None
-        )
-        strata[label].append(key)
-    chosen: dict[SplitName, list[str]] = {name: [] for name in SPLITS}
-    for keys in strata.values():
-        keys.sort(key=lambda key: _order(settings.seed, key))
+    rows = array("I", rows)
+    roots = _roots(known, rows)
+    keys = _keys(known, rows, roots, group_of)
+    sizes = _sizes(len(rows), settings)
+    counts, strata = _strata(known, rows, roots, stratify=settings.stratify)
+    ordered = {label: sort_rows(keys, groups) for label, groups in strata.items()}
+    side_of = bytearray([NO_SIDE]) * len(known)
     for name in ("test", "valid", "train"):
-        counts = {label: sum(len(groups[k]) for k in keys) for label, keys in strata.items()}
-        share = _shares(counts, sizes[name])
-        for label, keys in strata.items():
-            taken, strata[label] = _fill(keys, groups, share[label])
-            chosen[name] += taken
+        left = {label: sum(counts[group] for group in groups) for label, groups in ordered.items()}
+        share = _shares(left, sizes[name])
+        for label, groups in ordered.items():
+            taken, ordered[label] = _fill(groups, counts, share[label])
+            _put(taken, name, side_of)
     if settings.train is None:
         # Groups that fitted nowhere (larger than what was left to fill) are trained on.
-        chosen["train"] += [key for keys in strata.values() for key in keys]
-    sides: dict[SplitName, list[Example]] = {}
-    for name, keys in chosen.items():
-        rows = [i for key in keys for i in groups[key]]
-        rows.sort(key=lambda i: _order(settings.seed, f"row {i} {examples[i].meta.id}"))
-        sides[name] = [examples[i] for i in rows]
-    if not sides["train"]:
+        for groups in ordered.values():
+            _put(groups, "train", side_of)
+    sides = bytearray([NO_SIDE]) * len(known)
+    for row in rows:
+        sides[row] = side_of[roots[row]]
+    if sides.find(SPLITS.index("train")) < 0:
         raise NotValid(
             f"data_source.yaml: split: valid {settings.valid:g} and test {settings.test:g} leave no row of"
-            f" {len(examples)} to train on. Ask for less."
+            f" {len(rows)} to train on. Ask for less."
         )
     return sides
 
 
-def _order(seed: int, key: str) -> str:
-    return xxhash.xxh3_128_hexdigest(f"{seed} {key}".encode())
+def order_rows(known: Identities, rows: Iterable[int]) -> array[int]:
+    """The rows of one side in the seeded order, not sorted by label.
+
+    It follows from what names each row, so other rows, another source or another place in it change nothing.
+    """
+    rows = array("I", rows)
+    seed = f"{known.seed} row ".encode()
+    keys = bytearray(WIDTH * len(known))
+    for row in rows:
+        start = WIDTH * row
+        keys[start : start + WIDTH] = xxhash.xxh3_128_digest(seed + known.name[start : start + WIDTH])
+    return sort_rows(keys, rows)
 
 
-def _groups(examples: Sequence[Example]) -> dict[str, list[int]]:
-    """Rows that have to stay together: the same group (of any source), or the same input (which joins groups)."""
-    parent: dict[str, str] = {}
-
-    def root(key: str) -> str:
-        while parent.setdefault(key, key) != key:
-            parent[key] = parent[parent[key]]
-            key = parent[key]
-        return key
-
-    inputs = [f"input {_asked(example)}" for example in examples]
-    for example, key in zip(examples, inputs, strict=True):
-        if example.meta.group is not None:
-            a, b = sorted((root(key), root(f"group {example.meta.group}")))
-            parent[b] = a
-    groups: dict[str, list[int]] = defaultdict(list)
-    for index, key in enumerate(inputs):
-        groups[root(key)].append(index)
-    return groups
+def _put(groups: Iterable[int], name: SplitName, side_of: bytearray) -> None:
+    side = SPLITS.index(name)
+    for group in groups:
+        side_of[group] = side
 
 
-def _asked(example: Example) -> str:
-    """Identity of the input without the system prompt: another instruction moves no row to another side."""
-    turns = [message for message in example.context if message.role != "system"]
-    return xxhash.xxh3_128_hexdigest(msgspec.json.encode(turns))
+def _roots(known: Identities, rows: array[int]) -> array[int]:
+    """For each row the first row of those that have to stay together.
+
+    They have the same group (of any source), or the same input, which joins groups.
+    """
+    parent = array("I", range(len(known)))
+
+    def root(row: int) -> int:
+        while parent[row] != row:
+            parent[row] = parent[parent[row]]
+            row = parent[row]
+        return row
+
+    def join(together: list[int]) -> None:
+        first = root(together[0])
+        for row in together[1:]:
+            one, two = sorted((first, root(row)))
+            parent[two] = first = one
+
+    for together in equal_rows(known.asked, rows):
+        join(together)
+    with_group = (row for row in rows if not known.group.startswith(NOTHING, WIDTH * row))
+    for together in equal_rows(known.group, with_group):
+        join(together)
+    for row in rows:
+        parent[row] = root(row)
+    return parent
+
+
+def _keys(
+    known: Identities, rows: array[int], roots: array[int], group_of: Callable[[int], str]
+) -> bytearray:
+    """At each root the key that decides its side: of its group, without one of its input.
+
+    Of several groups that an input joins it is the one whose name comes first.
+    """
+    keys = bytearray(WIDTH * len(known))
+    mixed: dict[int, str] = {}
+    for row in rows:
+        group, place = key_of(known.group, row), _place(roots[row])
+        if group != NOTHING and keys[place] != group:
+            if keys[place] != NOTHING:
+                mixed[roots[row]] = ""
+            keys[place] = group
+    for row in rows if mixed else ():
+        group, root = key_of(known.group, row), roots[row]
+        if root in mixed and group != NOTHING:
+            name = group_of(row)
+            if not mixed[root] or name < mixed[root]:
+                mixed[root], keys[_place(root)] = name, group
+    for row in rows:
+        if roots[row] == row and keys[_place(row)] == NOTHING:
+            keys[_place(row)] = known.asked[_place(row)]
+    return keys
+
+
+def _place(row: int) -> slice:
+    return slice(WIDTH * row, WIDTH * row + WIDTH)
+
+
+def _strata(
+    known: Identities, rows: array[int], roots: array[int], *, stratify: bool
+) -> tuple[array[int], dict[str | None, array[int]]]:
+    """How many rows each group has, and the groups by the label that most of their rows have."""
+    counts = array("I", bytes(4 * len(known)))
+    for row in rows:
+        counts[roots[row]] += 1
+    strata: dict[str | None, array[int]] = {}
+    for group, label in _labels(known, rows, roots, counts) if stratify else ():
+        strata.setdefault(label, numbers()).append(group)
+    if not stratify:
+        strata[None] = array("I", (row for row in rows if roots[row] == row))
+    return counts, strata
+
+
+def _labels(
+    known: Identities, rows: array[int], roots: array[int], counts: array[int]
+) -> Iterator[tuple[int, str | None]]:
+    """Each group with its label; where two labels are as frequent, the one that comes first."""
+    larger = [row for row in rows if counts[roots[row]] > 1]
+    larger.sort(key=roots.__getitem__)
+    chosen = {
+        group: Counter(known.label[row] for row in members).most_common(1)[0][0]
+        for group, members in groupby(larger, key=roots.__getitem__)
+    }
+    for row in rows:
+        if roots[row] == row:
+            code = chosen.get(row, known.label[row])
+            yield row, known.labels[code] if code >= 0 else None
 
 
 def _sizes(total: int, settings: SplitSettings) -> dict[SplitName, int]:
@@ -124,15 +215,14 @@ def _shares(strata: dict[str | None, int], size: int) -> dict[str | None, int]:
     return shares
 
 
-def _fill(keys: Iterable[str], groups: dict[str, list[int]], size: int) -> tuple[list[str], list[str]]:
+def _fill(groups: Iterable[int], counts: array[int], size: int) -> tuple[array[int], array[int]]:
     """The first groups that fit into `size` rows, and the others."""
-    taken: list[str] = []
-    rest: list[str] = []
+    taken, rest = numbers(), numbers()
     room = size
-    for key in keys:
-        if len(groups[key]) <= room:
-            taken.append(key)
-            room -= len(groups[key])
+    for group in groups:
+        if counts[group] <= room:
+            taken.append(group)
+            room -= counts[group]
         else:
-            rest.append(key)
+            rest.append(group)
     return taken, rest

@@ -6,7 +6,8 @@
 
 Function calls become `tool_calls` of the OpenAI form with their arguments as an object, which is
 what chat templates print. A reasoning part becomes `<think>…</think>` in front of the answer.
-What is no part of a message (loss_weight, …) is left out.
+An answer with OpenAI's `weight: 0` keeps it: it is shown and not learned from. What is no part of a
+message (loss_weight, …) is left out.
 """
 
 from __future__ import annotations
@@ -107,6 +108,8 @@ def _message(turn: Mapping[str, Any], what: str) -> Message:
         text = _think(reasoning) + text
     if turn.get("tool_calls"):
         calls += to_tool_calls(turn["tool_calls"], what)
+    elif turn.get("function_call"):  # what OpenAI called a single tool call first
+        calls += to_tool_calls(turn["function_call"], what)
     if not text.strip() and not calls and role != "tool":
         raise NotValid(f"{what} ({name}) is empty")
     return Message(
@@ -115,7 +118,17 @@ def _message(turn: Mapping[str, Any], what: str) -> Message:
         tool_calls=calls or None,
         tool_call_id=to_text(turn.get("tool_call_id"), what) or None,
         name=to_text(turn.get("name"), what) or None,
+        weight=_weight(turn.get("weight"), role, what),
     )
+
+
+def _weight(value: Any, role: str, what: str) -> float | None:
+    """0 for an answer that is not learned from; OpenAI knows no weight but 0 and 1."""
+    if value is None or role != "assistant" or value == 1:
+        return None
+    if value != 0:
+        raise NotValid(f"{what} has the weight {value!r}; it can be 0 or 1")
+    return 0
 
 
 def _content(value: Any, what: str) -> tuple[str, list[dict[str, Any]]]:

@@ -9,13 +9,15 @@ error is a sentence that names the file, the line where there is one, and the cu
 
 from __future__ import annotations
 
+import glob
+import hashlib
 import zipfile
 from collections.abc import Callable, Iterator
 from io import TextIOWrapper
 from pathlib import Path
 
 from nlp_skills.data.sources.encoding import detect_encoding, read_lines, text_stream, undecodable
-from nlp_skills.data.sources.fetch import Fetch, Row
+from nlp_skills.data.sources.fetch import ORIGIN, Fetch, Row
 from nlp_skills.data.sources.formats.compressed import GZIP, ZIP, ZSTD, only_member, open_bytes
 from nlp_skills.data.sources.formats.delimited import read_delimited
 from nlp_skills.data.sources.formats.excel import read_excel
@@ -23,6 +25,7 @@ from nlp_skills.data.sources.formats.json_rows import is_object, read_json, read
 from nlp_skills.data.sources.formats.parquet import read_parquet
 from nlp_skills.data.sources.source import FileFormat, FileSource
 from nlp_skills.errors import NotFound, NotValid
+from nlp_skills.records import sha256_file
 
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _OTHER_KINDS = (
@@ -42,14 +45,48 @@ _MARKUP = ("<!doctype", "<html", "<table", "<?xml", "<!--", "<head", "<body")
 _JSON_LINES = (".jsonl", ".ndjson", ".jsonlines")
 _DELIMITED = (".csv", ".tsv", ".psv", ".ssv", ".tab", ".xls", ".xlsx", ".xlsm", ".xlsb", ".ods")
 _HEAD = 1024 * 1024
-_FORMATS = "jsonl, json, csv, tsv, parquet or excel"
+_FORMATS = "jsonl, json, csv, tsv, text, parquet or excel"
 
 
 def read(source: FileSource, fetch: Fetch) -> Iterator[Row]:
-    """The rows of a source that is a file; its path is relative to the task folder, or absolute."""
+    """The rows of a file, or of every file that a pattern matches, in the order of their names.
+
+    The path is relative to the task folder, or absolute. Rows of a pattern say in `_origin` which file and
+    line they are from. Raises as read_file, and NotFound where a pattern matches nothing.
+    """
     fetch.notes.update({"path": source.path, "format": source.format, "sheet": source.sheet})
     path = fetch.task / Path(source.path).expanduser()
+    if is_pattern(source.path) and not path.is_file():
+        return _read_matching(source, path, fetch)
     return read_file(path, format=source.format, encoding=source.encoding, sheet=source.sheet)
+
+
+def is_pattern(path: str) -> bool:
+    """Whether a path may stand for several files; a file of that very name stands for itself."""
+    return any(sign in path for sign in "*?[")
+
+
+def _read_matching(source: FileSource, pattern: Path, fetch: Fetch) -> Iterator[Row]:
+    # glob's own function: unlike pathlib's it passes over hidden files, such as an editor's.
+    found = (Path(name) for name in sorted(glob.glob(str(pattern), recursive=True)))  # noqa: PTH207
+    files = {_from_task(file, fetch.task): file for file in found if file.is_file()}
+    if not files:
+        raise NotFound(f"No file matches {pattern}. Check path: in data_source.yaml.")
+    digest = hashlib.sha256()
+    for name, file in files.items():
+        rows = read_file(file, format=source.format, encoding=source.encoding, sheet=source.sheet)
+        for line, row in rows:
+            own = row.get(ORIGIN)
+            origin = {**(own if isinstance(own, dict) else {}), "file": name, "line": line}
+            yield line, {**row, ORIGIN: origin}
+        if not fetch.preview:
+            digest.update(f"{name}\0{sha256_file(file)}\n".encode())
+    fetch.notes.update({"files": len(files), "files_sha256": digest.hexdigest()})
+
+
+def _from_task(file: Path, task: Path) -> str:
+    """As a row names the file it is from: inside the task relative to it, elsewhere by its whole path."""
+    return (file.relative_to(task) if file.is_relative_to(task) else file).as_posix()
 
 
 def read_file(
@@ -58,7 +95,7 @@ def read_file(
     """The rows of a file with their 1-based line (or record) number, one by one.
 
     JSON Lines, JSON (a list of objects, an object with one such list, SQuAD), CSV, TSV and files with
-    semicolons or bars, Parquet, Excel and ODS, `.txt` (each line a row `{"text": …}`); text also inside
+    semicolons or bars, Parquet, Excel and ODS, text (each line a row `{"text": …}`); text files also inside
     `.gz`, `.zst` and a `.zip` with one file. The number is that of the line in text and JSON Lines (where
     a quoted CSV record begins), of the row in a sheet, and of the record in JSON and Parquet.
 
@@ -193,7 +230,7 @@ def _text_format(head: str, suffix: str, where: str) -> str:
     if suffix in _DELIMITED:
         return "csv"
     if suffix == ".txt" or not start:
-        return "txt"
+        return "text"
     raise NotValid(f"{where}: its format cannot be told. Set format: in data_source.yaml to {_FORMATS}.")
 
 
@@ -208,5 +245,5 @@ _TEXT_READERS: dict[str, Callable[[TextIOWrapper, str], Iterator[Row]]] = {
     "json": read_json,
     "csv": lambda text, where: read_delimited(read_lines(text, where), where),
     "tsv": lambda text, where: read_delimited(read_lines(text, where), where, "\t"),
-    "txt": _read_plain_lines,
+    "text": _read_plain_lines,
 }

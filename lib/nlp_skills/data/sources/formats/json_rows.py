@@ -15,6 +15,8 @@ from typing import Any, NoReturn
 import msgspec
 
 from nlp_skills.data.sources.encoding import MAX_LINE, undecodable
+from nlp_skills.data.sources.formats.exports import unfold
+from nlp_skills.data.sources.formats.squad import is_squad, squad_rows
 from nlp_skills.errors import NotValid
 
 Row = tuple[int, dict[str, Any]]
@@ -127,8 +129,8 @@ def _rows_of(document: Any, where: str) -> list[Any]:
     """The rows in a document that is no list."""
     if not isinstance(document, dict):
         return [document]
-    if _is_squad(document):
-        return list(_squad_rows(document["data"]))
+    if is_squad(document):
+        return list(squad_rows(document["data"]))
     tables = [
         key
         for key, value in document.items()
@@ -142,7 +144,7 @@ def _rows_of(document: Any, where: str) -> list[Any]:
 
 def _row(value: Any, place: str) -> dict[str, Any]:
     if isinstance(value, dict):
-        return value
+        return unfold(value)
     if isinstance(value, str):
         return {"text": value}
     kind = {list: "a list", bool: "true or false", type(None): "null"}.get(type(value), "a number")
@@ -218,30 +220,6 @@ class _Ahead:
 def _skip_space(text: str, at: int) -> int:
     match = _SPACES.match(text, at)
     return match.end() if match else at
-
-
-def _is_squad(document: dict[str, Any]) -> bool:
-    data = document.get("data")
-    return isinstance(data, list) and bool(data) and isinstance(data[0], dict) and "paragraphs" in data[0]
-
-
-def _squad_rows(articles: list[Any]) -> Iterator[dict[str, Any]]:
-    """https://rajpurkar.github.io/SQuAD-explorer/: one row a question, with its first answer."""
-    for article in _dicts(articles):
-        for paragraph in _dicts(article.get("paragraphs")):
-            for question in _dicts(paragraph.get("qas")):
-                answers = _dicts(question.get("answers"))
-                yield {
-                    "context": paragraph.get("context"),
-                    "question": question.get("question"),
-                    "answer": answers[0].get("text") if answers else None,
-                    "id": question.get("id"),
-                    "title": article.get("title"),
-                }
-
-
-def _dicts(value: Any) -> list[dict[str, Any]]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def _short(key: str) -> str:

@@ -1,0 +1,222 @@
+"""The raw rows of all sources → train, valid and test and their snapshot, in a staging folder.
+
+    raw/*.jsonl ──convert──▶ lines ──merge──▶ which stay ──split──▶ sides ──read again──▶ {train,valid,test}.jsonl
+
+Only identities of the rows are in memory, 100 bytes each; the lines are read again in the order in
+which they are written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from nlp_skills.data.convert import Conversion, convert_source, find_labels, read_layout
+from nlp_skills.data.difference import Difference, Named, compare_rows, read_named
+from nlp_skills.data.example import Example
+from nlp_skills.data.format import Layout, instruction
+from nlp_skills.data.identity import Identities, key_of
+from nlp_skills.data.merge import Merged, merge_rows
+from nlp_skills.data.partitions import SIZE, Where
+from nlp_skills.data.snapshot import DataSnapshot, SourceSnapshot, SplitSnapshot, in_buckets
+from nlp_skills.data.sources.source import SPLITS, DataSources, SplitName
+from nlp_skills.data.split import NO_SIDE, choose_sides, order_rows
+from nlp_skills.errors import NotFound, NotValid
+from nlp_skills.records import Progress, sha256_file, to_json, write_lines
+from nlp_skills.task.task import Task
+
+ONE_PROCESS = 4 * SIZE
+"""Bytes of raw rows up to which starting other processes takes longer than the work."""
+
+
+@dataclass
+class Lines:
+    """The converted rows, read by their number."""
+
+    stream: BinaryIO
+    known: Identities
+
+    def line(self, row: int) -> bytes:
+        """With its end."""
+        self.stream.seek(self.known.at[row])
+        return self.stream.read(self.known.size[row])
+
+    def example(self, row: int) -> Example:
+        """The row itself."""
+        return msgspec.json.decode(self.line(row), type=Example)
+
+
+def assemble_data(
+    data: Path,
+    definition: Task,
+    sources: DataSources,
+    fetched: dict[str, SourceSnapshot],
+    staging: Path,
+    progress: Progress,
+    *,
+    ray: bool,
+) -> tuple[DataSnapshot, Task]:
+    """Write the splits and their snapshot into `staging`, whose `raw` folder holds the rows; nothing else stays there.
+
+    `data` holds the data before, which are compared. Gives the snapshot, and the task with the labels that
+    were found. Raises NotValid for rows that cannot be converted or divided.
+    """
+    raw = staging / "raw"
+    progress("converting rows", 0, None)
+    where = _where(raw, ray=ray)
+    layouts = {s.name: read_layout(s, raw, definition) for s in sources.sources}
+    definition = _with_labels(definition, sources, layouts, raw, where)
+    pinned: dict[SplitName, list[range]] = {name: [] for name in SPLITS}
+    with _converted(definition, sources, layouts, raw, where, pinned) as lines:
+        known = lines.known
+        progress("dividing rows", 0, None)
+        merged = merge_rows(known, sources, lambda row: lines.example(row).input_text)
+        sides = _sides(lines, merged, sources, pinned)
+        splits = _write_splits(lines, sides, staging, progress)
+    before = _snapshot_of(data)
+    snapshot = DataSnapshot(
+        source_hash=hash_sources(fetched, sources, definition),
+        sources={name: source.with_changes(id=layouts[name].columns.id) for name, source in fetched.items()},
+        splits=splits,
+        seed=sources.split.seed,
+        duplicates_dropped=merged.duplicates,
+        near_duplicates_dropped=merged.near_duplicates,
+        conflicts_dropped=merged.conflicts,
+        before=before.source_hash if before else None,
+    )
+    difference = _difference(data, before, known, sides, splits)
+    snapshot = snapshot.model_copy(update=vars(difference))
+    return snapshot.save(staging / "data_snapshot.json"), definition
+
+
+def _where(raw: Path, *, ray: bool) -> Where:
+    if ray:
+        return "ray"
+    return "cores" if sum(file.stat().st_size for file in raw.iterdir()) > ONE_PROCESS else "here"
+
+
+def _with_labels(
+    definition: Task, sources: DataSources, layouts: dict[str, Layout], raw: Path, where: Where
+) -> Task:
+    """A task without labels gets those that its data has: every prompt lists them."""
+    if not definition.type.has_labels or definition.labels:
+        return definition
+    found: set[str] = set()
+    for source in sources.sources:
+        conversion = Conversion(source, layouts[source.name], definition, sources.split.seed)
+        found |= find_labels(conversion, raw / f"{source.name}.jsonl", where)
+    return definition.with_changes(labels=sorted(found))
+
+
+@contextmanager
+def _converted(
+    definition: Task,
+    sources: DataSources,
+    layouts: dict[str, Layout],
+    raw: Path,
+    where: Where,
+    pinned: dict[SplitName, list[range]],
+) -> Iterator[Lines]:
+    """The examples of all sources as lines of a file that is gone afterwards; `pinned` gets the rows with a side."""
+    file = raw.parent / "lines"
+    known = Identities(sources.split.seed)
+    try:
+        file.touch()
+        for source in sources.sources:
+            first = len(known)
+            conversion = Conversion(source, layouts[source.name], definition, known.seed)
+            from_raw = raw / f"{source.name}.jsonl"
+            convert_source(conversion, from_raw, file, known, where, skip=sources.skip_bad_rows)
+            if source.side is not None:
+                pinned[source.side].append(range(first, len(known)))
+        with file.open("rb", buffering=0) as stream:
+            yield Lines(stream, known)
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def _sides(
+    lines: Lines, merged: Merged, sources: DataSources, pinned: dict[SplitName, list[range]]
+) -> bytearray:
+    """The side of each row, as choose_sides gives it; rows of a pinned source are where it says."""
+    free = bytearray(merged.kept)
+    for ranges in pinned.values():
+        for rows in ranges:
+            free[rows.start : rows.stop] = bytes(len(rows))
+    sides = bytearray([NO_SIDE]) * len(lines.known)
+    divided = array("I", (row for row, is_free in enumerate(free) if is_free))
+    if divided:
+        sides = choose_sides(
+            lines.known, divided, sources.split, lambda row: lines.example(row).meta.group or ""
+        )
+    for name, ranges in pinned.items():
+        for row in (row for rows in ranges for row in rows if merged.kept[row]):
+            sides[row] = SPLITS.index(name)
+    return sides
+
+
+def _write_splits(
+    lines: Lines, sides: bytearray, staging: Path, progress: Progress
+) -> dict[str, SplitSnapshot]:
+    found: dict[str, SplitSnapshot] = {}
+    known = lines.known
+    for place, name in enumerate(SPLITS):
+        progress(f"writing {name}", place, len(SPLITS))
+        rows = order_rows(known, (row for row, side in enumerate(sides) if side == place))
+        file = staging / f"{name}.jsonl"
+        write_lines(file, (lines.line(row)[:-1] for row in rows))
+        labels = Counter(known.label[row] for row in rows)
+        found[name] = SplitSnapshot(
+            sha256=sha256_file(file),
+            count=len(rows),
+            label_counts={label: labels[code] for label, code in sorted(known.codes.items()) if labels[code]},
+            lengths=in_buckets(Counter(known.characters[row] for row in rows)),
+        )
+    return found
+
+
+def hash_sources(fetched: dict[str, SourceSnapshot], sources: DataSources, task: Task) -> str:
+    """What the splits follow from: the raw rows and the settings that turn them into splits."""
+    parts = {
+        "sources": {name: source.sha256 for name, source in sorted(fetched.items())},
+        "columns": {s.name: [s.columns.model_dump(), s.side, s.max_rows] for s in sources.sources},
+        "settings": [sources.deduplicate, sources.skip_bad_rows, sources.split.model_dump()],
+        "merge": [sources.near_duplicates, sources.conflicts, sources.fixes],
+        "instruction": instruction(task),
+        "order": "by row",
+    }
+    return hashlib.sha256(to_json(parts)).hexdigest()
+
+
+def _snapshot_of(data: Path) -> DataSnapshot | None:
+    try:
+        return DataSnapshot.load(data / "data_snapshot.json")
+    except (NotFound, NotValid):
+        return None
+
+
+def _difference(
+    data: Path,
+    before: DataSnapshot | None,
+    known: Identities,
+    sides: bytearray,
+    splits: dict[str, SplitSnapshot],
+) -> Difference:
+    if before is not None and {n: s.sha256 for n, s in before.splits.items()} == {
+        n: s.sha256 for n, s in splits.items()
+    }:
+        return Difference()
+    now = Named()
+    for row, side in enumerate(sides):
+        if side != NO_SIDE:
+            now.names += key_of(known.name, row)
+            now.contents += key_of(known.content, row)
+    return compare_rows(read_named(data, before), now)

@@ -1,0 +1,78 @@
+"""What was added, removed and changed between two states of the data: by id where rows have one, else by what they say."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nlp_skills.data.example import read_examples
+from nlp_skills.data.identity import buckets, key_of, name_key
+from nlp_skills.data.snapshot import DataSnapshot, SourceSnapshot
+from nlp_skills.data.sources.source import SPLITS
+from nlp_skills.errors import NotFound, NotValid
+
+
+@dataclass
+class Named:
+    """Rows by two keys of 16 bytes each: what tells a row from the others, and everything it holds."""
+
+    names: bytearray = field(default_factory=bytearray)
+    contents: bytearray = field(default_factory=bytearray)
+
+    def __len__(self) -> int:
+        return len(self.names) // 16
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Rows against the data before: new, gone, and the same row with another content."""
+
+    added: int = 0
+    removed: int = 0
+    changed: int = 0
+
+
+def read_named(data: Path, snapshot: DataSnapshot | None) -> Named:
+    """The rows of the split files in a folder, line by line; of files that are broken those before the break."""
+    found = Named()
+    sources = snapshot.sources if snapshot else {}
+    for split in SPLITS:
+        try:
+            for example in read_examples(data / f"{split}.jsonl"):
+                by_id = _has_id(example.meta.id, example.meta.line, sources.get(example.meta.source))
+                found.names += name_key(example, by_id=by_id)
+                found.contents += bytes.fromhex(example.content_hash())
+        except (NotFound, NotValid):
+            continue
+    return found
+
+
+def _has_id(identity: str, line: int, source: SourceSnapshot | None) -> bool:
+    """Whether a row's id is its own. Snapshots of earlier versions do not say it, but an id made from the line shows."""
+    if source is not None and source.settings is not None:
+        return source.id is not None
+    return not identity.endswith(f"-{line}")
+
+
+def compare_rows(before: Named, after: Named) -> Difference:
+    """Bucket by bucket, so that a table of all names is never in memory."""
+    added = removed = changed = 0
+    old_buckets = buckets(before.names, range(len(before)))
+    new_buckets = buckets(after.names, range(len(after)))
+    for old_rows, new_rows in zip(old_buckets, new_buckets, strict=True):
+        old = Counter((key_of(before.names, row), key_of(before.contents, row)) for row in old_rows)
+        new = Counter((key_of(after.names, row), key_of(after.contents, row)) for row in new_rows)
+        gone, come = _by_name(old - new), _by_name(new - old)
+        changed += sum(min(count, gone[name]) for name, count in come.items())
+        added += sum(max(0, count - gone[name]) for name, count in come.items())
+        removed += sum(max(0, count - come[name]) for name, count in gone.items())
+    return Difference(added, removed, changed)
+
+
+def _by_name(rows: Mapping[tuple[bytes, bytes], int]) -> Counter[bytes]:
+    found: Counter[bytes] = Counter()
+    for (name, _), count in rows.items():
+        found[name] += count
+    return found

@@ -1,0 +1,78 @@
+"""SQuAD: questions about a paragraph, whose answers are spans of it, or nothing (version 2.0).
+
+    {"data": [{"title": …, "paragraphs": [{"context": …, "qas": [{"question": …, "answers": […]}]}]}]}
+
+The nested file is https://rajpurkar.github.io/SQuAD-explorer/; as a table (Parquet, a hub dataset) a
+row has `answers` of `text` and `answer_start`, which are lists side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from nlp_skills.data.sources.fetch import ORIGIN
+
+UNANSWERABLE = "unanswerable"
+"""What is to be said to a question that the context does not answer, as Flan and T5 say it."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The first answer to a question, and what goes to `meta.origin` with it."""
+
+    text: Any
+    origin: dict[str, Any]
+    """`answer_start`: its offset in the context, in characters; `unanswerable`: there is none."""
+
+
+def is_squad(document: dict[str, Any]) -> bool:
+    """Whether a JSON document is nested as SQuAD's files are."""
+    data = document.get("data")
+    return isinstance(data, list) and bool(data) and isinstance(data[0], dict) and "paragraphs" in data[0]
+
+
+def squad_rows(articles: list[Any]) -> Iterator[dict[str, Any]]:
+    """One row a question, with its first answer."""
+    for article in _dicts(articles):
+        for paragraph in _dicts(article.get("paragraphs")):
+            for question in _dicts(paragraph.get("qas")):
+                answer = _answer_of(question)
+                yield {
+                    "context": paragraph.get("context"),
+                    "question": question.get("question"),
+                    "answer": answer.text,
+                    "id": question.get("id"),
+                    "title": article.get("title"),
+                    **({ORIGIN: answer.origin} if answer.origin else {}),
+                }
+
+
+def _answer_of(question: dict[str, Any]) -> Answer:
+    answers = _dicts(question.get("answers"))
+    if not answers:
+        return _nothing() if question.get("is_impossible") is True else Answer(None, {})
+    return _answer(answers[0].get("text"), answers[0].get("answer_start"))
+
+
+def first_answer(cell: Any) -> Answer | None:
+    """The first answer of a cell that holds SQuAD's `answers`; None for any other cell."""
+    if isinstance(cell, dict) and isinstance(cell.get("text"), list) and "answer_start" in cell:
+        starts = cell["answer_start"] if isinstance(cell["answer_start"], list) else []
+        return _answer(cell["text"][0], starts[0] if starts else None) if cell["text"] else _nothing()
+    if isinstance(cell, list) and cell and isinstance(cell[0], dict) and "answer_start" in cell[0]:
+        return _answer(cell[0].get("text"), cell[0]["answer_start"])
+    return None
+
+
+def _answer(text: Any, start: Any) -> Answer:
+    return Answer(text, {"answer_start": start} if isinstance(start, int) else {})
+
+
+def _nothing() -> Answer:
+    return Answer(UNANSWERABLE, {"unanswerable": True})
+
+
+def _dicts(value: Any) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
