@@ -14,6 +14,7 @@ from urllib.parse import unquote
 
 from pydantic_core import PydanticCustomError
 
+from nlp_skills.data.credentials import is_key
 from nlp_skills.errors import NotReady
 from nlp_skills.records import SECRET
 
@@ -72,8 +73,10 @@ def refuse_url_password(url: str) -> None:
 
 
 def require_reference(name: str, value: object) -> None:
-    """Raises a validation error where a value under a name like token or password is no ${NAME}."""
-    if isinstance(value, str) and value and _SECRET_NAME.search(name) and not _REFERENCE.search(value):
+    """Raises a validation error where a value under a name like token or password is no ${NAME}, or is a known kind of key."""
+    if not isinstance(value, str) or not value:
+        return
+    if (_SECRET_NAME.search(name) and not _REFERENCE.search(value)) or is_key(value):
         raise PydanticCustomError(
             SECRET,
             "{parameter} holds a literal secret; put it into an environment variable and write {reference} in its place",
