@@ -66,7 +66,7 @@ class Scan:
             start = end = at = 0
             line, lines = 1, 0
             self._seen[path] = _state(path)
-            with path.open("rb") as stream:
+            with path.open("rb", buffering=0) as stream:
                 while block := stream.read(self._size):
                     digest.update(block)
                     lines += block.count(b"\n")
@@ -164,7 +164,7 @@ def read_lines(part: Partition, size: int, longest: int) -> Iterator[tuple[int, 
     A line longer than `longest` bytes is not kept: None stands for it, and the bytes are empty.
     """
     number, rest, skipping, left = part.line, b"", False, part.end - part.start
-    with part.path.open("rb") as stream:
+    with part.path.open("rb", buffering=0) as stream:
         stream.seek(part.start)
         while left and (block := stream.read(min(size, left))):
             left -= len(block)

@@ -58,7 +58,11 @@ def add_uniform(batch: Batch, number: int, whole: bytes, lines: Sequence[bytes |
     metas = [row.meta for row in rows]
     batch.labels += [meta.label for meta in metas]
     batch.groups += [meta.group for meta in metas]
-    batch.sources.update([meta.source for meta in metas])
+    sources = [meta.source for meta in metas]
+    if sources.count(sources[0]) == len(sources):
+        batch.sources[sources[0]] += len(sources)
+    else:
+        batch.sources.update(sources)
     return True
 
 
