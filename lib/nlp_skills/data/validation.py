@@ -1,72 +1,155 @@
-"""Checking a task's data: one pass over train, valid and test, one report.
+"""Checking a task's data: every row's structure, then the rows themselves, one report.
 
-data/{train,valid,test}.jsonl → checks → data/validation.json
+data/{train,valid,test}.jsonl → STRUCTURE: every row → ROWS, TOKENS: every row, or a sample → data/validation.json
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from nlp_skills.data.checks import CHECKS, STRUCTURE
+from nlp_skills.data.checks import CHECKS, ROWS, STRUCTURE, TOKENS, Distributed, Family
+from nlp_skills.data.checks.examine import FEW, Examined, examine_rows
 from nlp_skills.data.checks.labels import split_of
 from nlp_skills.data.checks.reading import Reader
-from nlp_skills.data.checks.rows import Context
+from nlp_skills.data.checks.rows import Context, RowFamily
+from nlp_skills.data.partitions import Where
+from nlp_skills.data.quality import OFF, apply_quality, require_known_checks
 from nlp_skills.data.replacement import settle_data
-from nlp_skills.data.report import ValidationReport
-from nlp_skills.data.sources.source import SPLITS
-from nlp_skills.errors import NotReady
-from nlp_skills.records import Progress, silent
+from nlp_skills.data.report import Finding, ValidationReport
+from nlp_skills.data.snapshot import DataSnapshot
+from nlp_skills.data.sources.source import SPLITS, DataSources
+from nlp_skills.errors import NotFound, NotReady
+from nlp_skills.records import Progress, now, silent
 from nlp_skills.task.task import Task
 
-MAX_LABELS = 200
-"""Labels that a distribution lists; what is rarer is counted together."""
+MAX_LISTED = 200
+"""Labels and sources that a distribution lists; what is rarer is counted together."""
+LEFT_OUT = "checks of tokens were left out"
 
 
-def validate_data(task: Path, *, progress: Progress = silent) -> ValidationReport:
-    """Check the task's data and write data/validation.json. Raises NotReady when there is no data yet."""
+def validate_data(
+    task: Path, *, deep: bool = False, tokens: bool = True, ray: bool = False, progress: Progress = silent
+) -> ValidationReport:
+    """Check the task's data and write data/validation.json.
+
+    `deep` looks at every row where otherwise, beyond 200,000 rows, a sample is looked at; without
+    `tokens` the checks that need the base model's tokenizer are left out; `ray` spreads the work over
+    the Ray cluster that RAY_ADDRESS names, which has to see the same files, or else this machine.
+
+    Raises NotReady when there is no data yet, NotValid for an unknown check under quality in task.yaml,
+    MissingExtra for ray where it is not installed.
+    """
     definition = Task.load(task / "task.yaml")
+    require_known_checks(definition.quality, CHECKS, task / "task.yaml")
     settle_data(task)
     names = [f"data/{split}.jsonl" for split in SPLITS]
-    files = {name: task / name for name in names if (task / name).is_file()}
+    files = {name: (task / name).resolve() for name in names if (task / name).is_file()}
     if not files:
         raise NotReady(f"{task.name} has no data yet. Make it with: nlp-skills regenerate-data {task.name}")
-    report = check_files(files, definition, progress)
+    report = check_data(
+        _context(task, definition, files), progress, deep=deep, tokens=tokens, where="ray" if ray else None
+    )
     return report.save(task / "data" / "validation.json")
 
 
-def check_files(files: Mapping[str, Path], task: Task, progress: Progress = silent) -> ValidationReport:
-    """Every check of CHECKS over these files, which are named as the report shall name them.
+def _context(task: Path, definition: Task, files: Mapping[str, Path]) -> Context:
+    sources = snapshot = before = None
+    with suppress(NotFound):
+        sources = DataSources.load(task / "data_source.yaml")
+    with suppress(NotFound):
+        snapshot = DataSnapshot.load(task / "data" / "data_snapshot.json")
+    if snapshot is not None and snapshot.before:
+        kept = (DataSnapshot.load(p) for p in sorted(task.glob("data/snapshots/*/data_snapshot.json")))
+        before = next((one for one in kept if one.source_hash == snapshot.before), None)
+    return Context(definition, files, today=now(), sources=sources, snapshot=snapshot, before=before)
 
-    Rows are read line by line; memory holds a table of 16-byte identities.
+
+def check_files(
+    files: Mapping[str, Path], task: Task, progress: Progress = silent, *, tokens: bool = False
+) -> ValidationReport:
+    """Every check over these files, which are named as the report shall name them, in this process."""
+    return check_data(Context(task, files), progress, tokens=tokens, where="here")
+
+
+def check_data(
+    context: Context,
+    progress: Progress = silent,
+    *,
+    deep: bool = False,
+    tokens: bool = True,
+    where: Where | None = None,
+    partition_size: int | None = None,
+    spill: int | None = None,
+) -> ValidationReport:
+    """Every check of CHECKS over the files of the context. Nothing is written.
+
+    `where` is for both passes; None: the structure in this process, the rows on all cores if they are many.
+    `partition_size` in bytes and `spill` in rows are Reader's. None of the three changes the report.
     """
-    reader = Reader(files, task, progress)
-    context = Context(task, files)
-    families = [make(context, reader) for make in STRUCTURE]
+    task = context.task
+    off = {check for check, asked in task.quality.items() if asked == "off"}
+    reader = Reader(context.files, task, progress, where or "here", partition_size, spill)
+    structure = [make(context, reader) for make in STRUCTURE if not off.issuperset(make.checks)]
     for batch in reader.batches():
-        for family in families:
+        for family in structure:
             family.see(batch)
+    rows = sum(reader.rows.values())
+    examined = examine_rows(
+        [make for make in (*ROWS, *(TOKENS if tokens else ())) if not off.issuperset(make.checks)],
+        context,
+        reader.partitions,
+        rows,
+        progress,
+        deep=deep,
+        where=where or ("cores" if rows >= FEW else "here"),
+    )
+    families = [*structure, *examined.families]
     findings = [
         finding.model_copy(update={"fix": finding.fix.replace("{task}", task.name)})
         for family in families
         for finding in family.findings()
+        if finding.check not in off
     ]
-    not_run = {check: why for family in families for check, why in family.not_run().items()}
-    found = {finding.check for finding in findings}
-    checks = {
-        check: "found" if check in found else f"not run: {not_run[check]}" if check in not_run else "passed"
-        for check in CHECKS
-    }
+    checks = {check: OFF if check in off else state for check, state in _states(families, findings).items()}
+    sampled = _sampled(examined, checks)
+    findings, gate = apply_quality(task.quality, findings, checks, rows + reader.unread, sampled)
     return ValidationReport(
         data_sha256=_digest(reader.sha256),
         files=reader.rows,
         checks=checks,
+        examined=sampled,
         findings=findings,
-        distributions={**_label_distributions(reader), **_length_distributions(reader)},
+        distributions=_distributions(reader, families),
+        gate=gate,
         passed=not any(finding.level == "error" for finding in findings),
     )
+
+
+def _states(families: Sequence[Family | RowFamily], findings: Iterable[Finding]) -> dict[str, str]:
+    """By check: found by any family, or passed, or not run by any."""
+    found = {finding.check for finding in findings}
+    not_run = [(family, family.not_run()) for family in families]
+    states = {}
+    for check in CHECKS:
+        reasons = [reasons.get(check) for family, reasons in not_run if check in family.checks] or [LEFT_OUT]
+        if check in found:
+            states[check] = "found"
+        elif None in reasons:
+            states[check] = "passed"
+        else:
+            states[check] = f"not run: {reasons[0]}"
+    return states
+
+
+def _sampled(examined: Examined, checks: Mapping[str, str]) -> dict[str, int]:
+    if not examined.sampled:
+        return {}
+    seen = {check for family in examined.families for check in family.checks}
+    return {c: examined.rows for c, state in checks.items() if c in seen and state in ("found", "passed")}
 
 
 def _digest(hashes: Mapping[str, str]) -> str:
@@ -74,28 +157,35 @@ def _digest(hashes: Mapping[str, str]) -> str:
     return hashlib.sha256("".join(f"{sha}  {name}\n" for name, sha in hashes.items()).encode()).hexdigest()
 
 
-def _label_distributions(reader: Reader) -> dict[str, dict[str, int]]:
-    shown = {}
+def _distributions(reader: Reader, families: Iterable[object]) -> dict[str, dict[str, int]]:
+    shown: dict[str, dict[str, int]] = {}
     for file, labels in reader.labels.items():
-        counts = Counter({label: count for label, count in labels.items() if label is not None})
-        if counts:
-            listed = dict(counts.most_common(MAX_LABELS))
-            if len(counts) > MAX_LABELS:
-                listed["(all others)"] = counts.total() - sum(listed.values())
-            shown[f"labels {split_of(file)}"] = listed
-    return shown
-
-
-def _length_distributions(reader: Reader) -> dict[str, dict[str, int]]:
-    """Input lengths in characters; buckets of 100, from 1,000 of 1,000, from 10,000 of 10,000 …"""
-    shown = {}
+        shown[f"labels {split_of(file)}"] = _listed(labels)
     for file, lengths in reader.lengths.items():
-        buckets: dict[str, int] = {}
-        for length in sorted(lengths):
-            width = 10 ** max(2, len(str(length)) - 1)
-            low = length // width * width
-            name = f"{low}-{low + width - 1}"
-            buckets[name] = buckets.get(name, 0) + lengths[length]
-        if buckets:
-            shown[f"characters {split_of(file)}"] = buckets
-    return shown
+        shown[f"characters {split_of(file)}"] = _buckets(lengths)
+    for file, sources in reader.sources.items():
+        shown[f"sources {split_of(file)}"] = _listed(sources)
+    for family in families:
+        if isinstance(family, Distributed):
+            shown |= family.distributions()
+    return {name: counts for name, counts in shown.items() if counts}
+
+
+def _listed(values: Mapping[str, int] | Mapping[str | None, int]) -> dict[str, int]:
+    """The most frequent first; of equally frequent ones the one that came first."""
+    counts = Counter({value: count for value, count in values.items() if value is not None})
+    listed = dict(counts.most_common(MAX_LISTED))
+    if len(counts) > MAX_LISTED:
+        listed["(all others)"] = counts.total() - sum(listed.values())
+    return listed
+
+
+def _buckets(lengths: Mapping[int, int]) -> dict[str, int]:
+    """Input lengths in characters; buckets of 100, from 1,000 of 1,000, from 10,000 of 10,000 …"""
+    buckets: dict[str, int] = {}
+    for length in sorted(lengths):
+        width = 10 ** max(2, len(str(length)) - 1)
+        low = length // width * width
+        name = f"{low}-{low + width - 1}"
+        buckets[name] = buckets.get(name, 0) + lengths[length]
+    return buckets

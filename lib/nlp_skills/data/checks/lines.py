@@ -128,8 +128,11 @@ class Lines:
         self._tallies = {kind: Tally(*row) for kind, row in KINDS.items()}
 
     def see(self, batch: Batch) -> None:
-        """Count the faults of a batch."""
+        """Count the rows with a fault; two faults of one kind in a row are one."""
+        rows: dict[tuple[str, int], str] = {}
         for kind, line, reason in batch.faults:
+            rows.setdefault((kind, line), reason)
+        for (kind, line), reason in rows.items():
             self._tallies[kind].add(batch.file, line, reason)
 
     def findings(self) -> list[Finding]:
