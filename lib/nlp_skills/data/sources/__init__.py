@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from nlp_skills.data.sources import file
+from nlp_skills.data.sources import database, file, llm_generated
 from nlp_skills.data.sources.fetch import Fetch, Rows
 
 SOURCES: dict[str, Callable[[Any, Fetch], Rows]] = {
     "file": file.read,
+    "llm_generated": llm_generated.read,
+    "database": database.read,
 }
 """By `type` in data_source.yaml: (source, what it is given) → rows."""

@@ -1,0 +1,1 @@
+"""The parts of the `llm_generated` source: prompts, answers, providers, journal, budget, what is new."""

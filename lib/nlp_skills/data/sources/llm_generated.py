@@ -1,0 +1,292 @@
+"""The `llm_generated` source: rows that a language model writes, none of them paid twice.
+
+    template, labels, seed ──▶ requests ──▶ those not in the journal are sent ──▶ rows ──▶ new ones are kept
+                                  ▲                                                             │
+                                  └─────────── as many more as rows are missing ◀───────────────┘
+
+A request has a name: the SHA-256 of everything in data_source.yaml that decides what is asked, its
+label and its number. Its prompt (with the training rows it shows) is written into the journal before it
+is sent for the first time and from then on never made anew; its answer is on the disk before a row of
+it is used. So a generation that is killed goes on where it was and gives the rows of an undisturbed one,
+one that is finished costs nothing however often it is regenerated, and a higher `count` pays for the
+difference. Another prompt, model, schema, seed or size of requests is another generation.
+
+What a kill can cost: a request that had left and whose answer was not on the disk yet is sent again, at
+most `parallel` of them. It carries the same Idempotency-Key, and is the same to the letter; a gateway
+that honours the key bills it once. The APIs of Anthropic and OpenAI do not promise that, so with them
+such a request may be billed a second time; ollama bills nothing. The budget counts it as paid in any case.
+
+Never a copy of the test split: rows that are equal or similar to one of data/valid.jsonl,
+data/test.jsonl, or of another source that is read before this one, are dropped. On the very first
+regeneration the rows of a source that stands after this one are not known yet: equal inputs then still
+stay on one side of the split, SPLIT-LEAK reports what is near, and the next regeneration drops it. So
+generated sources belong last.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from nlp_skills.data.sources.fetch import Fetch, Row
+from nlp_skills.data.sources.generation.budget import (
+    Budget,
+    Cost,
+    cost,
+    cost_of,
+    is_free,
+    price_of,
+    spent,
+    worst_cost,
+)
+from nlp_skills.data.sources.generation.journal import Answered, Journal, sha256_text
+from nlp_skills.data.sources.generation.keeping import Keeping
+from nlp_skills.data.sources.generation.plan import Plan, Slot
+from nlp_skills.data.sources.generation.sending import Letter, Sending
+from nlp_skills.data.sources.source import GeneratedSource
+from nlp_skills.errors import NotReady, RunFailed, counted
+from nlp_skills.records import Record
+from nlp_skills.task.task import Task
+
+BARREN = 3
+"""So many answers without a row that can be used, and none with one, end a generation before more is paid."""
+_SAMPLE = 200
+
+
+class Estimate(Record):
+    """What a generation would still cost."""
+
+    source: str
+    provider: str
+    model: str
+    answered: int
+    """Requests in the journal; they cost nothing any more."""
+    requests: int
+    """To be sent now."""
+    most_requests: int
+    """Of them and those that replace rows which are dropped."""
+    most_tokens: int
+    """Input and output at the worst: prompts by their bytes, every answer as long as it may be."""
+    most_usd: float | None
+    """None: no price is given."""
+    spent_tokens: int
+    """Up to now, by every generation of this source."""
+    spent_usd: float | None
+    free: bool
+    """The model runs on your own machines."""
+    warning: str | None = None
+
+    def __str__(self) -> str:
+        """A paragraph for the person who decides."""
+        usd = "no price is given" if self.most_usd is None else f"{self.most_usd:,.4f} USD"
+        before = "an unknown price" if self.spent_usd is None else f"{self.spent_usd:,.4f} USD"
+        return (
+            f"{self.source} would send {counted(self.requests, 'request')} to {self.provider} ({self.model}), at most"
+            f" {self.most_requests:,} with those that replace dropped rows: at the worst {self.most_tokens:,} tokens,"
+            f" {usd}. Answered before, and not paid again: {counted(self.answered, 'request')}. Spent so far:"
+            f" {self.spent_tokens:,} tokens, {before}.{' ' + self.warning if self.warning else ''}"
+        )
+
+
+def read(source: GeneratedSource, fetch: Fetch) -> Iterator[Row]:
+    """The rows that the model writes, in the order of the requests; `_origin` says who wrote each, and its cost.
+
+    A preview sends nothing and gives the first rows of the journal. Raises NotValid for a template, schema or
+    budget that cannot be used; NotReady without confirmation where it would cost money (with the estimate), without
+    a key, and for a preview without rows (with the first prompt); RunFailed when the provider or the budget ends it,
+    or nothing that it wrote can be used.
+    """
+    generation = Generation(source, fetch)
+    rows = generation.preview() if fetch.preview else generation.run()
+    fetch.notes.update(generation.notes())
+    yield from enumerate(rows, start=1)
+
+
+def estimate(source: GeneratedSource, fetch: Fetch) -> Estimate:
+    """What reading the source would still cost. Sends nothing; raises as read does for what cannot be used."""
+    generation = Generation(source, fetch)
+    generation.replay()
+    return generation.estimate()
+
+
+class Generation:
+    """One reading of a generated source: waves of requests, until no row is missing or the bound is reached."""
+
+    def __init__(self, source: GeneratedSource, fetch: Fetch) -> None:
+        price_of(source)  # a budget that cannot be kept is said first
+        self._source = source
+        self._fetch = fetch
+        task = Task.load(fetch.task / "task.yaml")
+        self._journal = Journal(fetch.cache(source.name) / "journal.jsonl")
+        self._plan = Plan(source, fetch.task, task, self._journal)
+        self._keeping = Keeping(source, self._plan, fetch.task, task)
+        self._slots: list[Slot] = []
+        self._stuck = False
+
+    def run(self) -> list[dict[str, Any]]:
+        """The rows; what the journal does not hold is sent."""
+        self.replay()
+        if self._missing():
+            if not (self._fetch.confirm or is_free(self._source)):
+                raise NotReady(
+                    f"This costs money, so it has to be confirmed. {self.estimate()} To go ahead, call regenerate_data"
+                    f" again with confirm=true (nlp-skills regenerate-data {self._fetch.task.name} --confirm)."
+                )
+            if self._plan.lacks_examples:
+                self._fetch.progress(self._no_examples(), 0, None)
+            with self._journal.writing():
+                self._send_missing()
+        if not self._keeping.rows:
+            raise RunFailed(self._nothing_kept())
+        return self._keeping.rows
+
+    def replay(self) -> None:
+        """Take the rows of all waves that the journal holds in full."""
+        while (wave := self._wave()) and all(slot.key in self._journal.answers for slot in wave):
+            self._take(wave)
+
+    def _wave(self) -> dict[Slot, int]:
+        """The next requests with the rows they ask for; none where a wave before has brought nothing new."""
+        if self._stuck:
+            return {}
+        used = dict.fromkeys(self._plan.labels, 0)
+        for slot in self._slots:
+            used[slot.label] = slot.number
+        return self._plan.wave(used, self._keeping.counts)
+
+    def _missing(self) -> list[Letter]:
+        """What has to be sent next; nothing once the generation has been finished."""
+        if self._plan.finish_key in self._journal.finished:
+            return []
+        wave = self._wave()
+        return [
+            Letter(slot.key, self._plan.asked(slot, count))
+            for slot, count in wave.items()
+            if slot.key not in self._journal.answers
+        ]
+
+    def _take(self, wave: dict[Slot, int]) -> None:
+        asked = {slot: self._plan.asked(slot, count) for slot, count in wave.items()}
+        new = self._keeping.take(asked, self._journal.answers)
+        self._stuck = not new and bool(self._slots)
+        self._slots += wave
+
+    def _send_missing(self) -> None:
+        budget = Budget(self._source, spent(self._journal, self._source))
+        sending = Sending(self._source, self._plan.schema, self._journal, budget)
+        while letters := self._missing():
+            wave = self._wave()
+            sending.send(letters, self._watch(wave, len(letters)))
+            self._take(wave)
+        self._journal.finish(self._plan.finish_key)
+
+    def _watch(self, wave: dict[Slot, int], total: int) -> Callable[[Answered], None]:
+        """Looks at each answer of a wave as it comes, and ends what would only cost money."""
+        slots = {slot.key: slot for slot in wave}
+        wrong: Counter[str] = Counter()
+        done, usable = 0, bool(self._keeping.rows)
+
+        def use(answer: Answered) -> None:
+            nonlocal done, usable
+            done += 1
+            prompt = self._journal.asked[answer.key].prompt
+            rows, reasons = self._keeping.answered_rows(slots[answer.key], prompt, answer)
+            if rows and not usable:
+                self._keeping.require_layout(rows)
+                usable = True
+            wrong.update(reasons)
+            if done >= BARREN and not usable:
+                raise RunFailed(self._barren(done, wrong))
+            self._fetch.progress(f"generating {self._source.name}: requests", done, total)
+
+        for key in slots.keys() & self._journal.answers.keys():
+            use(self._journal.answers[key])
+        return use
+
+    def estimate(self) -> Estimate:
+        """Of what is still to be sent."""
+        letters, source = self._missing(), self._source
+        slots = [
+            self._plan.slot(label, number)
+            for label in self._plan.labels
+            for number in range(1, self._plan.bound(label) + 1)
+        ]
+        answered = sum(slot.key in self._journal.answers for slot in slots)
+        most = len(slots) - answered if letters else 0
+        costs = [worst_cost(source, letter.asked.prompt, self._plan.schema) for letter in letters]
+        worst = max(costs, key=lambda one: one.tokens).times(most) if costs else cost(price_of(source), 0, 0)
+        before = spent(self._journal, source)
+        return Estimate(
+            source=source.name,
+            provider=source.provider,
+            model=source.model,
+            answered=answered,
+            requests=len(letters),
+            most_requests=most,
+            most_tokens=worst.tokens,
+            most_usd=worst.usd,
+            spent_tokens=before.tokens,
+            spent_usd=before.usd,
+            free=is_free(source),
+            warning=self._no_examples() if letters and self._plan.lacks_examples else None,
+        )
+
+    def preview(self) -> list[dict[str, Any]]:
+        """The first rows that were generated so far, with repeats among them."""
+        wave = self._plan.wave(dict.fromkeys(self._plan.labels, 0), self._keeping.counts)
+        rows: list[dict[str, Any]] = []
+        for slot in wave:
+            if len(rows) < _SAMPLE and (answer := self._journal.answers.get(slot.key)):
+                prompt = self._journal.asked[slot.key].prompt
+                rows += self._keeping.answered_rows(slot, prompt, answer)[0]
+        if not rows:
+            first, count = next(iter(wave.items()))
+            raise NotReady(
+                f"{self._source.name} has no rows yet, and a preview sends nothing. {self.estimate()} The first prompt"
+                f" would be:\n\n{self._plan.asked(first, count).prompt}"
+            )
+        return rows[:_SAMPLE]
+
+    def notes(self) -> dict[str, str | int | float | None]:
+        """For the snapshot: the same for the same answers, whenever they were paid."""
+        answers = [self._journal.answers[slot.key] for slot in self._slots]
+        price = price_of(self._source)
+        costs = [cost_of(answer, price) for answer in answers]
+        total = sum(costs, Cost())
+        rows = len(self._keeping.rows)
+        missing = {"missing": self._plan.count - rows} if self._slots and rows < self._plan.count else {}
+        return {
+            "provider": self._source.provider,
+            "model": self._source.model,
+            "prompt_template_sha256": sha256_text(self._source.prompt_template),
+            "requests": len(answers),
+            "input_tokens": sum(answer.input_tokens for answer in answers),
+            "output_tokens": sum(answer.output_tokens for answer in answers),
+            "cost_usd": None if total.usd is None else round(total.usd, 6),
+            **{f"dropped_{reason}": count for reason, count in sorted(self._keeping.dropped.items())},
+            **missing,
+        }
+
+    def _barren(self, done: int, wrong: Counter[str]) -> str:
+        return (
+            f"{self._source.name}: the first {counted(done, 'answer')} hold no row that can be used ({_listed(wrong)}),"
+            " so no more is asked. Where answers are cut, raise max_output_tokens or lower rows_per_request; where they"
+            " are refused or no JSON, change prompt_template or model."
+        )
+
+    def _nothing_kept(self) -> str:
+        return (
+            f"{self._source.name}: of {counted(len(self._slots), 'request')} no row could be kept"
+            f" ({_listed(self._keeping.dropped)}). Change prompt_template, schema or model."
+        )
+
+    def _no_examples(self) -> str:
+        return (
+            f"{self._source.name}: {{examples}} stays empty: there are no training rows of other sources yet. To show"
+            " the model some, regenerate the data without this source first."
+        )
+
+
+def _listed(reasons: Counter[str]) -> str:
+    return ", ".join(f"{reason}: {count}" for reason, count in sorted(reasons.items())) or "empty answers"
