@@ -246,6 +246,153 @@ def test_rows_without_a_label_are_errors(tmp_path: Path) -> None:
     assert (finding.level, places(finding)) == ("error", [(TRAIN, COUNT + 1)])
 
 
+@busy
+@given(where=positions, spelling=st.sampled_from(["Up", " up", "UP\u200b", "\uff55\uff50"]))
+def test_a_known_label_in_another_spelling_is_named(tmp_path: Path, where: list[int], spelling: str) -> None:
+    lines = clean("train")
+    for n in where:
+        lines[n] = encode(row(f"train text: no. {n}", spelling))
+    finding = check(tmp_path, make_task(), train=lines).findings[0]
+    assert (finding.check, finding.level, finding.count) == ("DATA-LABEL", "error", len(where))
+    assert 'which the task does not know (a spelling of "up")' in finding.message
+    assert places(finding) == [(TRAIN, n + 1) for n in where]
+
+
+@busy
+@given(where=positions, separator=st.sampled_from(["-", "_", "  ", " - "]))
+def test_one_label_in_two_spellings_is_found_without_a_list_of_labels(
+    tmp_path: Path, where: list[int], separator: str
+) -> None:
+    labels = ["credit card" if n % 2 else "loan" for n in range(2 * COUNT)]
+    for n in where:
+        labels[2 * n + 1] = f"Credit{separator}Card"
+    lines = [encode(row(f"text {n}", label)) for n, label in enumerate(labels)]
+    report = check(tmp_path, make_task(labels=[]), train=lines)
+    [finding] = [finding for finding in report.findings if finding.check == "DATA-LABEL"]
+    assert finding.message.startswith(f"The label 'credit card' is also written 'Credit{separator}Card': ")
+    assert (finding.level, finding.count) == ("warning", len(where))
+    assert places(finding) == [(TRAIN, 2 * n + 2) for n in where]
+
+
+def test_numbers_and_signs_are_labels_of_their_own(tmp_path: Path) -> None:
+    labels = ["-1", "1", "+1", "1.5", "15", "c", "c++"]
+    lines = [encode(row(f"text {n}", labels[n % 7])) for n in range(140)]
+    assert check(tmp_path, make_task(labels=[]), train=lines).findings == []
+
+
+def test_the_rows_of_labels_beyond_twenty_are_counted_together(tmp_path: Path) -> None:
+    lines = [encode(row(f"text {n}", f"strange {chr(97 + n)}{n}")) for n in range(23)]
+    report = check(tmp_path, make_task(), train=[*clean("train"), *lines])
+    unknown = [finding for finding in report.findings if finding.check == "DATA-LABEL"]
+    assert [finding.count for finding in unknown] == [1] * 20 + [3]
+    assert unknown[-1].message == "3 more labels that the task does not know: 3 rows."
+    assert places(unknown[-1]) == [(TRAIN, COUNT + 21), (TRAIN, COUNT + 22), (TRAIN, COUNT + 23)]
+
+
+BLANKS = st.text(alphabet=" \t\n\u00a0\u3000\u200b\ufeff\u2800\u3164\u0000\u2060", max_size=8)
+
+
+@busy
+@given(where=positions, blank=BLANKS, role=st.sampled_from(["user", "assistant"]), other=st.booleans())
+def test_exactly_the_blank_turns_are_found(
+    tmp_path: Path, where: list[int], blank: str, role: str, other: bool
+) -> None:
+    lines = clean("train")
+    for n in where:
+        said = [Message("user", f"text {n}"), Message("assistant", "up")]
+        said[role == "assistant"].content = blank
+        # `other`: among rows that are told apart one by one, not read as columns.
+        before = [Message("user", "你好", name="x" if other else None), Message("assistant", "hi")]
+        lines[n] = encode(Example(meta=Meta(f"{n}", "s", label="up"), messages=[*before, *said]))
+    report = check(tmp_path, make_task(), train=lines)
+    [finding] = [finding for finding in report.findings if finding.check == "DATA-EMPTY"]
+    level = "error" if role == "assistant" else "warning"
+    assert (finding.level, finding.count) == (level, len(where))
+    assert [(r.line, r.text) for r in finding.rows] == [
+        (n + 1, f"turn {4 if role == 'assistant' else 3}, of '{role}', is blank") for n in where
+    ]
+
+
+@pytest.mark.parametrize("text", ["0", "…", "¿", "👍", "\u200b好", " x ", "\u0301"])
+def test_a_text_of_which_anything_can_be_seen_is_not_blank(tmp_path: Path, text: str) -> None:
+    lines = [*clean("train"), encode(row(text, "up")), encode(row("y", text))]
+    report = check(tmp_path, make_task(labels=[]), train=lines)
+    assert report.checks["DATA-EMPTY"] == "passed"
+
+
+def test_a_preference_may_reject_silence_but_not_choose_it(tmp_path: Path) -> None:
+    lines = [preference("a", "good", " "), preference("b", "\n", "bad"), preference(" ", "good", "bad")]
+    report = check(tmp_path, make_task("preference"), train=lines)
+    assert [(f.check, f.level, places(f)) for f in report.findings] == [
+        ("DATA-EMPTY", "error", [(TRAIN, 2)]),
+        ("DATA-EMPTY", "warning", [(TRAIN, 1), (TRAIN, 3)]),
+    ]
+
+
+ORDERS = {
+    "a system turn in the middle": ("u a s u a", "turn 3: a system turn that is not the first"),
+    "two system turns": ("s s u a", "turn 2: a system turn that is not the first"),
+    "two questions": ("s u u a", "turn 3: a turn of 'user' after one of 'user'"),
+    "two answers": ("u a a", "turn 3: a turn of 'assistant' after one of 'assistant'"),
+    "the assistant first": ("s a u a", "the assistant speaks before the user"),
+    "a result without a call": ("u a t a", "turn 3: a tool result that follows no tool call"),
+    "a result at the start": ("t u a", "turn 1: a tool result that follows no tool call"),
+    "a question before the answer": ("u c t u a", "turn 4: a turn of 'user' after one of 'tool'"),
+}
+ROLE = {"s": "system", "u": "user", "a": "assistant", "t": "tool", "c": "assistant"}
+
+
+def conversation(order: str, text: str) -> bytes:
+    said = [
+        Message(
+            ROLE[letter],
+            f"{text} {n}",
+            tool_calls=[{"type": "function", "function": {"name": "f", "arguments": {}}}]
+            if letter == "c"
+            else None,
+        )
+        for n, letter in enumerate(order.split())
+    ]
+    return encode(Example(meta=Meta(text, "s"), messages=said))
+
+
+@pytest.mark.parametrize(("order", "reason"), ORDERS.values(), ids=ORDERS)
+@busy
+@given(where=positions)
+def test_exactly_the_rows_in_another_order_are_found(
+    tmp_path: Path, order: str, reason: str, where: list[int]
+) -> None:
+    lines = [conversation("s u a", f"text {n}") for n in range(COUNT)]
+    for n in where:
+        lines[n] = conversation(order, f"text {n}")
+    report = check(tmp_path, make_task("generation"), train=lines)
+    [finding] = [finding for finding in report.findings if finding.message.startswith("Turns in an order")]
+    assert (finding.check, finding.level, finding.count) == ("DATA-ROLES", "warning", len(where))
+    assert [(r.line, r.text) for r in finding.rows] == [(n + 1, reason) for n in where]
+
+
+@pytest.mark.parametrize(
+    "order", ["u a", "s u a u a u a", "u c t a", "s u c t t c t a u a", "u c", "s a", "a"]
+)
+def test_an_order_that_templates_know_is_no_fault(tmp_path: Path, order: str) -> None:
+    lines = [conversation(order, f"text {n}") for n in range(COUNT)]
+    report = check(tmp_path, make_task("generation"), train=lines)
+    assert [f for f in report.findings if f.message.startswith("Turns in an order")] == []
+
+
+def test_rows_of_one_kind_have_the_same_identity_as_among_others(tmp_path: Path) -> None:
+    """A block of one kind is read column by column; one odd row in it, and all are read one by one."""
+    for order in ("u a", "s u a", "s u a u a", "s a", "u u a"):
+        lines = [conversation(order, f"text {n % 20}") for n in range(40)]
+        alike = check(tmp_path, make_task("generation"), train=lines, test=[*lines, b" "])
+        mixed = check(tmp_path, make_task("generation"), train=lines, test=[b" ", *lines, b"{}"])
+        pick = ("DATA-DUP", "DATA-CONFLICT", "SPLIT-LEAK")
+        counts = [(f.check, f.count) for f in alike.findings if f.check in pick]
+        assert counts == [(f.check, f.count) for f in mixed.findings if f.check in pick]
+        assert [c for c in counts if c[0] == "SPLIT-LEAK"] == [("SPLIT-LEAK", 40)]
+        assert alike.distributions["characters train"] == mixed.distributions["characters train"]
+
+
 def test_rare_absent_and_outweighed_labels_are_warnings(tmp_path: Path) -> None:
     texts = [("up" if n % 20 else "down") for n in range(100)]
     report = check(
