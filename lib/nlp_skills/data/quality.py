@@ -48,7 +48,7 @@ def apply_quality(
             wanted = asked
             level = asked if asked != "off" else None
         judged = [f.model_copy(update={"level": level}) if level and f.check == check else f for f in judged]
-        gate[check] = f"{wanted}: {_found(checks[check], touched, of)}"
+        gate[check] = asked if asked == "off" else f"{wanted}: {_found(checks[check], touched, of)}"
     return judged, gate
 
 
