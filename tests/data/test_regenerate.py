@@ -12,11 +12,11 @@ import pytest
 from filelock import FileLock
 
 from nlp_skills.data.example import read_examples
+from nlp_skills.data.history import list_snapshots
 from nlp_skills.data.regenerate import convert_data, regenerate_data
-from nlp_skills.data.replacement import settle_data
 from nlp_skills.data.report import ValidationReport
 from nlp_skills.data.snapshot import DataSnapshot
-from nlp_skills.data.sources.source import SPLITS, Columns, DataSources
+from nlp_skills.data.sources.source import SPLITS, Columns, DataSources, FileSource
 from nlp_skills.data.sourcing import add_source, preview_source
 from nlp_skills.data.validation import validate_data
 from nlp_skills.errors import AlreadyExists, NotFound, NotReady, NotValid
@@ -291,7 +291,8 @@ def test_copies_of_two_files_of_one_name_do_not_replace_each_other(task: Path, t
         (tmp_path / folder).mkdir()
         write(tmp_path / folder / "data.jsonl", rows(20, start))
         add_source(task, str(tmp_path / folder / "data.jsonl"), name=folder, copy=True)
-    sources = {s.name: task / s.path for s in DataSources.load(task / "data_source.yaml").sources}
+    loaded = DataSources.load(task / "data_source.yaml").sources
+    sources = {s.name: task / s.path for s in loaded if isinstance(s, FileSource)}
     assert sources["a"].read_bytes() == (tmp_path / "a" / "data.jsonl").read_bytes()
     assert sources["b"].read_bytes() == (tmp_path / "b" / "data.jsonl").read_bytes()
     assert sources["a"].is_relative_to(task) and sources["b"].is_relative_to(task)
@@ -320,21 +321,33 @@ def test_validation_first_finishes_a_replacement_that_was_cut_off(task: Path):
 
 
 KILLED_AT_EVERY_STEP = '''
-"""Regenerate in a child that ends at its k-th file operation, for every k; print what was left each time."""
+"""Run an operation in a child that ends at its k-th file operation, for every k; print what was left each time."""
 import hashlib, json, os, shutil, sys
 from pathlib import Path
+from nlp_skills.data.history import restore_data
 from nlp_skills.data.regenerate import regenerate_data
 from nlp_skills.data.replacement import settle_data
 
 task, copies = Path(sys.argv[1]), Path(sys.argv[2])
-WATCHED = ("open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.chmod", "shutil.rmtree")
+operation = (lambda folder: restore_data(folder, sys.argv[3])) if len(sys.argv) > 3 else regenerate_data
+WATCHED = ("open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.chmod", "shutil.rmtree", "shutil.copyfile")
 
-def state(folder):
-    files = [folder / "data_source.yaml", *sorted((folder / "data").rglob("*.json*"))]
-    keep = [f for f in files if f.name != "data_source.yaml" and f.is_file()]
-    return {f.relative_to(folder).as_posix(): hashlib.sha256(f.read_bytes()).hexdigest() for f in keep}
+def sha256(file):
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
-def regenerate_until(folder, last):
+def snapshot_of(folder):
+    """The snapshot without the time of the reading, and whether the files are those that it names."""
+    found = json.loads((folder / "data_snapshot.json").read_bytes())
+    whole = all(sha256(folder / f"{n}.jsonl") == s["sha256"] for n, s in found["splits"].items())
+    raw = all(sha256(folder / "raw" / f"{n}.jsonl") == s["sha256"] for n, s in found["sources"].items())
+    for source in found["sources"].values():
+        del source["fetched"]
+    return found, whole and raw
+
+def archive_of(folder):
+    return [snapshot_of(kept) for kept in sorted((folder / "data" / "snapshots").glob("[!.]*"))]
+
+def run_until(folder, last):
     pid = os.fork()
     if pid == 0:
         count = 0
@@ -345,7 +358,7 @@ def regenerate_until(folder, last):
                 if count == last:
                     os._exit(9)
         sys.addaudithook(hook)
-        regenerate_data(folder)
+        operation(folder)
         os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
@@ -354,48 +367,72 @@ while True:
     step += 1
     folder = copies / f"{step}" / "support"
     shutil.copytree(task, folder)
-    ended = regenerate_until(folder, step)
+    ended = run_until(folder, step)
     settle_data(folder)
-    found = state(folder)
-    snapshot = json.loads((folder / "data" / "data_snapshot.json").read_bytes())
-    splits = {n: hashlib.sha256((folder / "data" / f"{n}.jsonl").read_bytes()).hexdigest() == s["sha256"]
-              for n, s in snapshot["splits"].items()}
-    regenerate_data(folder)  # and it can be done again
-    again = json.loads((folder / "data" / "data_snapshot.json").read_bytes())
+    left, archive = snapshot_of(folder / "data"), archive_of(folder)
+    operation(folder)  # and it can be done again
+    again, archive_again = snapshot_of(folder / "data"), archive_of(folder)
     leftovers = [p.name for p in (folder / "data").iterdir() if p.name in (".next", ".ready")]
-    print(json.dumps({"step": step, "ended": ended, "rows": snapshot["sources"]["messages"]["rows"],
-                      "whole": all(splits.values()), "raw": found["data/raw/messages.jsonl"]
-                      == snapshot["sources"]["messages"]["sha256"], "splits": snapshot["splits"],
-                      "again": again["splits"], "leftovers": leftovers}), flush=True)
+    leftovers += [p.name for p in (folder / "data").rglob("*.tmp")]
+    print(json.dumps({"step": step, "ended": ended, "left": left, "archive": archive, "again": again,
+                      "archive_again": archive_again, "leftovers": leftovers}), flush=True)
     shutil.rmtree(copies / f"{step}")
     if ended == 0:
         break
 '''
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_kill_at_any_file_operation_leaves_the_old_data_or_the_new(task: Path, tmp_path: Path):
-    old = regenerate_data(task)
-    write(tmp_path / "messages.jsonl", rows(50, 5))
-    script = tmp_path / "kill.py"
+def kill_at_every_step(task: Path, folder: Path, *arguments: str) -> list[dict[str, Any]]:
+    script = folder / "kill.py"
     script.write_text(KILLED_AT_EVERY_STEP, encoding="utf-8")
     ran = subprocess.run(
-        [sys.executable, str(script), str(task), str(tmp_path / "copies")],
+        [sys.executable, str(script), str(task), str(folder / "copies"), *arguments],
         capture_output=True,
         text=True,
         check=False,
     )
     assert ran.returncode == 0, ran.stderr
     steps = [json.loads(line) for line in ran.stdout.splitlines()]
-    new = regenerate_data(task)
-    known = [{n: s.model_dump() for n, s in snapshot.splits.items()} for snapshot in (old, new)]
     assert steps[-1]["ended"] == 0 and len(steps) > 30
     assert all(step["ended"] == 9 for step in steps[:-1])
+    return steps
+
+
+def untimed(snapshot: DataSnapshot) -> dict[str, Any]:
+    """The snapshot without the times of its readings."""
+    found = snapshot.model_dump(mode="json")
+    for source in found["sources"].values():
+        del source["fetched"]
+    return found
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_kill_at_any_file_operation_leaves_the_old_data_or_the_new(task: Path, tmp_path: Path):
+    old = regenerate_data(task)
+    write(tmp_path / "messages.jsonl", rows(50, 5))
+    steps = kill_at_every_step(task, tmp_path)
+    before, after = [untimed(old), True], [untimed(regenerate_data(task)), True]
     for step in steps:
-        assert step["whole"] and step["raw"], step
-        assert step["splits"] == known[0 if step["rows"] == 60 else 1], step
-        assert step["again"] == known[1] and step["leftovers"] == [], step
-    kept = [step["rows"] for step in steps]
+        assert step["left"] in (before, after), step
+        assert step["archive"] in ([], [before]) and step["archive_again"] == [before], step
+        assert step["left"] == before or step["archive"] == [before], "nothing is replaced before it is kept"
+        assert step["again"] == after and step["leftovers"] == [], step
+    kept = [step["left"] == before for step in steps]
     assert kept == sorted(kept, reverse=True), "the old data up to one moment, the new data after it"
-    assert set(kept) == {50, 60}
-    settle_data(task)
+    assert set(kept) == {True, False}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_kill_at_any_file_operation_of_a_restoration_leaves_the_present_data_or_the_earlier(
+    task: Path, tmp_path: Path
+):
+    earlier = regenerate_data(task)
+    write(tmp_path / "messages.jsonl", rows(50, 5))
+    present = regenerate_data(task)
+    name = list_snapshots(task).snapshots[1].name
+    before, after = [untimed(present), True], [untimed(earlier), True]
+    for step in kill_at_every_step(task, tmp_path, name):
+        assert step["left"] in (before, after), step
+        assert step["left"] == before or before in step["archive"], step
+        assert step["again"] == after and step["leftovers"] == [], step
+        assert after in step["archive_again"] and before in step["archive_again"], step

@@ -19,9 +19,11 @@ from typing import BinaryIO
 
 import msgspec
 
+from nlp_skills.data.archive import is_same_data
 from nlp_skills.data.convert import Conversion, convert_source, find_labels, read_layout
-from nlp_skills.data.difference import Difference, Named, compare_rows, read_named
-from nlp_skills.data.example import Example
+from nlp_skills.data.difference import Named, compare_rows, read_named
+from nlp_skills.data.example import Example, read_examples
+from nlp_skills.data.fixes import apply_fixes
 from nlp_skills.data.format import Layout, instruction
 from nlp_skills.data.identity import Identities, key_of
 from nlp_skills.data.merge import Merged, merge_rows
@@ -81,6 +83,9 @@ def assemble_data(
         merged = merge_rows(known, sources, lambda row: lines.example(row).input_text)
         sides = _sides(lines, merged, sources, pinned)
         splits = _write_splits(lines, sides, staging, progress)
+    fixed = apply_fixes(staging, sources.fixes, definition, progress) if sources.fixes else {}
+    if fixed:
+        splits = {name: describe_split(staging / f"{name}.jsonl") for name in SPLITS}
     before = _snapshot_of(data)
     snapshot = DataSnapshot(
         source_hash=hash_sources(fetched, sources, definition),
@@ -91,9 +96,17 @@ def assemble_data(
         near_duplicates_dropped=merged.near_duplicates,
         conflicts_dropped=merged.conflicts,
         before=before.source_hash if before else None,
+        fixes={check: count.changed + count.dropped for check, count in fixed.items()},
     )
-    difference = _difference(data, before, known, sides, splits)
-    snapshot = snapshot.model_copy(update=vars(difference))
+    if before is not None and is_same_data(before, snapshot):
+        # The file goes on saying how these data came about; the answer, that this run changed nothing.
+        told = before.model_dump(include={"before", "added", "removed", "changed"})
+        snapshot.model_copy(update=told).save(staging / "data_snapshot.json")
+        return snapshot, definition
+    if before is None or before.splits != splits:
+        rows = read_named(staging, snapshot) if fixed else _named(known, sides)
+        difference = compare_rows(read_named(data, before), rows)
+        snapshot = snapshot.model_copy(update=vars(difference))
     return snapshot.save(staging / "data_snapshot.json"), definition
 
 
@@ -203,20 +216,29 @@ def _snapshot_of(data: Path) -> DataSnapshot | None:
         return None
 
 
-def _difference(
-    data: Path,
-    before: DataSnapshot | None,
-    known: Identities,
-    sides: bytearray,
-    splits: dict[str, SplitSnapshot],
-) -> Difference:
-    if before is not None and {n: s.sha256 for n, s in before.splits.items()} == {
-        n: s.sha256 for n, s in splits.items()
-    }:
-        return Difference()
-    now = Named()
+def _named(known: Identities, sides: bytearray) -> Named:
+    """The rows that stand in the splits, without reading them again."""
+    found = Named()
     for row, side in enumerate(sides):
         if side != NO_SIDE:
-            now.names += key_of(known.name, row)
-            now.contents += key_of(known.content, row)
-    return compare_rows(read_named(data, before), now)
+            found.names += key_of(known.name, row)
+            found.contents += key_of(known.content, row)
+    return found
+
+
+def describe_split(file: Path) -> SplitSnapshot:
+    """What a snapshot says of a split file, read row by row."""
+    labels: Counter[str] = Counter()
+    lengths: Counter[int] = Counter()
+    count = 0
+    for example in read_examples(file):
+        count += 1
+        lengths[len(example.input_text)] += 1
+        if example.meta.label is not None:
+            labels[example.meta.label] += 1
+    return SplitSnapshot(
+        sha256=sha256_file(file),
+        count=count,
+        label_counts=dict(sorted(labels.items())),
+        lengths=in_buckets(lengths),
+    )

@@ -1,5 +1,6 @@
 """New data takes the place of the old as one step that happens whole or not at all.
 
+    data/ ──copy──▶ data/snapshots/…
     data/.next ──rename──▶ data/.ready ──moves──▶ data/
 
 A kill before the rename leaves the old data; after it, the next call finishes the moves.
@@ -14,6 +15,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from nlp_skills.data.archive import archive_data, is_same_data, prune_snapshots
+from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.data.sources.source import SPLITS
 from nlp_skills.errors import NotReady
 from nlp_skills.records import read_mapping, sha256_file, sync_folder, to_json, write_atomic
@@ -44,12 +47,29 @@ def staging_folder(task: Path) -> Iterator[Path]:
 
 
 def put_in_place(task: Path, staging: Path) -> None:
-    """Make the staged data the data: one rename decides, the moves after it can be repeated."""
+    """Make the staged data the data: one rename decides, the moves after it can be repeated.
+
+    Other data that were there are copied to data/snapshots/ first, and what the retention rule of
+    data_source.yaml does not name there is removed afterwards.
+    """
+    replaced = not _are_the_data(task, staging)
+    if replaced:
+        archive_data(task)
     names = sorted(p.relative_to(staging).as_posix() for p in staging.rglob("*") if p.is_file())
     write_atomic(staging / "files.json", to_json(names))
     staging.rename(task / "data" / ".ready")
     sync_folder(task / "data")
     _settle(task)
+    if replaced:
+        prune_snapshots(task)
+
+
+def _are_the_data(task: Path, staging: Path) -> bool:
+    """Whether the staged data are those that are there already."""
+    staged, present = (folder / "data_snapshot.json" for folder in (staging, task / "data"))
+    if not staged.is_file() or not present.is_file():
+        return False
+    return is_same_data(DataSnapshot.load(staged), DataSnapshot.load(present))
 
 
 def settle_data(task: Path) -> None:

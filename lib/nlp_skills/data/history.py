@@ -1,0 +1,97 @@
+"""The data of earlier: which there are, and one of them back in place."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from nlp_skills.data.archive import data_files, is_same_data, kept_snapshots, trained_versions
+from nlp_skills.data.replacement import put_in_place, settle_data, staging_folder
+from nlp_skills.data.snapshot import DataSnapshot
+from nlp_skills.errors import NotFound, NotValid, did_you_mean
+from nlp_skills.records import Progress, Record, sha256_file, silent
+
+
+class KeptSnapshot(Record):
+    """One state of the data."""
+
+    name: str
+    """What restore_data knows it by; `present` for the data that are there."""
+    date: str
+    """When its rows were fetched: UTC, ISO 8601."""
+    rows: dict[str, int]
+    """By split."""
+    source_hash: str
+    versions: list[str]
+    """Those that were made on it."""
+
+
+class SnapshotList(Record):
+    """The present data and those of earlier, the newest first."""
+
+    task: str
+    snapshots: list[KeptSnapshot]
+
+
+def list_snapshots(task: Path) -> SnapshotList:
+    """The present data and the earlier ones that are kept in data/snapshots/, the newest first."""
+    settle_data(task)
+    trained = trained_versions(task)
+    present = task / "data" / "data_snapshot.json"
+    found = [("present", DataSnapshot.load(present))] if present.is_file() else []
+    found += [(folder.name, snapshot) for folder, snapshot, _ in kept_snapshots(task)]
+    return SnapshotList(
+        task=task.name, snapshots=[_kept(name, snapshot, trained) for name, snapshot in found]
+    )
+
+
+def _kept(name: str, snapshot: DataSnapshot, trained: dict[str, list[str]]) -> KeptSnapshot:
+    return KeptSnapshot(
+        name=name,
+        date=max((source.fetched for source in snapshot.sources.values()), default=""),
+        rows={split: found.count for split, found in snapshot.splits.items()},
+        source_hash=snapshot.source_hash,
+        versions=trained.get(snapshot.source_hash, []),
+    )
+
+
+def restore_data(task: Path, snapshot: str, *, progress: Progress = silent) -> DataSnapshot:
+    """Put earlier data back in place; the present ones are kept in data/snapshots/ in their turn.
+
+    `snapshot` is its name in list_snapshots, or the beginning of its source_hash. The settings of
+    data_source.yaml stay as they are: the next regenerate_data goes by them. Raises NotFound with the
+    names that there are, NotValid where a kept file is not what its snapshot says.
+    """
+    with staging_folder(task) as staging:
+        folder, found = _find(task, snapshot)
+        names = data_files(folder)
+        for done, name in enumerate(names):
+            progress(f"restoring {name}", done, len(names))
+            shutil.copyfile(folder / name, staging / name)
+        _require_whole(folder, staging, found)
+        put_in_place(task, staging)
+    return found
+
+
+def _find(task: Path, wanted: str) -> tuple[Path, DataSnapshot]:
+    kept = [(folder, snapshot) for folder, snapshot, _ in kept_snapshots(task)]
+    named = [one for one in kept if one[0].name == wanted]
+    hashed = [one for one in kept if len(wanted) >= 6 and one[1].source_hash.startswith(wanted)]
+    for found in (named, hashed):
+        if found and all(is_same_data(one[1], found[0][1]) for one in found):
+            return found[0]
+    names = [folder.name for folder, _ in kept]
+    known = f"Snapshots: {', '.join(names)}." if names else "No earlier data are kept yet."
+    raise NotFound(f"{task.name} has no snapshot {wanted!r}{did_you_mean(wanted, names)}. {known}")
+
+
+def _require_whole(folder: Path, staging: Path, snapshot: DataSnapshot) -> None:
+    """Raises NotValid for a file that is gone or another than the snapshot names."""
+    expected = {f"{name}.jsonl": split.sha256 for name, split in snapshot.splits.items()}
+    expected |= {f"raw/{name}.jsonl": source.sha256 for name, source in snapshot.sources.items()}
+    for name, sha256 in expected.items():
+        if not (staging / name).is_file() or sha256_file(staging / name) != sha256:
+            raise NotValid(
+                f"{folder / name} is not the file that its snapshot names (it was changed or is gone), so it is not"
+                " restored. Choose another snapshot: nlp-skills list-snapshots " + folder.parents[2].name
+            )

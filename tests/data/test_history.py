@@ -1,0 +1,159 @@
+"""Earlier data: kept when others take their place, listed, restored whole, and pruned by rule."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nlp_skills.data.archive import FOLDER
+from nlp_skills.data.history import list_snapshots, restore_data
+from nlp_skills.data.regenerate import convert_data, regenerate_data
+from nlp_skills.data.snapshot import DataSnapshot
+from nlp_skills.data.sources.source import SPLITS, DataSources
+from nlp_skills.data.sourcing import add_source
+from nlp_skills.errors import NotFound, NotValid
+from nlp_skills.records import write_atomic
+from nlp_skills.task.task import TaskType, create_task
+
+
+def write(path: Path, start: int) -> None:
+    rows = ({"text": f"message number {n}", "label": "ab"[n % 2]} for n in range(start, start + 40))
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def set_retention(task: Path, **rule: Any) -> None:
+    file = task / "data_source.yaml"
+    DataSources.load(file).with_changes(retention=rule).save(file)
+
+
+def data_of(folder: Path) -> dict[str, bytes]:
+    names = [*(f"{split}.jsonl" for split in SPLITS), "raw/messages.jsonl", "data_snapshot.json"]
+    return {name: (folder / name).read_bytes() for name in names}
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> Path:
+    """A task whose data were read once."""
+    create_task(tmp_path / "tasks", "support", type=TaskType.CLASSIFICATION, goal="Find the team.")
+    folder = tmp_path / "tasks" / "support"
+    write(tmp_path / "messages.jsonl", 0)
+    add_source(folder, str(tmp_path / "messages.jsonl"))
+    regenerate_data(folder)
+    return folder
+
+
+@pytest.fixture
+def renew(task: Path, tmp_path: Path):
+    """`renew(7)`: the data made again from other rows; gives their snapshot."""
+
+    def do(start: int) -> DataSnapshot:
+        write(tmp_path / "messages.jsonl", start)
+        return regenerate_data(task)
+
+    return do
+
+
+def names(task: Path) -> list[str]:
+    return [snapshot.name for snapshot in list_snapshots(task).snapshots]
+
+
+def test_data_that_are_replaced_are_kept_to_the_byte_and_the_same_data_are_not_kept_twice(task: Path, renew):
+    before = data_of(task / "data")
+    first = DataSnapshot.load(task / "data" / "data_snapshot.json")
+    convert_data(task)
+    regenerate_data(task)
+    assert names(task) == ["present"]
+    second = renew(5)
+    (kept,) = (task / FOLDER).iterdir()
+    day = first.sources["messages"].fetched[:10]
+    assert kept.name == f"{day}-{first.source_hash[:12]}"
+    files = data_of(kept)
+    assert {**files, "data_snapshot.json": b""} == {**before, "data_snapshot.json": b""}
+    assert DataSnapshot.load(kept / "data_snapshot.json").splits == first.splits
+    assert (second.before, second.added, second.removed, second.changed) == (first.source_hash, 5, 5, 0)
+
+
+def test_the_list_names_date_rows_and_the_versions_that_were_made_on_them(task: Path, renew):
+    first = DataSnapshot.load(task / "data" / "data_snapshot.json")
+    write_atomic(task / "versions" / "v1" / "data_snapshot.json", first.to_bytes())
+    second = renew(5)
+    found = list_snapshots(task)
+    assert (found.task, [s.source_hash for s in found.snapshots]) == (
+        "support",
+        [second.source_hash, first.source_hash],
+    )
+    assert found.snapshots[0].name == "present"
+    assert [s.versions for s in found.snapshots] == [[], ["v1"]]
+    assert found.snapshots[1].rows == {"train": 28, "valid": 6, "test": 6}
+    assert found.snapshots[1].date == list_snapshots(task).snapshots[1].date
+
+
+def test_earlier_data_come_back_and_the_present_ones_are_kept_in_their_turn(task: Path, renew):
+    first = data_of(task / "data")
+    renew(5)
+    second = data_of(task / "data")
+    kept = names(task)[1]
+    restored = restore_data(task, kept)
+    assert data_of(task / "data") == first
+    assert restored.to_bytes() == first["data_snapshot.json"]
+    other = next(name for name in names(task) if name not in ("present", kept))
+    hashed = DataSnapshot.load(task / FOLDER / other / "data_snapshot.json").source_hash
+    restore_data(task, hashed[:16])
+    assert data_of(task / "data") == second
+    assert len(list((task / FOLDER).iterdir())) == 2
+
+
+def test_what_is_not_kept_and_what_was_changed_is_not_restored(task: Path, renew):
+    renew(5)
+    before, kept = data_of(task / "data"), names(task)[1]
+    with pytest.raises(NotFound, match=f"no snapshot '{kept}x' .did you mean .*Snapshots: {kept}"):
+        restore_data(task, f"{kept}x")
+    with (task / FOLDER / kept / "valid.jsonl").open("ab") as stream:
+        stream.write(b"{}\n")
+    with pytest.raises(NotValid, match=r"valid\.jsonl is not the file that its snapshot names"):
+        restore_data(task, kept)
+    assert data_of(task / "data") == before
+
+
+def test_so_many_are_kept_as_the_rule_says_and_those_that_a_version_needs(task: Path, renew):
+    trained = DataSnapshot.load(task / "data" / "data_snapshot.json")
+    write_atomic(task / "versions" / "v1" / "data_snapshot.json", trained.to_bytes())
+    set_retention(task, keep=2)
+    made = [renew(start) for start in (100, 200, 300, 400)]
+    hashes = [snapshot.source_hash for snapshot in list_snapshots(task).snapshots]
+    assert hashes == [made[3].source_hash, made[2].source_hash, made[1].source_hash, trained.source_hash]
+    set_retention(task, keep=1, keep_trained=False)
+    renew(500)
+    hashes = [snapshot.source_hash for snapshot in list_snapshots(task).snapshots]
+    assert hashes[1:] == [made[3].source_hash]
+
+
+def test_data_older_than_the_rule_says_are_not_kept(task: Path, renew):
+    renew(5)
+    (kept,) = (task / FOLDER).iterdir()
+    write_atomic(kept / "archive.json", b'{"archived": "2020-01-01T00:00:00.000000+00:00"}')
+    set_retention(task, days=30)
+    second = DataSnapshot.load(task / "data" / "data_snapshot.json")
+    renew(50)
+    assert [s.source_hash for s in list_snapshots(task).snapshots][1:] == [second.source_hash]
+
+
+def test_a_snapshot_of_the_version_before_is_compared_and_kept(task: Path, renew):
+    file = task / "data" / "data_snapshot.json"
+    old = json.loads(file.read_bytes())
+    for name in ("near_duplicates_dropped", "conflicts_dropped", "fixes", "before"):
+        del old[name]
+    for source in old["sources"].values():
+        del source["settings"], source["id"], source["since"]
+    for split in old["splits"].values():
+        del split["lengths"]
+    write_atomic(file, json.dumps(old).encode())
+    snapshot = renew(5)
+    assert (snapshot.added, snapshot.removed, snapshot.changed) == (5, 5, 0)
+    assert [s.source_hash for s in list_snapshots(task).snapshots] == [
+        snapshot.source_hash,
+        old["source_hash"],
+    ]
+    restore_data(task, names(task)[1])
+    assert DataSnapshot.load(file).source_hash == old["source_hash"]
