@@ -12,13 +12,25 @@ from __future__ import annotations
 
 from typing import ClassVar, Protocol, runtime_checkable
 
+from nlp_skills.data.checks.age import Age
+from nlp_skills.data.checks.amount import Amount
 from nlp_skills.data.checks.balance import Balance
+from nlp_skills.data.checks.drift import Drift
 from nlp_skills.data.checks.duplicates import Duplicates
 from nlp_skills.data.checks.labels import Labels
+from nlp_skills.data.checks.language import Language
 from nlp_skills.data.checks.leak import Leak
 from nlp_skills.data.checks.lines import Lines
+from nlp_skills.data.checks.mojibake import Mojibake
+from nlp_skills.data.checks.near import NearRows
+from nlp_skills.data.checks.outliers import Outliers
+from nlp_skills.data.checks.preference import Preferences
 from nlp_skills.data.checks.reading import Batch, Reader
 from nlp_skills.data.checks.rows import Context, RowFamily
+from nlp_skills.data.checks.sensitive import Personal, Secrets
+from nlp_skills.data.checks.spans import Spans
+from nlp_skills.data.checks.tokens import Tokens
+from nlp_skills.data.checks.tool_calls import ToolCalls
 from nlp_skills.data.report import Finding
 
 
@@ -61,9 +73,22 @@ STRUCTURE: tuple[type[Family], ...] = (
     Labels,
     Balance,
     Leak,
+    Amount,
+    Outliers,
+    Drift,
+    Age,
 )
-ROWS: tuple[type[RowFamily], ...] = ()
-TOKENS: tuple[type[RowFamily], ...] = ()
+ROWS: tuple[type[RowFamily], ...] = (
+    NearRows,
+    Language,
+    Mojibake,
+    Personal,
+    Secrets,
+    Spans,
+    ToolCalls,
+    Preferences,
+)
+TOKENS: tuple[type[RowFamily], ...] = (Tokens,)
 
 CHECKS: dict[str, tuple[type[_Answers], ...]] = {
     check: tuple(family for family in (*STRUCTURE, *ROWS, *TOKENS) if check in family.checks)
