@@ -146,6 +146,7 @@ class Waits:
         return Surroundings(
             resolve=lambda host, _port: self.names.get(host, [host]),
             wait=self.seconds.append,
+            clock=lambda: sum(self.seconds),
             today=lambda: TODAY,
             jitter=lambda: 1.0,
         )

@@ -140,7 +140,7 @@ class WebClient:
                 " Check headers in data_source.yaml and the environment variables that it refers to."
             ) from None
         try:
-            body = b"" if answer.status_code in REDIRECTS else self._body(answer, url, request)
+            body = self._body(answer, url, request) if _is_wanted(answer, request) else b""
         finally:
             answer.close()
         if answer.status_code < 400:  # it may say that it was the last one allowed: the next would be refused
@@ -196,3 +196,9 @@ class WebClient:
             " Check that the server is up and can be reached from here, then try again.",
             status,
         )
+
+
+def _is_wanted(answer: httpx2.Response, request: Request) -> bool:
+    kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+    unwanted = request.types is not None and kind and kind not in request.types
+    return answer.status_code not in REDIRECTS and not unwanted

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import httpx2
@@ -51,6 +51,8 @@ class Request:
     """None: that of the limits."""
     cut: bool = False
     """Take the first max_bytes of a longer answer, instead of refusing it."""
+    types: Sequence[str] | None = None
+    """The content types whose body is wanted; of others nothing is read. None: all."""
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ class Surroundings:
     resolve: Resolve = resolve
     wait: Callable[[float], None] = time.sleep
     """Seconds. An interrupt (Ctrl-C) ends it."""
+    clock: Callable[[], float] = time.monotonic
+    """Seconds of any beginning: the pace at which a host is asked."""
     today: Callable[[], float] = time.time
     """Seconds since 1970: dates in headers are compared with it."""
     jitter: Callable[[], float] = random.random

@@ -10,7 +10,11 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
 
 from nlp_skills.data.secret import hide
 
-_SECRET_NAME = re.compile(r"token|secret|passw|pwd|key|sig|auth|session|credential|code", re.I)
+_SECRET_NAME = re.compile(
+    r"(?:^|[^a-z])(?:\w*token|\w*secret|passw(?:or)?d|pwd|(?:api|access|secret)?[_-]?key|sig(?:nature)?|auth\w*"
+    r"|session\w*|credentials?)(?:$|[^a-z])",
+    re.I,
+)
 _REFERENCE = re.compile(r"\$\{([A-Za-z_]\w*)\}")
 _LONGEST = 300
 
