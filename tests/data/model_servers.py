@@ -63,6 +63,8 @@ class Reply:
     message: str = "the server says no"
     broken: bool = False
     """The connection is cut in place of an answer."""
+    counts: bool = True
+    """Whether the server says how many tokens it were (OpenAI's form)."""
     input_tokens: int = 100
     output_tokens: int = 50
 
@@ -188,6 +190,11 @@ def wire(call: Call, reply: Reply) -> dict[str, Any]:
             "eval_count": reply.output_tokens,
         }
     refusal = "I cannot help with that." if reply.stop == "refused" else None
+    usage = {
+        "prompt_tokens": reply.input_tokens,
+        "completion_tokens": reply.output_tokens,
+        "total_tokens": reply.input_tokens + reply.output_tokens,
+    }
     return {
         "id": f"chatcmpl-{call.number}",
         "object": "chat.completion",
@@ -204,11 +211,7 @@ def wire(call: Call, reply: Reply) -> dict[str, Any]:
                 "finish_reason": {"cut": "length"}.get(reply.stop, "stop"),
             }
         ],
-        "usage": {
-            "prompt_tokens": reply.input_tokens,
-            "completion_tokens": reply.output_tokens,
-            "total_tokens": reply.input_tokens + reply.output_tokens,
-        },
+        **({"usage": usage} if reply.counts else {}),
     }
 
 

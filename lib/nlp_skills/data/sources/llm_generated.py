@@ -114,7 +114,7 @@ class Generation:
     """One reading of a generated source: waves of requests, until no row is missing or the bound is reached."""
 
     def __init__(self, source: GeneratedSource, fetch: Fetch) -> None:
-        price_of(source)  # a budget that cannot be kept is said first
+        self._price = price_of(source)
         self._source = source
         self._fetch = fetch
         task = Task.load(fetch.task / "task.yaml")
@@ -128,7 +128,7 @@ class Generation:
         """The rows; what the journal does not hold is sent."""
         self.replay()
         if self._missing():
-            if not (self._fetch.confirm or is_free(self._source)):
+            if not (self._fetch.confirm or is_free(self._price)):
                 raise NotReady(
                     f"This costs money, so it has to be confirmed. {self.estimate()} To go ahead, call regenerate_data"
                     f" again with confirm=true (nlp-skills regenerate-data {self._fetch.task.name} --confirm)."
@@ -173,7 +173,7 @@ class Generation:
         self._slots += wave
 
     def _send_missing(self) -> None:
-        budget = Budget(self._source, spent(self._journal, self._source))
+        budget = Budget(self._source, spent(self._journal, self._price))
         sending = Sending(self._source, self._plan.schema, self._journal, budget)
         while letters := self._missing():
             wave = self._wave()
@@ -214,9 +214,11 @@ class Generation:
         ]
         answered = sum(slot.key in self._journal.answers for slot in slots)
         most = len(slots) - answered if letters else 0
-        costs = [worst_cost(source, letter.asked.prompt, self._plan.schema) for letter in letters]
-        worst = max(costs, key=lambda one: one.tokens).times(most) if costs else cost(price_of(source), 0, 0)
-        before = spent(self._journal, source)
+        costs = [
+            worst_cost(source, self._price, letter.asked.prompt, self._plan.schema) for letter in letters
+        ]
+        worst = max(costs, key=lambda one: one.tokens).times(most) if costs else cost(self._price, 0, 0)
+        before = spent(self._journal, self._price)
         return Estimate(
             source=source.name,
             provider=source.provider,
@@ -228,7 +230,7 @@ class Generation:
             most_usd=worst.usd,
             spent_tokens=before.tokens,
             spent_usd=before.usd,
-            free=is_free(source),
+            free=is_free(self._price),
             warning=self._no_examples() if letters and self._plan.lacks_examples else None,
         )
 
@@ -251,8 +253,7 @@ class Generation:
     def notes(self) -> dict[str, str | int | float | None]:
         """For the snapshot: the same for the same answers, whenever they were paid."""
         answers = [self._journal.answers[slot.key] for slot in self._slots]
-        price = price_of(self._source)
-        costs = [cost_of(answer, price) for answer in answers]
+        costs = [cost_of(answer, self._price) for answer in answers]
         total = sum(costs, Cost())
         rows = len(self._keeping.rows)
         missing = {"missing": self._plan.count - rows} if self._slots and rows < self._plan.count else {}

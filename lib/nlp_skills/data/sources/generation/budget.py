@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from nlp_skills.data.sources.generation.journal import Answered, Journal
-from nlp_skills.data.sources.generation.providers import is_own_machine
+from nlp_skills.data.sources.generation.place import is_own_machine
 from nlp_skills.data.sources.source import GeneratedSource, Price
 from nlp_skills.errors import NotValid
 
@@ -58,9 +58,8 @@ def price_of(source: GeneratedSource) -> Price | None:
     return price
 
 
-def is_free(source: GeneratedSource) -> bool:
+def is_free(price: Price | None) -> bool:
     """Whether nobody sends a bill."""
-    price = price_of(source)
     return price is not None and not price.input and not price.output
 
 
@@ -70,15 +69,14 @@ def cost(price: Price | None, input_tokens: int, output_tokens: int) -> Cost:
     return Cost(input_tokens + output_tokens, usd)
 
 
-def worst_cost(source: GeneratedSource, prompt: str, schema: dict[str, Any]) -> Cost:
+def worst_cost(source: GeneratedSource, price: Price | None, prompt: str, schema: dict[str, Any]) -> Cost:
     """The most that a request can cost."""
     sent = len(prompt.encode()) + len(msgspec.json.encode(schema)) + WRAPPING
-    return cost(price_of(source), sent, source.max_output_tokens)
+    return cost(price, sent, source.max_output_tokens)
 
 
-def spent(journal: Journal, source: GeneratedSource) -> Cost:
+def spent(journal: Journal, price: Price | None) -> Cost:
     """What the source has cost so far, with requests that were lost on the way at their worst."""
-    price = price_of(source)
     total = Cost()
     for answer in journal.paid:
         total += cost_of(answer, price)

@@ -33,6 +33,7 @@ class Keeping:
 
     def __init__(self, source: GeneratedSource, plan: Plan, folder: Path, task: Task) -> None:
         self._source = source
+        self._price = price_of(source)
         self._plan = plan
         self._folder = folder
         self._task = task
@@ -87,7 +88,7 @@ class Keeping:
 
     def _origin(self, slot: Slot, prompt: str, answer: Answered, rows: int) -> dict[str, Any]:
         """Tokens and cost are the row's share of its request."""
-        total = cost_of(answer, price_of(self._source))
+        total = cost_of(answer, self._price)
         return {
             "provider": self._source.provider,
             "model": answer.model,

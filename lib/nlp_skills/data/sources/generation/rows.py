@@ -80,6 +80,15 @@ def _closed(schema: Any) -> Any:
     return closed
 
 
+def without_type_lists(schema: Any) -> Any:
+    """`{"type": ["string", "null"]}` as `anyOf`, for providers that know one type at a time."""
+    single = _each(schema, without_type_lists)
+    if not isinstance(single, dict) or not isinstance(single.get("type"), list):
+        return single
+    kinds = [{"type": "null"} if kind == "null" else {**single, "type": kind} for kind in single["type"]]
+    return kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
+
+
 def answer_schema(row: dict[str, Any]) -> dict[str, Any]:
     """The JSON Schema of a whole answer: an object, which every provider can be held to, with the list in it."""
     return {

@@ -13,10 +13,10 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import Any
 
+from nlp_skills.data.sources.generation.answer import Answer, Ask, NoAnswer, Request
 from nlp_skills.data.sources.generation.budget import Budget, Cost, OutOfBudget, cost, price_of, worst_cost
 from nlp_skills.data.sources.generation.journal import Answered, Asked, Journal, key_of
-from nlp_skills.data.sources.generation.providers import Answer, Ask, NoAnswer, Request, connect
-from nlp_skills.data.sources.generation.rows import is_strict
+from nlp_skills.data.sources.generation.providers import connect
 from nlp_skills.data.sources.source import GeneratedSource
 from nlp_skills.errors import RunFailed
 from nlp_skills.records import now
@@ -42,7 +42,6 @@ class Sending:
     ) -> None:
         self._source = source
         self._schema = schema
-        self._strict = is_strict(schema)
         self._price = price_of(source)
         self._journal = journal
         self._budget = budget
@@ -54,7 +53,7 @@ class Sending:
         Raises RunFailed when the provider or the budget ends it, and what `use` raises.
         """
         self._stopped.clear()
-        with connect(self._source) as ask, ThreadPoolExecutor(self._source.parallel) as pool:
+        with connect(self._source, self._schema) as ask, ThreadPoolExecutor(self._source.parallel) as pool:
             under_way = [pool.submit(self._answered, ask, letter) for letter in letters]
             try:
                 for done in as_completed(under_way):
@@ -74,7 +73,7 @@ class Sending:
 
     def _answered(self, ask: Ask, letter: Letter) -> Answered | None:
         """None where others have failed before it was this one's turn."""
-        worst = worst_cost(self._source, letter.asked.prompt, self._schema)
+        worst = worst_cost(self._source, self._price, letter.asked.prompt, self._schema)
         request = self._request(letter)
         for repeat in range(REPEATS + 1):
             if self._stopped.is_set():
@@ -106,7 +105,7 @@ class Sending:
     def _request(self, letter: Letter) -> Request:
         asked = letter.asked
         name = f"nlp-skills-{key_of(letter.key, asked.prompt)[:40]}"
-        return Request(asked.prompt, self._schema, self._strict, name, int(letter.key[:7], 16))
+        return Request(asked.prompt, name, int(letter.key[:7], 16))
 
     def _line(self, key: str, answer: Answer, worst: Cost) -> Answered:
         """Where the server does not count tokens, the most that they can be."""
