@@ -54,7 +54,8 @@ def test_the_report_is_saved_and_names_the_files_as_they_lie_in_the_task(
     sha256 = hashlib.sha256((tmp_path / "data" / "train.jsonl").read_bytes()).hexdigest()
     assert report.data_sha256 == hashlib.sha256(f"{sha256}  data/train.jsonl\n".encode()).hexdigest()
     size = (tmp_path / "data" / "train.jsonl").stat().st_size
-    assert steps[-1] == ("checking data/train.jsonl", size, size)
+    assert ("checking data/train.jsonl", size, size) in steps
+    assert steps[-1] == ("looking closer at data/train.jsonl", size, size)
     assert validate_data(task) == report
 
 

@@ -22,6 +22,7 @@ from nlp_skills.data.replacement import settle_data
 from nlp_skills.data.report import Finding, ValidationReport
 from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.data.sources.source import SPLITS, DataSources
+from nlp_skills.data.tokens import configured_max_length
 from nlp_skills.errors import NotFound, NotReady
 from nlp_skills.records import Progress, now, silent
 from nlp_skills.task.task import Task
@@ -65,7 +66,15 @@ def _context(task: Path, definition: Task, files: Mapping[str, Path]) -> Context
     if snapshot is not None and snapshot.before:
         kept = (DataSnapshot.load(p) for p in sorted(task.glob("data/snapshots/*/data_snapshot.json")))
         before = next((one for one in kept if one.source_hash == snapshot.before), None)
-    return Context(definition, files, today=now(), sources=sources, snapshot=snapshot, before=before)
+    return Context(
+        definition,
+        files,
+        today=now(),
+        sources=sources,
+        snapshot=snapshot,
+        before=before,
+        max_length=configured_max_length(task),
+    )
 
 
 def check_files(
