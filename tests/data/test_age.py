@@ -1,0 +1,49 @@
+"""Data that were fetched too long ago."""
+
+from pathlib import Path
+
+from check_families import chat, make_task, over_files
+
+from nlp_skills.data.checks.age import Age
+from nlp_skills.data.snapshot import DataSnapshot, SourceSnapshot
+from nlp_skills.data.sources.source import DataSources
+
+
+def read_at(**fetched: str) -> DataSnapshot:
+    sources = {
+        name: SourceSnapshot(type="file", rows=10, sha256="", fetched=time, request={})
+        for name, time in fetched.items()
+    }
+    return DataSnapshot(source_hash="", sources=sources, splits={}, seed=1)
+
+
+def judged(folder: Path, snapshot: DataSnapshot | None, limit: float | None) -> Age:
+    context = {
+        "today": "2026-11-21T12:00:00Z",
+        "snapshot": snapshot,
+        "sources": DataSources(max_age_days=limit),
+    }
+    return over_files(Age, folder, make_task(), context=context, train=[chat("q", "a")])
+
+
+def test_sources_that_are_older_than_the_limit_are_named(tmp_path: Path) -> None:
+    snapshot = read_at(
+        news="2026-10-01T12:00:00Z", tickets="2026-11-20T12:00:00Z", old="2026-11-14T11:59:00Z"
+    )
+    (finding,) = judged(tmp_path, snapshot, 7).findings()
+    assert (finding.check, finding.level, finding.count) == ("DATA-STALE", "warning", 20)
+    assert finding.message == "Fetched longer than 7 days ago: news (51 days ago), old (7 days ago)."
+
+
+def test_fresh_data_pass(tmp_path: Path) -> None:
+    found = judged(tmp_path, read_at(news="2026-11-14T12:00:00Z"), 7)
+    assert (found.findings(), found.not_run()) == ([], {})
+
+
+def test_without_a_limit_or_a_time_nothing_is_said(tmp_path: Path) -> None:
+    assert judged(tmp_path, read_at(news="2020-01-01T00:00:00Z"), None).not_run() == {
+        "DATA-STALE": "data_source.yaml sets no max_age_days"
+    }
+    assert judged(tmp_path, None, 7).not_run() == {
+        "DATA-STALE": "the data were not made from sources, so nothing says when they were fetched"
+    }
