@@ -71,7 +71,7 @@ def assemble_data(
     `data` holds the data before, which are compared. Gives the snapshot, and the task with the labels that
     were found. Raises NotValid for rows that cannot be converted or divided.
     """
-    raw = staging / "raw"
+    raw = (staging / "raw").resolve()  # other processes may work in another folder
     progress("converting rows", 0, None)
     where = _where(raw, ray=ray)
     layouts = {s.name: read_layout(s, raw, definition) for s in sources.sources}

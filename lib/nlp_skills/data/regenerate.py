@@ -26,10 +26,13 @@ from nlp_skills.records import Progress, now, sha256_file, silent, to_json, writ
 from nlp_skills.task.task import Task
 
 
-def regenerate_data(task: Path, *, ray: bool = False, progress: Progress = silent) -> DataSnapshot:
+def regenerate_data(
+    task: Path, *, confirm: bool = False, ray: bool = False, progress: Progress = silent
+) -> DataSnapshot:
     """Read every source again, convert and split, and put the new data in place in one step.
 
-    The data before are kept in data/snapshots/ (list_snapshots, restore_data). `ray` converts on Ray
+    The data before are kept in data/snapshots/ (list_snapshots, restore_data). A source that costs money is
+    read only with `confirm`; otherwise the error says what it would cost. `ray` converts on Ray
     Data instead of this machine's cores, with the same result. A source that fails leaves the old data
     as it is. Raises NotReady without a source, NotValid naming file and line for rows that cannot be
     read or converted, MissingExtra for ray where it is not installed.
@@ -37,7 +40,10 @@ def regenerate_data(task: Path, *, ray: bool = False, progress: Progress = silen
     sources = sources_of(task)
     with staging_folder(task) as staging:
         present = _present(task)
-        fetched = {s.name: _fetch(s, task, staging, present, progress) for s in sources.sources}
+        fetched = {
+            s.name: _fetch(s, Fetch(task, progress, confirm=confirm), staging, present)
+            for s in sources.sources
+        }
         snapshot = _replace_data(task, sources, fetched, staging, progress, ray=ray)
     # Read again: somebody may have edited it while the sources were read.
     today = DataSources.load(task / "data_source.yaml")
@@ -80,15 +86,12 @@ def _present(task: Path) -> DataSnapshot | None:
     return DataSnapshot.load(file) if file.is_file() else None
 
 
-def _fetch(
-    source: DataSource, task: Path, staging: Path, present: DataSnapshot | None, progress: Progress
-) -> SourceSnapshot:
+def _fetch(source: DataSource, fetch: Fetch, staging: Path, present: DataSnapshot | None) -> SourceSnapshot:
     """Read one source into the staging folder."""
-    fetch = Fetch(task, progress)
     _go_on(fetch, source, present)
     rows = islice(SOURCES[source.type](source, fetch), source.max_rows)
     raw = staging / "raw" / f"{source.name}.jsonl"
-    told = _with_progress(rows, f"reading {source.name}", progress)
+    told = _with_progress(rows, f"reading {source.name}", fetch.progress)
     count = write_lines(raw, (msgspec.json.encode(row) for _, row in told))
     return SourceSnapshot(
         type=source.type,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +22,7 @@ from nlp_skills.data.sources.source import (
     DataSources,
     FileFormat,
     FileSource,
+    GeneratedSource,
     SplitName,
 )
 from nlp_skills.errors import AlreadyExists, NotFound, NotReady, NotValid
@@ -29,7 +30,6 @@ from nlp_skills.records import Record, atomic_file, sha256_file
 from nlp_skills.task.task import Task
 
 SourceType = Literal["file", "database", "api", "web_scrape", "llm_generated", "hub"]
-UNPAID = "rows that a model has still to write: nothing is generated, or paid for, before regenerate_data"
 
 
 class Preview(Record):
@@ -84,7 +84,9 @@ def add_source(
         raise AlreadyExists(f"{task.name} has a source named {wanted!r} already. Give another name.")
     one = DataSources.parse({"sources": [{**given, "type": type, "name": wanted}]}, "add_source")
     source = one.sources[0]
-    preview(source, task)
+    with suppress(NotReady) if isinstance(source, GeneratedSource) else nullcontext():
+        # What a model has still to write cannot be looked at, because that would be paid for.
+        preview(source, task)
     if copy:
         source = source.with_changes(path=_keep(task, source).relative_to(task).as_posix())
     sources.with_changes(sources=[s.model_dump() for s in (*sources.sources, source)]).save(
@@ -144,9 +146,6 @@ def preview(source: DataSource, task: Path) -> Preview:
     definition = Task.load(task / "task.yaml")
     read = SOURCES[source.type](source, Fetch(task, preview=True))
     rows = [row for _, row in islice(read, min(SAMPLE_ROWS, source.max_rows or SAMPLE_ROWS))]
-    if not rows and source.type == "llm_generated":
-        # A model that asks for money writes nothing before it is wanted.
-        return Preview(source=source.name, shape="", reason=UNPAID, columns={}, rows=[], example=[])
     layout = name_layout(rows, source, definition)
     example = to_example(rows[0], layout, task=definition, source=source.name, line=1)
     messages = [*example.context, example.answer]
