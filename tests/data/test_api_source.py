@@ -240,6 +240,17 @@ def test_only_the_same_host_gets_the_credentials_of_the_next_page(
     assert other.asked[0].query == {}
 
 
+def test_the_size_of_pages_is_asked_for_with_every_style(fetch: Fetch):
+    with Site(by_cursor) as site:
+        paging = Paging(style="cursor", param="after", path="meta.next", size_param="limit", size=10)
+        assert rows(source(site, paging=paging), fetch) == ITEMS
+        with pytest.raises(NotValid, match="size_param 'limit' needs size"):
+            rows(source(site, paging=Paging(style="page", size_param="limit")), fetch)
+        with pytest.raises(NotValid, match="style cursor needs path"):
+            rows(source(site, paging=Paging(style="cursor")), fetch)
+    assert [a.query["limit"] for a in site.asked] == ["10", "10", "10"]
+
+
 def test_max_pages_ends_the_reading_and_is_noted(fetch: Fetch):
     with Site(lambda a: as_json([{"page": a.query["page"]}])) as site:
         assert len(rows(source(site, paging=Paging(style="page", max_pages=3)), fetch)) == 3

@@ -179,6 +179,8 @@ def test_the_address_that_was_checked_is_connected_to_so_rebinding_gains_nothing
         ("http://127.0.0.1:{other}/", "not a public address"),
         ("file:///etc/passwd", "no http or https URL"),
         ("gopher://127.0.0.1:70/", "no http or https URL"),
+        ("http://[bad", "something that is no URL"),
+        ("http://h.example:99999/", "no http or https URL"),
     ],
 )
 def test_a_redirect_to_a_forbidden_place_is_refused(target: str, why: str):
@@ -456,6 +458,13 @@ def test_delays_that_cannot_be_read_are_none():
     assert rate_limit_delay({"x-ratelimit-remaining": "3", "x-ratelimit-reset": "9"}, TODAY) is None
 
 
+@given(st.text(max_size=30), st.text(max_size=30))
+def test_any_header_about_delays_is_read_without_an_error(after: str, reset: str):
+    headers = {"retry-after": after, "x-ratelimit-remaining": "0", "x-ratelimit-reset": reset}
+    delay = asked_delay(headers, TODAY)
+    assert delay is None or delay >= 0
+
+
 @given(st.integers(1, 50), st.floats(0, 1))
 def test_backoff_grows_and_stays_between_a_quarter_second_and_a_minute(attempt: int, jitter: float):
     assert 0.25 <= backoff(attempt, jitter) <= 60
@@ -524,6 +533,27 @@ def test_a_url_is_shown_without_its_secrets(monkeypatch: pytest.MonkeyPatch):
     assert show_url(f"https://u:p@h.example/a/{quoted}/b?x={quoted}&api_key=1&q=a%20b#top") == (
         "https://h.example/a/${SHOWN_SECRET}/b?x=${SHOWN_SECRET}&api_key=***&q=a%20b"
     )
+
+
+@given(st.text(max_size=80))
+def test_any_url_is_shown_without_an_error(text: str):
+    show_url(f"http://{text}")
+    show_url(text)
+
+
+def test_the_log_of_requests_holds_no_secret(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setenv("LOGGED_SECRET", SECRET)
+    caplog.set_level("DEBUG")
+    with Site(ok) as site:
+        fetch(
+            expand_url(f"http://u:${{LOGGED_SECRET}}@{site.host}/?q=${{LOGGED_SECRET}}&api_key=77553311"),
+            site.host,
+        )
+    assert f"GET {site.url}/?q=${{LOGGED_SECRET}}&api_key=***" in caplog.text
+    for secret in (SECRET, "s3cr3t", "77553311"):
+        assert secret not in caplog.text
 
 
 def test_a_value_is_spelled_as_its_place_in_the_url_needs(monkeypatch: pytest.MonkeyPatch):

@@ -142,6 +142,21 @@ def test_links_are_followed_breadth_first_on_the_same_host_and_no_page_is_read_t
     assert site.paths() == ["/robots.txt", "/", "/b", "/c", "/d"]
 
 
+def test_a_link_that_leads_to_another_host_is_not_followed_there(fetch: Fetch):
+    with Site(serve({"/x": page("ships")})) as other:
+        moved = Sent(status=302, headers={"location": f"{other.url}/x"})
+        pages: dict[str, str | Sent] = {
+            "/": page("bread", '<a href="/out">1</a>'),
+            "/out": moved,
+            "/given": moved,
+        }
+        with Site(serve(pages)) as site:
+            hosts = [site.host, other.host]
+            assert paths(rows(source(site, "/", follow_links=1, private_hosts=hosts), fetch)) == ["/"]
+            assert fetch.notes["skipped"] == "1 redirected to another host"
+            assert paths(rows(source(site, "/given", private_hosts=hosts), fetch)) == ["/x"]
+
+
 def test_max_pages_and_max_rows_end_the_scrape(fetch: Fetch, tmp_path: Path):
     pages: dict[str, str | Sent] = {f"/{subject}": page(subject) for subject in WORDS}
     with Site(serve(pages)) as site:

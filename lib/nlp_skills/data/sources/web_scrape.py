@@ -80,7 +80,8 @@ class _Scrape:
     def preview(self) -> Iterator[dict[str, Any]]:
         """The rows as the pages come."""
         count = 0
-        for count, text in enumerate(self._texts(), start=1):
+        for text in self._texts():
+            count += 1
             self._note()
             yield _row(text)
         self._note()
@@ -155,18 +156,22 @@ class _Scrape:
             bytes=crawl.client.bytes,
             skipped=skipped or None,
             failed=len(crawl.failures),
-            failures=" ".join(crawl.failures[:_NAMED]) or None,
+            failures=self._failures() or None,
             stopped=crawl.stopped,
             **self.left_out,
         )
 
+    def _failures(self) -> str:
+        return " ".join(list(dict.fromkeys(self.crawl.failures))[:_NAMED])
+
     def _refuse_nothing(self) -> None:
         """A scrape without rows is an error: it would take the place of the data before."""
         crawl = self.crawl
-        failures = " ".join(crawl.failures[:_NAMED])
         skipped = ", ".join(f"{count} {why}" for why, count in sorted(crawl.skipped.items()))
         if not crawl.fetched:
-            why = " ".join(part for part in (failures, f"Skipped: {skipped}." if skipped else "") if part)
+            why = " ".join(
+                part for part in (self._failures(), f"Skipped: {skipped}." if skipped else "") if part
+            )
             raise RequestFailed(
                 f"Source {self.source.name}: no page could be fetched. {why or 'The sitemaps name none.'}"
             )

@@ -17,6 +17,7 @@ import httpx2
 
 from nlp_skills.data.secret import hide
 from nlp_skills.data.sources.web.connections import Guard, GuardedTransport
+from nlp_skills.data.sources.web.quiet import keep_secrets_out_of_the_log
 from nlp_skills.data.sources.web.request import Answer, Limits, OutOfTime, Request, RequestFailed, TooLarge
 from nlp_skills.data.sources.web.retry import (
     HERE,
@@ -47,6 +48,7 @@ class WebClient:
         self._here = surroundings
         self._ends = time.monotonic() + limits.max_seconds
         self._pauses: dict[str, float] = {}
+        keep_secrets_out_of_the_log()
         self._guard = Guard(limits.private_hosts, surroundings.resolve)
         self._client = httpx2.Client(transport=GuardedTransport(self._guard), trust_env=False)
 

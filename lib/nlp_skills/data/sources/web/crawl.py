@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterator
 from itertools import chain
-from urllib.parse import urljoin
 
 import httpx2
 
@@ -17,13 +16,13 @@ from nlp_skills.data.sources.source import WebSource
 from nlp_skills.data.sources.web.charset import decode_page
 from nlp_skills.data.sources.web.client import WebClient
 from nlp_skills.data.sources.web.page_store import PageStore
-from nlp_skills.data.sources.web.pages import links_of, normal_url
+from nlp_skills.data.sources.web.pages import host_of, links_of, normal_url
 from nlp_skills.data.sources.web.request import OutOfTime, Request, RequestFailed
 from nlp_skills.data.sources.web.robots import Disallowed, Robots
 from nlp_skills.data.sources.web.shown import Mask, show_url
 from nlp_skills.data.sources.web.sitemaps import read_sitemap
 from nlp_skills.data.sources.web.stored_answers import Stored
-from nlp_skills.data.sources.web.urls import expand_url
+from nlp_skills.data.sources.web.urls import absolute, expand_url
 from nlp_skills.errors import NotValid, counted
 
 MOST_SITEMAPS = 1_000
@@ -45,9 +44,10 @@ class Crawl:
 
     def pages(self) -> Iterator[Stored]:
         """The pages that could be had. Raises OutOfTime; what was fetched until then is kept."""
-        found: deque[tuple[str, int]] = deque()
+        linked: deque[tuple[str, int]] = deque()
         seen: set[str] = set()
-        for url, steps in chain(self._given(), _drained(found)):
+        given = ((url, steps, False) for url, steps in self._given())
+        for url, steps, is_linked in chain(given, _drained(linked)):
             if url in seen:
                 continue
             if self.tried >= self.source.max_pages:
@@ -61,9 +61,12 @@ class Crawl:
             if final in seen and final != self._mask.hide_url(url):
                 self.skipped["redirected to a page that was seen"] += 1
                 continue
+            if is_linked and host_of(final) != host_of(url):
+                self.skipped["redirected to another host"] += 1
+                continue
             seen.add(final)
             if steps and page.type in HTML:
-                found.extend((link, steps - 1) for link in links_of(page.text, page.url))
+                linked.extend((link, steps - 1) for link in links_of(page.text, page.url))
             yield page
 
     def _given(self) -> Iterator[tuple[str, int]]:
@@ -89,6 +92,7 @@ class Crawl:
             kept = f" The {counted(self.fetched, 'page')} fetched so far are kept: run it again to go on."
             raise OutOfTime(f"{error}{kept}") from None
         except Disallowed:
+            self.tried -= 1  # it has cost no request
             self.skipped["forbidden by robots.txt"] += 1
         except (RequestFailed, NotValid) as error:
             self.failures.append(str(error))
@@ -141,7 +145,7 @@ class Crawl:
         """(sitemaps, pages) that a sitemap, or a site where one is looked for, names."""
         try:
             if httpx2.URL(url).path in ("", "/"):
-                return self.robots.sitemaps(url) or [urljoin(url, "/sitemap.xml")], []
+                return self.robots.sitemaps(url) or [absolute(url, "/sitemap.xml")], []
             request = Request(url, headers={"user-agent": self.source.user_agent})
             answer = self.client.fetch(request, self.robots.before)
             found = read_sitemap(answer.body, self.source.max_bytes) if answer.status < 300 else None
@@ -149,7 +153,9 @@ class Crawl:
                 said = "is no sitemap" if answer.status < 300 else f"answered with status {answer.status}"
                 self.failures.append(f"{show_url(url)} {said}.")
                 return [], []
-            return [urljoin(url, sitemap) for sitemap in found[0]], [urljoin(url, page) for page in found[1]]
+            return [absolute(url, sitemap) for sitemap in found[0]], [
+                absolute(url, page) for page in found[1]
+            ]
         except OutOfTime:
             raise
         except (RequestFailed, NotValid, httpx2.InvalidURL) as error:
@@ -157,10 +163,10 @@ class Crawl:
         return [], []
 
 
-def _drained(queue: deque[tuple[str, int]]) -> Iterator[tuple[str, int]]:
+def _drained(linked: deque[tuple[str, int]]) -> Iterator[tuple[str, int, bool]]:
     """What stands in the queue, also what comes into it meanwhile."""
-    while queue:
-        yield queue.popleft()
+    while linked:
+        yield (*linked.popleft(), True)
 
 
 def _kind(headers: httpx2.Headers, body: bytes) -> str:

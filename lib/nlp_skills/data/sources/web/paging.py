@@ -12,15 +12,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urljoin
 
 import xxhash
 
 from nlp_skills.data.sources.source import Paging, Scalar
 from nlp_skills.data.sources.web.records import MISSING, describe, find
+from nlp_skills.data.sources.web.urls import absolute
 from nlp_skills.errors import NotValid
 
-_LINK = re.compile(r"<([^>]*)>((?:\s*;\s*[^\s=;,]+\s*(?:=\s*(?:\"(?:[^\"\\]|\\.)*\"|[^\s;,\"]*))?)*)")
+_LINK = re.compile(r"<([^<>]*)>((?:\s*;\s*[^\s=;,]+\s*(?:=\s*(?:\"(?:[^\"\\]|\\.)*\"|[^\s;,\"]*))?)*)")
 _PARAMETER = re.compile(r";\s*([^\s=;,]+)\s*=\s*(?:\"((?:[^\"\\]|\\.)*)\"|([^\s;,\"]*))")
 _MORE = ("hasNextPage", "has_next_page", "hasMore", "has_more", "hasNext", "has_next")
 
@@ -114,7 +114,7 @@ class Pager:
     def _follow(self, target: str | None, page: Page) -> bool:
         if not target:
             return False
-        url = urljoin(page.url, target)
+        url = absolute(page.url, target)
         self._seen.add(page.url)
         self._require_new(url, "URL of the next page")
         self.url = url

@@ -47,14 +47,14 @@ def backoff(attempt: int, jitter: float) -> float:
 def asked_delay(headers: Mapping[str, str], today: float) -> float | None:
     """Seconds that a server asks for: Retry-After as seconds or date (RFC 9110, 10.2.3), else its rate limit."""
     value = headers.get("retry-after", "").strip()
-    if value.isdigit():
+    if value.isdecimal():
         return float(value)
     if value:
         try:
             date = parsedate_to_datetime(value)
-        except ValueError:
+            return max(0.0, date.replace(tzinfo=date.tzinfo or UTC).timestamp() - today)
+        except (ValueError, TypeError, OverflowError):
             return rate_limit_delay(headers, today)
-        return max(0.0, date.replace(tzinfo=date.tzinfo or UTC).timestamp() - today)
     return rate_limit_delay(headers, today)
 
 

@@ -21,7 +21,10 @@ _LONGEST = 300
 
 def show_url(url: str) -> str:
     """A URL without user and password, and with the values of secret parameters left out."""
-    parts = urlsplit(hide(url))
+    try:
+        parts = urlsplit(hide(url))
+    except ValueError:
+        return re.sub(r"//[^/@]*@", "//", hide(url).partition("?")[0])[:_LONGEST]
     host = parts.netloc.rpartition("@")[2]
     query = "&".join(
         f"{name}={_shown_value(name, value)}"

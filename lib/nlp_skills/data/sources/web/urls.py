@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import quote
+from urllib.parse import quote, urljoin
 
 import httpx2
 
-from nlp_skills.data.secret import expand
+from nlp_skills.data.secret import expand, hide
 from nlp_skills.data.sources.web.request import RequestFailed
 from nlp_skills.data.sources.web.shown import show_url
 from nlp_skills.errors import NotValid
@@ -46,13 +46,21 @@ def split_user(url: str) -> tuple[httpx2.URL, dict[str, str]]:
         parsed = httpx2.URL(url)
     except httpx2.InvalidURL:  # its text may hold a part of a secret
         raise NotValid(f"{show_url(url)} is not a valid URL. Check it in data_source.yaml.") from None
-    if parsed.scheme not in ("http", "https") or not parsed.host:
+    if parsed.scheme not in ("http", "https") or not parsed.host or not 0 < (parsed.port or 1) < 65536:
         raise NotValid(f"{show_url(url)} is no http or https URL; only those are fetched.")
     bare = parsed.copy_with(username=None, password=None, fragment=None)
     if not parsed.userinfo:
         return bare, {}
     flow = httpx2.BasicAuth(parsed.username, parsed.password).auth_flow(httpx2.Request("GET", bare))
     return bare, {"authorization": next(flow).headers["authorization"]}
+
+
+def absolute(base: str, target: str) -> str:
+    """The URL that `target` means on the page `base`. Raises NotValid for what is none."""
+    try:
+        return urljoin(base, target.strip())
+    except ValueError:
+        raise NotValid(f"{show_url(base)} names something that is no URL: {hide(target)[:80]!r}.") from None
 
 
 def same_host(one: httpx2.URL, other: httpx2.URL) -> bool:
@@ -65,11 +73,7 @@ def same_host(one: httpx2.URL, other: httpx2.URL) -> bool:
 
 def redirected(url: httpx2.URL, target: str) -> httpx2.URL:
     """The URL that `target` means, seen from `url`. Raises RequestFailed or NotValid where it is refused."""
-    try:
-        joined = str(url.join(target))
-    except httpx2.InvalidURL:
-        raise RequestFailed(f"{show_url(str(url))} redirects to something that is no URL.") from None
-    new, _ = split_user(joined)
+    new, _ = split_user(absolute(str(url), target))
     if url.scheme == "https" and new.scheme == "http":
         raise RequestFailed(
             f"{show_url(str(url))} redirects from https to http, {show_url(str(new))}; that is not followed."
