@@ -1,35 +1,28 @@
-"""Rows that a model writes: asked once, paid once, kept only when they are new."""
+"""Rows that a model writes: what is asked, and which rows are kept."""
 
 import hashlib
 import json
-import os
-import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from generating import example, make_task, near, rows_of, set_keys, source, texts
 from model_servers import Call, ModelServer, Reply, sentence, serving, write_rows
 
-from nlp_skills.data.example import Example, Message, Meta, write_examples
-from nlp_skills.data.sources import SOURCES
+from nlp_skills.data.example import read_examples, write_examples
+from nlp_skills.data.regenerate import regenerate_data
 from nlp_skills.data.sources.fetch import Fetch
-from nlp_skills.data.sources.llm_generated import Estimate, estimate, read
-from nlp_skills.data.sources.source import DataSources, GeneratedSource
-from nlp_skills.errors import NlpSkillsError, NotReady, NotValid, RunFailed
-from nlp_skills.task.task import Task
-
-KEY = "sk-test-0f9a8b7c6d5e4f3a2b1c"
+from nlp_skills.data.sources.llm_generated import read
+from nlp_skills.data.sources.source import DataSources
+from nlp_skills.data.validation import validate_data
+from nlp_skills.errors import NotReady, NotValid, RunFailed
 
 
 @pytest.fixture(autouse=True)
-def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("ANTHROPIC_BASE_URL", "OPENAI_BASE_URL", "OLLAMA_HOST", "ANTHROPIC_AUTH_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+def _keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_keys(monkeypatch)
 
 
 @pytest.fixture
@@ -43,38 +36,6 @@ def task(tmp_path: Path) -> Path:
     return make_task(tmp_path / "notes")
 
 
-def make_task(folder: Path, **fields: Any) -> Path:
-    given = {"name": "notes", "type": "generation", "goal": "Write notes.", "created": "2026-11-21T08:00:00Z"}
-    Task.parse({**given, **fields}, "task").save(folder / "task.yaml")
-    return folder
-
-
-def source(server: ModelServer, **fields: Any) -> GeneratedSource:
-    """Through the OpenAI protocol, free (a loopback address without a price)."""
-    given = {
-        "name": "made",
-        "provider": "openai",
-        "model": "gpt-test",
-        "base_url": f"{server.url}/v1",
-        "prompt_template": "Write {count} notes.",
-        "count": 20,
-        "rows_per_request": 5,
-    }
-    return GeneratedSource.parse({**given, **fields}, "source")
-
-
-def rows_of(source: GeneratedSource, task: Path, **options: Any) -> list[dict[str, Any]]:
-    return [row for _, row in read(source, Fetch(task, **options))]
-
-
-def texts(rows: list[dict[str, Any]]) -> list[str]:
-    return [row["text"] for row in rows]
-
-
-def journal(task: Path) -> Path:
-    return task / "data" / "cache" / "made" / "journal.jsonl"
-
-
 # ── asking ──
 
 
@@ -84,8 +45,6 @@ def test_rows_come_in_the_order_of_the_requests_whatever_order_the_answers_come_
 
     def last_first(call: Call) -> None:
         """The first three answers leave only when the fourth request has come in, last first."""
-        import threading
-
         gate = threading.Event()
         waiting.append(gate)
         if len(waiting) == 4:
@@ -196,11 +155,6 @@ def test_examples_are_training_rows_of_the_label_and_never_of_the_test_split(tmp
     assert len({call.prompt.split("Write")[0] for call in server.calls}) == len(server.calls)
 
 
-def example(text: str, label: str, source: str, number: int) -> Example:
-    messages = [Message("user", text), Message("assistant", label)]
-    return Example(meta=Meta(f"{source}-{text}", source, number, label=label), messages=messages)
-
-
 def test_rows_that_it_has_written_itself_are_no_examples(task, server):
     write_examples(task / "data" / "train.jsonl", [example(f"own {n}", "x", "made", n) for n in range(5)])
     rows_of(source(server, prompt_template="{examples} Write {count}."), task)
@@ -287,11 +241,6 @@ def test_it_stops_with_what_there_is_when_the_model_repeats_itself(task, server)
     assert asked <= 12
     assert rows_of(source(server), task) == rows
     assert len(server.calls) == asked
-
-
-def near(text: str) -> str:
-    """Eleven of twelve words are the same: 9 of 11 shingles."""
-    return f"{text.rpartition(' ')[0]} changed"
 
 
 @pytest.mark.parametrize("split", ["valid", "test"])
@@ -392,282 +341,6 @@ def test_rows_that_could_not_become_examples_stop_it_after_the_first_answer(tmp_
     assert len(server.calls) <= 2
 
 
-# ── never paid twice ──
-
-
-def test_a_finished_generation_costs_nothing_however_often_it_is_read(task, server):
-    made = source(server, price={"input": 3, "output": 15})
-    first = Fetch(task, confirm=True)
-    rows = list(read(made, first))
-    again = Fetch(task)  # not confirmed: there is nothing to pay
-    assert list(read(made, again)) == rows
-    assert again.notes == first.notes
-    assert len(server.calls) == 4
-
-
-def test_a_higher_count_pays_only_for_the_difference(task, server):
-    first = rows_of(source(server, count=18), task)
-    assert len(server.calls) == 4
-    more = rows_of(source(server, count=40), task)
-    assert len(more) == 40
-    assert more[:18] == first
-    assert sum(call.rows_wanted for call in server.calls) == 40
-    assert rows_of(source(server, count=18), task) == first
-    assert len(server.calls) == 9
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"prompt_template": "Please write {count} notes."},
-        {"model": "gpt-other"},
-        {"schema": {"text": "string", "tone": "string"}},
-        {"seed": 14},
-    ],
-)
-def test_another_prompt_model_schema_or_seed_is_another_generation(task, server, change):
-    rows_of(source(server), task)
-    server.answer = lambda call: Reply(
-        json.dumps(
-            {
-                "rows": [
-                    {"text": sentence(f"{call.prompt} {n}"), "tone": "dry"} for n in range(call.rows_wanted)
-                ]
-            }
-        )
-    )
-    rows_of(source(server, **change), task)
-    assert len(server.calls) == 8
-    assert len({call.key for call in server.calls}) == 8
-
-
-def test_what_only_says_how_to_ask_changes_no_request(task, server):
-    rows = rows_of(source(server), task)
-    assert rows_of(source(server, parallel=1, budget_tokens=10**9), task) == rows
-    assert len(server.calls) == 4
-
-
-def test_new_training_rows_change_no_prompt_that_was_sent_before(task, server):
-    made = source(server, prompt_template="{examples} Write {count} notes.")
-    server.answer = lambda call: Reply(status=401) if len(server.calls) > 2 else write_rows(call)
-    with pytest.raises(RunFailed):
-        rows_of(made.with_changes(parallel=1), task)
-    sent = {call.key: call.prompt for call in server.calls}
-    write_examples(task / "data" / "train.jsonl", [example(f"new {n}", "x", "files", n) for n in range(9)])
-    server.answer = write_rows
-    rows_of(made, task)
-    assert {call.key: call.prompt for call in server.calls if call.key in sent} == sent
-
-
-PROGRAM = """
-import json, sys
-from pathlib import Path
-from nlp_skills.data.sources.fetch import Fetch
-from nlp_skills.data.sources.llm_generated import read
-from nlp_skills.data.sources.source import GeneratedSource
-made = GeneratedSource.model_validate_json(sys.argv[2])
-rows = [row for _, row in read(made, Fetch(Path(sys.argv[1]), confirm=True))]
-sys.stdout.write(json.dumps(rows))
-"""
-
-
-def run_until_killed(
-    made: GeneratedSource, task: Path, arm: Callable[[Callable[[], None]], None]
-) -> str | None:
-    """The output, or None where the process was killed. `arm` is given what kills it."""
-    arguments = [sys.executable, "-c", PROGRAM, str(task), made.model_dump_json()]
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
-        arm(lambda: process.send_signal(signal.SIGKILL))
-        output, _ = process.communicate(timeout=120)
-    return None if process.returncode else output
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX")
-@pytest.mark.parametrize(
-    ("moment", "honours_keys"),
-    [("when_received", True), ("when_worked", True), ("when_answered", True), ("when_worked", False)],
-)
-def test_killed_at_any_moment_it_goes_on_and_pays_nothing_twice(tmp_path, monkeypatch, moment, honours_keys):
-    def forgetful(call: Call) -> Reply:
-        """One row is in every answer, so that further requests are needed to replace it."""
-        rows = json.loads(write_rows(call).text)["rows"]
-        return Reply(json.dumps({"rows": [{"text": sentence("again")}, *rows[1:]]}))
-
-    with serving(ModelServer(forgetful)) as undisturbed:
-        made = source(
-            undisturbed, count=16, rows_per_request=4, parallel=2, base_url="http://${MODEL_HOST}/v1"
-        )
-        monkeypatch.setenv("MODEL_HOST", undisturbed.url.removeprefix("http://"))
-        wanted = rows_of(made, make_task(tmp_path / "undisturbed"))
-        needed = len(undisturbed.calls)
-    task = make_task(tmp_path / "notes")
-    with serving(ModelServer(forgetful, honours_keys=honours_keys)) as server:
-        monkeypatch.setenv("MODEL_HOST", server.url.removeprefix("http://"))
-        kills, output = 0, None
-        while output is None:
-            # At the second request of a run, at the third, at the first, and so on.
-            last = len(server.calls) + 1 + (kills + 1) % 3
-
-            def arm(kill: Callable[[], None], last: int = last) -> None:
-                setattr(server, moment, lambda call: kill() if call.number >= last else None)
-
-            output = run_until_killed(made, task, arm)
-            kills += output is None
-        assert json.loads(output) == wanted
-        assert kills >= 2
-        if honours_keys:
-            assert server.paid_twice == {}
-            assert len(server.bills) == needed
-        else:
-            assert needed <= len(server.bills) <= needed + kills * made.parallel
-        # What is sent again is the same to the letter, and afterwards nothing is.
-        assert (
-            len({call.prompt for call in server.calls}) == len({call.key for call in server.calls}) == needed
-        )
-        sent = len(server.calls)
-        assert rows_of(made, task) == wanted
-        assert len(server.calls) == sent
-
-
-def test_a_journal_that_a_kill_has_cut_anywhere_gives_the_same_rows(task, server):
-    made = source(server, parallel=1, count=10)
-    wanted = rows_of(made, task)
-    whole = journal(task).read_bytes()
-    lines = whole.splitlines(keepends=True)
-    assert [json.loads(line)["line"] for line in lines] == [*["sent", "answered"] * 2, "finished"]
-    start = 0
-    for number, line in enumerate(lines):
-        for cut in (start, start + len(line) // 2, start + len(line) - 1):
-            journal(task).write_bytes(whole[:cut])
-            before = len(server.calls)
-            assert rows_of(made, task) == wanted
-            assert len(server.calls) - before == 2 - number // 2
-        start += len(line)
-
-
-def test_a_line_that_was_damaged_later_is_named(task, server):
-    rows_of(source(server), task)
-    lines = journal(task).read_bytes().splitlines(keepends=True)
-    journal(task).write_bytes(b"".join([lines[0], b"garbage\n", *lines[2:]]))
-    with pytest.raises(NotValid, match=r"journal.jsonl:2 is damaged: .* Take the line out"):
-        rows_of(source(server), task)
-
-
-# ── money ──
-
-
-def test_nothing_is_spent_before_somebody_has_agreed(task, server):
-    made = source(server, price={"input": 3, "output": 15}, max_output_tokens=1000)
-    with pytest.raises(NotReady) as error:
-        rows_of(made, task)
-    assert server.calls == []
-    asked = estimate(made, Fetch(task))
-    assert str(error.value) == (
-        f"This costs money, so it has to be confirmed. {asked} To go ahead, call regenerate_data again with"
-        " confirm=true (nlp-skills regenerate-data notes --confirm)."
-    )
-    assert str(asked).startswith(
-        "made would send 4 requests to openai (gpt-test), at most 12 with those that"
-    )
-    assert len(rows_of(made, task, confirm=True)) == 20
-
-
-def test_an_estimate_says_what_is_left_to_pay(task, server):
-    made = source(server, price={"input": 3, "output": 15}, max_output_tokens=1000)
-    before = estimate(made, Fetch(task))
-    assert (before.requests, before.most_requests, before.answered, before.spent_usd) == (4, 12, 0, 0)
-    assert before.most_tokens > 12 * 1000
-    assert before.most_usd is not None and before.most_usd >= 12 * 1000 * 15 / 1e6
-    rows_of(made, task, confirm=True)
-    assert estimate(made, Fetch(task)) == Estimate(
-        source="made",
-        provider="openai",
-        model="gpt-test",
-        answered=4,
-        requests=0,
-        most_requests=0,
-        most_tokens=0,
-        most_usd=0,
-        spent_tokens=600,
-        spent_usd=0.0042,
-        free=False,
-    )
-    assert estimate(made.with_changes(count=30), Fetch(task)).requests == 2
-
-
-@pytest.mark.parametrize("limit", [{"budget_tokens": 9_000}, {"budget_usd": 0.09}])
-def test_the_budget_stops_it_hard_and_the_next_run_counts_what_was_spent(task, server, limit):
-    server.answer = lambda call: Reply(write_rows(call).text, input_tokens=500, output_tokens=1000)
-    price = {"input": 10, "output": 10}
-    made = source(server, price=price, max_output_tokens=1000, count=100, **limit)
-    with pytest.raises(RunFailed) as error:
-        rows_of(made, task, confirm=True)
-    spent = len(server.bills) * 1500
-    worst = 9_000 - spent
-    assert 0 <= worst < 3_000  # another request might have passed it
-    assert "the next request might pass the budget" in str(error.value)
-    assert f"{spent:,} tokens, {spent / 1e5:.4f} USD" in str(error.value)
-    asked = len(server.calls)
-    with pytest.raises(RunFailed, match="might pass the budget"):
-        rows_of(made, task, confirm=True)
-    assert len(server.calls) == asked
-    more = {name: value * 10 for name, value in limit.items()}
-    assert len(rows_of(made.with_changes(**more), task, confirm=True)) == 100
-    assert len(server.calls) == 20
-
-
-def test_requests_that_were_lost_count_at_their_worst(task, server):
-    server.answer = lambda call: Reply(broken=True)
-    made = source(
-        server, parallel=1, price={"input": 10, "output": 10}, budget_tokens=5_000, max_output_tokens=1000
-    )
-    with pytest.raises(RunFailed, match="2 without an answer counted at their worst"):
-        rows_of(made, task, confirm=True)
-    assert len(server.calls) == 2
-    assert 2_000 < estimate(made, Fetch(task)).spent_tokens <= 5_000
-
-
-def test_a_preview_sends_nothing_and_shows_the_prompt_or_the_rows_there_are(task, server):
-    made = source(server)
-    with pytest.raises(NotReady) as error:
-        rows_of(made, task, preview=True)
-    assert "made has no rows yet, and a preview sends nothing." in str(error.value)
-    assert "The first prompt would be:\n\nWrite 5 notes.\n\nThis is part 1 of a larger set." in str(
-        error.value
-    )
-    assert server.calls == []
-    assert not journal(task).exists()
-    rows = rows_of(made, task)
-    assert rows_of(made, task, preview=True) == rows
-    assert len(server.calls) == 4
-
-
-def test_no_key_stands_in_any_file_error_or_output(task, server, capfd, monkeypatch):
-    monkeypatch.setenv("HOST_SECRET", "hush-hush-7f3e")
-    made = source(server, base_url=f"{server.url}/${{HOST_SECRET}}/v1")
-    errors = []
-    for message in (f"Bad key {KEY}", "path hush-hush-7f3e is gone"):
-        server.answer = lambda call, message=message: Reply(status=401, message=message)
-        with pytest.raises(NlpSkillsError) as error:
-            rows_of(made, task)
-        errors.append(str(error.value))
-    assert "Bad key ${OPENAI_API_KEY}" in errors[0]
-    assert "path ${HOST_SECRET} is gone" in errors[1]
-    server.answer = write_rows
-    notes = Fetch(task)
-    list(read(made, notes))
-    written = b"".join(path.read_bytes() for path in task.rglob("*") if path.is_file())
-    seen = written.decode() + str(notes.notes) + "".join(errors) + "".join(capfd.readouterr())
-    assert KEY not in seen
-    assert "hush-hush" not in seen
-    assert all(call.headers["authorization"] == f"Bearer {KEY}" for call in server.calls)
-
-
-def test_the_source_is_known_by_its_type():
-    assert SOURCES["llm_generated"] is read
-
-
 # ── rows with messages and tools ──
 
 
@@ -748,10 +421,6 @@ def test_rows_with_tools_become_examples_that_can_be_trained_on(tmp_path, server
     DataSources.parse({"sources": [made.model_dump(mode="json", by_alias=True)]}, "sources").save(
         task / "data_source.yaml"
     )
-    from nlp_skills.data.example import read_examples
-    from nlp_skills.data.regenerate import regenerate_data
-    from nlp_skills.data.validation import validate_data
-
     regenerate_data(task)
     examples = [
         e for split in ("train", "valid", "test") for e in read_examples(task / "data" / f"{split}.jsonl")

@@ -33,6 +33,7 @@ from nlp_skills.data.sources.fetch import Fetch, Row
 from nlp_skills.data.sources.generation.budget import (
     Budget,
     Cost,
+    budget_text,
     cost,
     cost_of,
     is_free,
@@ -40,53 +41,18 @@ from nlp_skills.data.sources.generation.budget import (
     spent,
     worst_cost,
 )
+from nlp_skills.data.sources.generation.estimate import Estimate
 from nlp_skills.data.sources.generation.journal import Answered, Journal, sha256_text
 from nlp_skills.data.sources.generation.keeping import Keeping
 from nlp_skills.data.sources.generation.plan import Plan, Slot
 from nlp_skills.data.sources.generation.sending import Letter, Sending
 from nlp_skills.data.sources.source import GeneratedSource
 from nlp_skills.errors import NotReady, RunFailed, counted
-from nlp_skills.records import Record
 from nlp_skills.task.task import Task
 
 BARREN = 3
 """So many answers without a row that can be used, and none with one, end a generation before more is paid."""
 _SAMPLE = 200
-
-
-class Estimate(Record):
-    """What a generation would still cost."""
-
-    source: str
-    provider: str
-    model: str
-    answered: int
-    """Requests in the journal; they cost nothing any more."""
-    requests: int
-    """To be sent now."""
-    most_requests: int
-    """Of them and those that replace rows which are dropped."""
-    most_tokens: int
-    """Input and output at the worst: prompts by their bytes, every answer as long as it may be."""
-    most_usd: float | None
-    """None: no price is given."""
-    spent_tokens: int
-    """Up to now, by every generation of this source."""
-    spent_usd: float | None
-    free: bool
-    """The model runs on your own machines."""
-    warning: str | None = None
-
-    def __str__(self) -> str:
-        """A paragraph for the person who decides."""
-        usd = "no price is given" if self.most_usd is None else f"{self.most_usd:,.4f} USD"
-        before = "an unknown price" if self.spent_usd is None else f"{self.spent_usd:,.4f} USD"
-        return (
-            f"{self.source} would send {counted(self.requests, 'request')} to {self.provider} ({self.model}), at most"
-            f" {self.most_requests:,} with those that replace dropped rows: at the worst {self.most_tokens:,} tokens,"
-            f" {usd}. Answered before, and not paid again: {counted(self.answered, 'request')}. Spent so far:"
-            f" {self.spent_tokens:,} tokens, {before}.{' ' + self.warning if self.warning else ''}"
-        )
 
 
 def read(source: GeneratedSource, fetch: Fetch) -> Iterator[Row]:
@@ -143,8 +109,10 @@ class Generation:
 
     def replay(self) -> None:
         """Take the rows of all waves that the journal holds in full."""
+        ahead = [slot for slot in self._plan.slots() if slot.key in self._journal.answers]
         while (wave := self._wave()) and all(slot.key in self._journal.answers for slot in wave):
-            self._take(wave)
+            self._take(wave, ahead)
+            ahead = []
 
     def _wave(self) -> dict[Slot, int]:
         """The next requests with the rows they ask for; none where a wave before has brought nothing new."""
@@ -166,9 +134,9 @@ class Generation:
             if slot.key not in self._journal.answers
         ]
 
-    def _take(self, wave: dict[Slot, int]) -> None:
+    def _take(self, wave: dict[Slot, int], ahead: list[Slot] | None = None) -> None:
         asked = {slot: self._plan.asked(slot, count) for slot, count in wave.items()}
-        new = self._keeping.take(asked, self._journal.answers)
+        new = self._keeping.take(asked, self._journal.answers, ahead or [])
         self._stuck = not new and bool(self._slots)
         self._slots += wave
 
@@ -207,11 +175,7 @@ class Generation:
     def estimate(self) -> Estimate:
         """Of what is still to be sent."""
         letters, source = self._missing(), self._source
-        slots = [
-            self._plan.slot(label, number)
-            for label in self._plan.labels
-            for number in range(1, self._plan.bound(label) + 1)
-        ]
+        slots = self._plan.slots()
         answered = sum(slot.key in self._journal.answers for slot in slots)
         most = len(slots) - answered if letters else 0
         costs = [
@@ -231,6 +195,7 @@ class Generation:
             spent_tokens=before.tokens,
             spent_usd=before.usd,
             free=is_free(self._price),
+            budget=budget_text(source) or None,
             warning=self._no_examples() if letters and self._plan.lacks_examples else None,
         )
 

@@ -93,6 +93,13 @@ def cost_of(answer: Answered, price: Price | None) -> Cost:
     return counted if answer.cost_usd is None else Cost(counted.tokens, answer.cost_usd)
 
 
+def budget_text(source: GeneratedSource) -> str:
+    """The limits as they stand in data_source.yaml; empty without one."""
+    tokens = "" if source.budget_tokens is None else f"budget_tokens: {source.budget_tokens}"
+    usd = "" if source.budget_usd is None else f"budget_usd: {source.budget_usd:g}"
+    return ", ".join(filter(None, (tokens, usd)))
+
+
 class OutOfBudget(Exception):
     """The next request might pass the budget."""
 

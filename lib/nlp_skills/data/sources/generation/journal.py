@@ -83,15 +83,18 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._lock = threading.Lock()
+        self._stream: BinaryIO | None = None
+        self._load()
+
+    def _load(self) -> None:
         self.asked: dict[str, Asked] = {}
         self.answers: dict[str, Answered] = {}
         self.finished: set[str] = set()
         self.paid: list[Answered] = []
         """Every answer, also to prompts that are no longer asked."""
         self._open: dict[str, list[Sent]] = {}
-        self._lock = threading.Lock()
-        self._stream: BinaryIO | None = None
-        for line in _lines(path):
+        for line in _lines(self.path):
             self._take(line)
 
     @property
@@ -112,6 +115,7 @@ class Journal:
         with held, self.path.open("ab") as stream:
             stream.truncate(_whole(self.path))  # a line that a kill has cut was never used
             sync_folder(self.path.parent)
+            self._load()  # another process may have written until a moment ago
             self._stream = stream
             try:
                 yield

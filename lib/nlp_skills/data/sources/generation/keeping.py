@@ -39,6 +39,7 @@ class Keeping:
         self._task = task
         self._layout: Any = None
         self._kept: list[Candidate] = []
+        self._verdicts: dict[str, str | None] = {}
         self.counts: dict[Label, int] = dict.fromkeys(plan.labels, 0)
         self.dropped: Counter[str] = Counter()
         """By reason: rows, or whole answers that were refused, cut or no JSON."""
@@ -75,15 +76,26 @@ class Keeping:
                 " Nothing more was asked."
             ) from None
 
-    def take(self, wave: Mapping[Slot, Asked], answers: Mapping[str, Answered]) -> int:
-        """Keep what is new of a wave's answers; returns how many rows that is."""
+    def take(
+        self, wave: Mapping[Slot, Asked], answers: Mapping[str, Answered], ahead: Iterable[Slot] = ()
+    ) -> int:
+        """Keep what is new of a wave's answers; returns how many rows that is.
+
+        `ahead`: answered requests of later waves, so that the existing rows are read once for all of them.
+        """
         found: list[tuple[Slot, dict[str, Any]]] = []
         for slot, asked in wave.items():
             rows, wrong = self.answered_rows(slot, asked.prompt, answers[slot.key])
             self.dropped += wrong
             found += [(slot, row) for row in rows]
+        if found and self._layout is None:
+            self._layout = self.require_layout([row for _, row in found])
+        candidates, wrong = self._candidates(found)
+        self.dropped += wrong
+        later = [(slot, row) for slot in ahead for row in self.answered_rows(slot, "", answers[slot.key])[0]]
+        self._judge(candidates + self._candidates(later)[0])
         before = len(self._kept)
-        self._keep_new(list(self._usable(found)))
+        self._keep_new(candidates)
         return len(self._kept) - before
 
     def _origin(self, slot: Slot, prompt: str, answer: Answered, rows: int) -> dict[str, Any]:
@@ -98,34 +110,40 @@ class Keeping:
             "cost_usd": None if total.usd is None else round(total.usd / max(1, rows), 9),
         }
 
-    def _usable(self, found: list[tuple[Slot, dict[str, Any]]]) -> Iterable[Candidate]:
+    def _candidates(
+        self, found: Iterable[tuple[Slot, dict[str, Any]]]
+    ) -> tuple[list[Candidate], Counter[str]]:
+        """(the rows that become examples, how many do not and why)."""
         from nlp_skills.data.format import to_example  # it knows the sources, and so this module
 
-        if found and self._layout is None:
-            self._layout = self.require_layout([row for _, row in found])
-        for slot, row in found:
+        usable: list[Candidate] = []
+        wrong: Counter[str] = Counter()
+        labels = self._task.labels if self._task.type.has_labels else []
+        for slot, row in found if self._layout else ():
             try:
                 example = to_example(row, self._layout, task=self._task, source=self._source.name, line=1)
             except NotValid:
-                self.dropped["unusable"] += 1
+                wrong["unusable"] += 1
                 continue
-            if (
-                self._task.type.has_labels
-                and self._task.labels
-                and example.meta.label not in self._task.labels
-            ):
-                self.dropped["unknown_label"] += 1
+            if labels and example.meta.label not in labels:
+                wrong["unknown_label"] += 1
                 continue
-            yield Candidate(slot.label, row, compared(example))
+            usable.append(Candidate(slot.label, row, compared(example)))
+        return usable, wrong
+
+    def _judge(self, candidates: Iterable[Candidate]) -> None:
+        """Compare texts that are new here with the rows there are."""
+        texts = list({c.text: None for c in candidates if c.text not in self._verdicts})
+        found = copies(texts, self._folder, self._source.name, self._source.near_duplicates)
+        self._verdicts.update({text: found.get(number) for number, text in enumerate(texts)})
 
     def _keep_new(self, candidates: list[Candidate]) -> None:
         threshold = self._source.near_duplicates
-        verdicts = copies([c.text for c in candidates], self._folder, self._source.name, threshold)
         start = len(self._kept)
         index = Neighbours([c.text for c in (*self._kept, *candidates)], threshold)
         kept = set(range(start))
         for number, candidate in enumerate(candidates):
-            if verdict := verdicts.get(number):
+            if verdict := self._verdicts[candidate.text]:
                 self.dropped[verdict] += 1
             elif kept & index.of(candidate.text).keys():
                 self.dropped["repeats"] += 1

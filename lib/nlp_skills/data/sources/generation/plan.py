@@ -53,6 +53,7 @@ class Plan:
         self._source = source
         self._train = folder / "data" / "train.jsonl"
         self._journal = journal
+        self._made: dict[str, Asked] = {}
         self._wants_examples = "examples" in fields and source.examples > 0
         self.row = row_schema(source, labelled="label" in fields)
         self.schema = answer_schema(self.row)
@@ -75,6 +76,12 @@ class Plan:
     def slot(self, label: Label, number: int) -> Slot:
         """The request of that label and number."""
         return Slot(label, number, key_of(self._identity, label, number))
+
+    def slots(self) -> list[Slot]:
+        """Every request up to the bound."""
+        return [
+            self.slot(label, number) for label in self.labels for number in range(1, self.bound(label) + 1)
+        ]
 
     @cached_property
     def finish_key(self) -> str:
@@ -119,6 +126,11 @@ class Plan:
         """What the request says: as it was sent first, else made now from the training rows there are."""
         if before := self._journal.asked.get(slot.key):
             return before
+        if slot.key not in self._made or self._made[slot.key].count != count:
+            self._made[slot.key] = self._make(slot, count)
+        return self._made[slot.key]
+
+    def _make(self, slot: Slot, count: int) -> Asked:
         source = self._source
         examples = choose_examples(self._pool, source, slot.label, slot.number)
         request = render(source.prompt_template, count=count, label=slot.label, examples=examples)

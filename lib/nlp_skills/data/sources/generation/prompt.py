@@ -29,7 +29,7 @@ from nlp_skills.errors import NotValid, did_you_mean
 
 FIELDS = ("count", "label", "examples")
 _FIELD = re.compile(r"\{\{(?P<literal>[A-Za-z_]\w*)\}\}|\{(?P<name>[A-Za-z_]\w*)\}")
-_POOL = 2_000
+_POOL = 1_000
 """Training rows that examples are chosen from."""
 _SHOWN = 1_500
 """Characters of an example that are shown."""

@@ -14,7 +14,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from nlp_skills.data.sources.generation.answer import Answer, Ask, NoAnswer, Request
-from nlp_skills.data.sources.generation.budget import Budget, Cost, OutOfBudget, cost, price_of, worst_cost
+from nlp_skills.data.sources.generation.budget import (
+    Budget,
+    Cost,
+    OutOfBudget,
+    budget_text,
+    cost,
+    price_of,
+    worst_cost,
+)
 from nlp_skills.data.sources.generation.journal import Answered, Asked, Journal, key_of
 from nlp_skills.data.sources.generation.providers import connect
 from nlp_skills.data.sources.source import GeneratedSource
@@ -126,13 +134,8 @@ class Sending:
         )
 
     def _over(self) -> str:
-        source = self._source
-        limits = (
-            f"budget_tokens: {source.budget_tokens}" if source.budget_tokens is not None else "",
-            f"budget_usd: {source.budget_usd:g}" if source.budget_usd is not None else "",
-        )
         return (
-            f"{source.name}: the next request might pass the budget ({', '.join(filter(None, limits))}), so it was not"
+            f"{self._source.name}: the next request might pass the budget ({budget_text(self._source)}), so it was not"
             f" sent. {self._so_far()} The data stay as they were. Raise the budget in data_source.yaml and regenerate"
             " the data to go on: what is answered is not paid again. Or lower count to what there is."
         )
