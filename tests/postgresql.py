@@ -1,6 +1,7 @@
 """A real PostgreSQL server on a loopback port, started once for all tests that ask for it.
 
 A conftest.py takes the fixtures over by importing them: `from postgresql import postgresql_server, postgresql_url`.
+benchmarks/database.py uses `running_server`.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 PASSWORD = "s3cret-pass"
+NOT_INSTALLED = "the PostgreSQL server programs are not installed (Debian: apt-get install postgresql)"
 _numbers = itertools.count(1)
 
 
@@ -45,8 +48,14 @@ def postgresql_server() -> Iterator[str]:
     """`postgresql+psycopg://user:password@127.0.0.1:port` of a running server, without a database name."""
     programs = server_programs()
     if programs is None:
-        sentence = "the PostgreSQL server programs are not installed (Debian: apt-get install postgresql)"
-        pytest.fail(sentence) if os.environ.get("CI") else pytest.skip(sentence)
+        pytest.fail(NOT_INSTALLED) if os.environ.get("CI") else pytest.skip(NOT_INSTALLED)
+    with running_server(programs) as url:
+        yield url
+
+
+@contextmanager
+def running_server(programs: Path) -> Iterator[str]:
+    """A server of its own in a temporary folder, for as long as the block lasts; its URL without a database name."""
     user = server_user()
     # Not below tmp_path: that belongs to who runs the tests, and the server may be somebody else.
     folder = Path(tempfile.mkdtemp(prefix="nlp-skills-postgresql-"))

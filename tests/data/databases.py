@@ -26,7 +26,9 @@ def read_all(task: Path, query: str, connection: str = URL, **settings: Any) -> 
 
 def execute(url: str, *statements: str) -> list[tuple[Any, ...]]:
     """Past our own code, through a connection that may write; the rows of the last statement."""
+    rows: list[tuple[Any, ...]] = []
     with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
         for statement in statements:
             cursor = connection.execute(statement.encode())
-        return cursor.fetchall() if cursor.description else []
+            rows = cursor.fetchall() if cursor.description else []
+    return rows

@@ -73,7 +73,9 @@ def orders(postgresql_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
 def state(url: str) -> list[list[tuple[object, ...]]]:
     return [
         execute(url, "SELECT * FROM orders ORDER BY id"),
-        execute(url, "SELECT relname FROM pg_class WHERE relname IN ('copied', 'orders', 'numbers') ORDER BY 1"),
+        execute(
+            url, "SELECT relname FROM pg_class WHERE relname IN ('copied', 'orders', 'numbers') ORDER BY 1"
+        ),
         execute(url, "SELECT last_value, is_called FROM numbers"),
         execute(url, "SELECT count(*) FROM pg_largeobject_metadata"),
     ]
@@ -93,7 +95,7 @@ def test_an_attempt_to_write_is_refused_before_it_is_sent(query, orders, tmp_pat
 def test_an_attempt_to_write_that_is_sent_is_refused_by_the_server(query, orders, tmp_path):
     database = open_database("${DATABASE_URL}", tmp_path, "Source orders", 60)
     text = query.replace(":", r"\:")
-    with pytest.raises(RunFailed, match=r"^Source orders: the (database refuses the query|rows cannot be read): "):
+    with pytest.raises(RunFailed, match=r"^Source orders: the query fails: "):
         with open_stream(database, text, {}, Limits(60, 10)) as stream:
             list(stream.rows())
     assert state(orders) == UNCHANGED
@@ -113,9 +115,9 @@ def test_what_the_server_does_not_refuse_is_undone_because_nothing_is_committed(
 
 
 def test_settings_end_with_the_reading(orders, tmp_path):
-    assert read_all(tmp_path, "SELECT set_config('default_transaction_read_only', 'off', false) AS value") == [
-        {"value": "off"}
-    ]
+    assert read_all(
+        tmp_path, "SELECT set_config('default_transaction_read_only', 'off', false) AS value"
+    ) == [{"value": "off"}]
     with pytest.raises(RunFailed, match="cannot execute DELETE in a read-only transaction"):
         read_all(tmp_path, "SELECT remove_all_and_count()")
 
@@ -155,7 +157,7 @@ def test_sqlite_refuses_what_is_no_reading_by_itself(query, tmp_path):
     connection.close()
     before = (tmp_path / "orders.db").read_bytes()
     database = open_database("sqlite:///orders.db", tmp_path, "Source orders", 60)
-    with pytest.raises(RunFailed, match="the database refuses the query: "):
+    with pytest.raises(RunFailed, match="the query fails: "):
         with open_stream(database, query, {}, Limits(60, 10)) as stream:
             list(stream.rows())
     assert [file.name for file in tmp_path.iterdir()] == ["orders.db"]

@@ -21,7 +21,7 @@ def parse(query: str, dialect: str = "postgresql"):
         ("SELECT '12:30', ':no', \"a:no\", x::text, :a::date, (x):no FROM t", ("a",)),
         ("SELECT x[1:2], x[lo:hi] FROM t -- :no\n WHERE /* :no */ a = :yes", ("yes",)),
         ("SELECT 'it''s :no', :größe", ("größe",)),
-        ("SELECT a:b.c, \"a\":b FROM t", ()),
+        ('SELECT a:b.c, "a":b FROM t', ()),
     ],
 )
 def test_a_parameter_is_a_name_behind_a_colon_that_means_nothing_else(query, parameters):
@@ -54,7 +54,10 @@ def test_one_select_is_taken(query):
         ("EXPLAIN ANALYZE SELECT 1", "is EXPLAIN, which is no SELECT"),
         ("WITH a AS (SELECT 1) DELETE FROM t", "is DELETE, which is no SELECT"),
         ("WITH a AS (DELETE FROM t RETURNING *) SELECT * FROM a", "changes data in a part of it"),
-        ("WITH a AS (/* x */ update t SET a = 1 RETURNING *) SELECT * FROM a", "changes data in a part of it"),
+        (
+            "WITH a AS (/* x */ update t SET a = 1 RETURNING *) SELECT * FROM a",
+            "changes data in a part of it",
+        ),
         ("SELECT * INTO copy FROM t", "writes with INTO"),
         ("SELECT * FROM t INTO OUTFILE 'x'", "writes with INTO"),
         ("SELECT 1) x, (SELECT 2", "has parentheses that do not match"),
@@ -75,15 +78,27 @@ def test_anything_else_is_refused(query, problem):
         ("postgresql", "SELECT 'a", "a quote or comment that is not closed. Close it"),
         ("postgresql", "SELECT 1 /* a", "a quote or comment that is not closed. Close it"),
         ("postgresql", "SELECT $$;$$", "text in dollar quotes ($$…$$). Write it in single quotes"),
-        ("postgresql", "SELECT /* /* */ ; DELETE FROM t -- */ */ 1", "a comment inside a comment, or one that"),
+        (
+            "postgresql",
+            "SELECT /* /* */ ; DELETE FROM t -- */ */ 1",
+            "a comment inside a comment, or one that",
+        ),
         ("postgresql", r"SELECT E'\'; DELETE FROM t --'", "a backslash before a quote."),
         ("mysql", r"SELECT '\'; DELETE FROM t -- '", "a backslash before a quote."),
         ("snowflake", r"SELECT 'a\''; DELETE FROM t --'", "a backslash before a quote."),
         ("mysql", "SELECT 1 /*! INTO OUTFILE 'x' */", "a comment inside a comment, or one that is executed"),
-        ("mariadb", "SELECT 1 /*M! INTO OUTFILE 'x' */", "a comment inside a comment, or one that is executed"),
+        (
+            "mariadb",
+            "SELECT 1 /*M! INTO OUTFILE 'x' */",
+            "a comment inside a comment, or one that is executed",
+        ),
         ("mysql", "SELECT 1--1; DELETE FROM t", "-- without a space behind it"),
         ("sqlite", "SELECT 1\0; DELETE FROM t", "a NUL character."),
-        ("postgresql", "SELECT * FROM t WHERE a = '${NAME}'", "${…}, which only connection and params expand."),
+        (
+            "postgresql",
+            "SELECT * FROM t WHERE a = '${NAME}'",
+            "${…}, which only connection and params expand.",
+        ),
     ],
 )
 def test_what_could_be_read_in_two_ways_is_refused(dialect, query, problem):

@@ -11,13 +11,13 @@ that was expanded is ever shown or kept. What becomes of the values, `sql.values
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 from nlp_skills.data.secret import expand, hide
 from nlp_skills.data.sources.fetch import Fetch, Row
 from nlp_skills.data.sources.source import DatabaseSource, Scalar
-from nlp_skills.data.sources.sql.drivers import Database, open_database
+from nlp_skills.data.sources.sql.drivers import open_database
 from nlp_skills.data.sources.sql.increment import LAST, Greatest, Join, only_new, require_column
 from nlp_skills.data.sources.sql.statement import Statement, parse_statement
 from nlp_skills.data.sources.sql.stream import READ_ONLY_BY_SERVER, Limits, Stream, open_stream
@@ -30,7 +30,7 @@ PREVIEW_BATCH = 200
 PREVIEW_SECONDS = 60
 
 
-def read(source: DatabaseSource, fetch: Fetch) -> Iterator[Row]:
+def read(source: DatabaseSource, fetch: Fetch) -> Generator[Row]:
     """The rows of the query, numbered from 1.
 
     With `since` and a reading before: the old rows, then the new ones; `fetch.since` becomes the greatest
@@ -78,7 +78,9 @@ def _values(source: DatabaseSource, statement: Statement, where: str) -> dict[st
     unused = [name for name in written if name not in statement.parameters]
     if missing:
         cure = "Set snapshot_date: for this source" if missing[0] == "snapshot_date" else "Add it to params:"
-        raise NotValid(f"{where}: query asks for :{missing[0]}, which has no value. {cure} in data_source.yaml.")
+        raise NotValid(
+            f"{where}: query asks for :{missing[0]}, which has no value. {cure} in data_source.yaml."
+        )
     if unused:
         raise NotValid(
             f"{where}: params: {unused[0]} is not in the query (outside of quotes and comments)."
@@ -90,7 +92,7 @@ def _values(source: DatabaseSource, statement: Statement, where: str) -> dict[st
 def _rows(stream: Stream, source: DatabaseSource, fetch: Fetch, goes_on: bool) -> Iterator[dict[str, Any]]:
     """All rows of the source, noting how many were read and up to where."""
     where = stream.database.where
-    counted = _Counted(fetch, source.name)
+    counted = _Counted(fetch)
     values = counted.watch(stream.rows())
     greatest = _greatest(stream, source)
     if greatest:
@@ -103,6 +105,8 @@ def _rows(stream: Stream, source: DatabaseSource, fetch: Fetch, goes_on: bool) -
         yield from join.rows(fetch.before, new)
     else:
         yield from new
+    if not counted.count and not goes_on:
+        raise NotValid(f"{where}: the query gives no rows. Check query: and params: in data_source.yaml.")
     if greatest and greatest.value is not None and not fetch.preview:
         fetch.since = greatest.as_json()
 
@@ -118,14 +122,14 @@ def _greatest(stream: Stream, source: DatabaseSource) -> Greatest | None:
 class _Counted:
     """How many rows came from the database."""
 
-    def __init__(self, fetch: Fetch, name: str) -> None:
-        self.fetch, self.name = fetch, name
+    def __init__(self, fetch: Fetch) -> None:
+        self.fetch, self.count = fetch, 0
 
     def watch(self, rows: Iterator[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
         """The rows as they are."""
-        count = 0
         try:
-            for count, row in enumerate(rows, start=1):
+            for row in rows:
+                self.count += 1
                 yield row
         finally:
-            self.fetch.notes["rows_read"] = count
+            self.fetch.notes["rows_read"] = self.count

@@ -1,6 +1,6 @@
 """The connection of a database source: from its URL, with ${NAME} expanded, to SQLAlchemy's engine.
 
-    connection ──expand──▶ URL ──▶ dialect and driver ──▶ engine, whose errors are told without the password
+connection ──expand──▶ URL ──▶ dialect and driver ──▶ engine, whose errors are told without the password
 """
 
 from __future__ import annotations

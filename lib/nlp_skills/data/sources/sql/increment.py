@@ -10,11 +10,12 @@ id. In memory are only the hashes of new rows' ids, or of the rows that equal th
 
 from __future__ import annotations
 
+import math
 import tempfile
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any
@@ -34,9 +35,7 @@ _TEXT_ORDER_IS_OURS = {"sqlite", "duckdb"}
 def only_new(query: str, quoted_column: str) -> str:
     """The query, limited to rows from the last value on: `:nlp_skills_last`."""
     # The line end closes a comment at the end of the query; no AS, which Oracle does not take here.
-    return (
-        f"SELECT * FROM (\n{query}\n) nlp_skills_rows WHERE nlp_skills_rows.{quoted_column} >= :{LAST}"
-    )
+    return f"SELECT * FROM (\n{query}\n) nlp_skills_rows WHERE nlp_skills_rows.{quoted_column} >= :{LAST}"
 
 
 @dataclass
@@ -53,7 +52,7 @@ class Greatest:
         """The rows as they are. Raises NotValid for values that cannot be compared."""
         for row in rows:
             value = row[self.position]
-            if value is not None and value == value:  # NaN is not equal to itself
+            if value is not None and not _is_nan(value):
                 self._take(value)
             yield row
 
@@ -81,6 +80,10 @@ class Greatest:
     def as_json(self) -> str | int | float | None:
         """For the snapshot: numbers as they are, times as ISO 8601."""
         return plain(self.value, self.where)
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float | Decimal) and math.isnan(value)
 
 
 def require_column(name: str, columns: list[str], field: str, where: str) -> int:

@@ -51,7 +51,7 @@ class Stream:
         # Without a size, SQLAlchemy would load everything.
         batches = self.result.partitions(self.limits.batch)
         while True:
-            with _in_time(self.database, self.limits, self.started, "the rows cannot be read", _READ_CURE):
+            with _in_time(self.database, self.limits, self.started):
                 batch = next(batches, None)
             if batch is None:
                 return
@@ -60,11 +60,9 @@ class Stream:
                 raise RunFailed(_too_long(self.database, self.limits))
 
 
-_READ_CURE = (
-    "A value that Python has no type for can be read as text: CAST(column AS TEXT) in the query."
-)
 _QUERY_CURE = (
-    "Check query: and params: in data_source.yaml. It may only read; a role that may only SELECT is safest."
+    "Check query: and params: in data_source.yaml. A query may only read; a value that Python has no type for is"
+    " read as text: CAST(x AS TEXT)."
 )
 _CONNECT_CURE = (
     "Check connection: in data_source.yaml and the environment variables that it names, and that the database"
@@ -75,22 +73,27 @@ _CONNECT_CURE = (
 @contextmanager
 def open_stream(database: Database, text: str, values: Mapping[str, Any], limits: Limits) -> Iterator[Stream]:
     """Send a query and hold its result open. Raises RunFailed with what the database says."""
-    import sqlalchemy
+    from sqlalchemy import text as as_text
+    from sqlalchemy.exc import SQLAlchemyError
 
     started = time.monotonic()
     with database.telling("no connection to the database", _CONNECT_CURE):
         connection = database.engine.connect()
+    result = None
     try:
-        with _in_time(database, limits, started, "the database refuses the query", _QUERY_CURE):
+        with _in_time(database, limits, started):
             _limit(connection, limits)
             options = {"stream_results": True, "yield_per": limits.batch}
-            result = connection.execute(sqlalchemy.text(text), dict(values), execution_options=options)
+            result = connection.execute(as_text(text), dict(values), execution_options=options)
             if not result.returns_rows:
                 raise RunFailed(f"{database.where}: query gives no rows: it is no SELECT.")
             columns = column_names(list(result.keys()), f"{database.where}: query")
         yield Stream(database, result, columns, limits, started)
     finally:
-        with suppress(sqlalchemy.exc.SQLAlchemyError):  # a connection that broke is closed already
+        with suppress(SQLAlchemyError):  # a connection that broke is closed already
+            if result is not None:
+                result.close()
+        with suppress(SQLAlchemyError):
             connection.close()  # rolls back
         database.engine.dispose()
 
@@ -111,7 +114,9 @@ def _limit(connection: Connection, limits: Limits) -> None:
     elif dialect.name in ("mysql", "mariadb"):
         connection.exec_driver_sql("SET SESSION TRANSACTION READ ONLY")
         mariadb = getattr(dialect, "is_mariadb", False)
-        limit = f"max_statement_time = {limits.seconds}" if mariadb else f"max_execution_time = {milliseconds}"
+        limit = (
+            f"max_statement_time = {limits.seconds}" if mariadb else f"max_execution_time = {milliseconds}"
+        )
         connection.exec_driver_sql(f"SET SESSION {limit}")
         connection.rollback()  # the transaction that these began could still write
     elif dialect.name == "oracle":
@@ -119,12 +124,10 @@ def _limit(connection: Connection, limits: Limits) -> None:
 
 
 @contextmanager
-def _in_time(
-    database: Database, limits: Limits, started: float, attempt: str, cure: str
-) -> Iterator[None]:
+def _in_time(database: Database, limits: Limits, started: float) -> Iterator[None]:
     """As Database.telling; what the database stopped because it took too long is told as that."""
     try:
-        with database.telling(attempt, cure):
+        with database.telling("the query fails", _QUERY_CURE):
             yield
     except RunFailed:
         if time.monotonic() - started < limits.seconds:
