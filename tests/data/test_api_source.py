@@ -225,7 +225,9 @@ def test_only_the_same_host_gets_the_credentials_of_the_next_page(
 ):
     monkeypatch.setenv("API_TOKEN", TOKEN)
     with Site(lambda _: as_json({"next": None, "rows": [{"x": 2}]})) as other:
-        with Site(lambda _: as_json({"next": f"{other.url}/b", "rows": [{"x": 1}]})) as site:
+        with Site(
+            lambda a: as_json({"next": f"{other.url}/b?key={a.query['key']}", "rows": [{"x": 1}]})
+        ) as site:
             asked_for = ApiSource(
                 name="tickets",
                 endpoint=f"{site.url}/a",
@@ -237,7 +239,7 @@ def test_only_the_same_host_gets_the_credentials_of_the_next_page(
             assert rows(asked_for, fetch) == [{"x": 1}, {"x": 2}]
     assert site.asked[0].headers["authorization"] == f"Bearer {TOKEN}"
     assert "authorization" not in other.asked[0].headers
-    assert other.asked[0].query == {}
+    assert other.asked[0].query == {"key": "${API_TOKEN}"}
 
 
 def test_the_size_of_pages_is_asked_for_with_every_style(fetch: Fetch):
@@ -326,6 +328,19 @@ def test_pages_that_have_not_changed_are_not_sent_again(fetch: Fetch, tmp_path: 
         again = Fetch(tmp_path)
         assert list(read(source(site, paging=paging), again)) == first
     assert (again.notes["requests"], again.notes["from_cache"], again.notes["bytes"]) == (3, 3, 0)
+
+
+def test_another_account_is_not_given_what_was_kept_for_the_first(
+    fetch: Fetch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    with Site(
+        lambda a: as_json([{"who": a.headers["x-key"]}], last_modified="Mon, 21 Sep 2026 08:00:00 GMT")
+    ) as site:
+        for account in ("ann", "bob"):
+            monkeypatch.setenv("ACCOUNT", account)
+            asked_for = source(site, headers={"X-Key": "${ACCOUNT}"})
+            assert rows(asked_for, Fetch(tmp_path)) == [{"who": account}]
+    assert [a.headers.get("if-modified-since") for a in site.asked] == [None, None]
 
 
 def test_last_modified_is_asked_for_where_there_is_no_etag(fetch: Fetch, tmp_path: Path):

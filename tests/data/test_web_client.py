@@ -518,11 +518,18 @@ def test_a_redirect_from_https_to_http_is_refused(
         fetch_over_tls("news.example", certificate, moved)
 
 
-def test_a_header_that_http_does_not_allow_is_refused_without_being_shown():
+@pytest.mark.parametrize("value", ["abc\ndef-secret", "é-def-secret", "abc\x00def-secret"])
+def test_a_header_that_http_does_not_allow_is_refused_without_being_shown(value: str):
     with Site(ok) as site:
         with pytest.raises(NotValid, match="characters that HTTP does not allow") as refused:
-            fetch("", site.host, request=Request(site.url, private={"x-key": "abc\ndef-secret"}))
+            fetch("", site.host, request=Request(site.url, private={"x-key": value}))
     assert "def-secret" not in str(refused.value)
+
+
+def test_an_answer_in_a_packing_that_was_not_asked_for_is_named():
+    with Site(lambda _: Sent(b"hello", headers={"content-encoding": "br"})) as site:
+        with pytest.raises(RequestFailed, match="packed as 'br', which was not asked for"):
+            fetch(site.url, site.host)
 
 
 def test_a_url_is_shown_without_its_secrets(monkeypatch: pytest.MonkeyPatch):

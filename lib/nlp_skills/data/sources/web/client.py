@@ -32,6 +32,7 @@ from nlp_skills.data.sources.web.urls import MAX_REDIRECTS, REDIRECTS, redirecte
 from nlp_skills.errors import NotValid
 
 _PROXIES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
+_CODINGS = ("", "identity", "gzip", "deflate")
 _BROKEN = (httpcore2.TimeoutException, httpcore2.NetworkError, httpcore2.RemoteProtocolError)
 
 Before: TypeAlias = Callable[[str], None]
@@ -131,14 +132,13 @@ class WebClient:
         self._guard.deadline = min(now + self.limits.request_seconds, self._ends)
         self.requests += 1
         headers = {"accept-encoding": "gzip, deflate", **headers}
-        asked = self._client.build_request(
-            method, url, headers=headers, content=content, timeout=self.limits.request_seconds
-        )
+        seconds = self.limits.request_seconds
         try:
+            asked = self._client.build_request(method, url, headers=headers, content=content, timeout=seconds)
             answer = self._client.send(asked, stream=True)
-        except httpcore2.LocalProtocolError:  # its text repeats the header, which may be a secret
-            raise NotValid(
-                f"A header for {show_url(str(url))} holds characters that HTTP does not allow, perhaps a line end."
+        except (httpcore2.LocalProtocolError, UnicodeEncodeError):
+            raise NotValid(  # the error's own text repeats the header, which may be a secret
+                f"A header for {show_url(str(url))} holds characters that HTTP does not allow: a line end, or some beyond ASCII."
                 " Check headers in data_source.yaml and the environment variables that it refers to."
             ) from None
         try:
@@ -150,6 +150,10 @@ class WebClient:
         return Answer(str(url), answer.status_code, answer.headers, body)
 
     def _body(self, answer: httpx2.Response, url: httpx2.URL, request: Request) -> bytes:
+        if (coding := answer.headers.get("content-encoding", "identity").strip().lower()) not in _CODINGS:
+            raise RequestFailed(
+                f"{show_url(str(url))} sent an answer packed as {coding!r}, which was not asked for."
+            )
         most = request.max_bytes or self.limits.max_bytes
         body = bytearray()
         try:
