@@ -99,6 +99,8 @@ class DatabaseSource(Source):
     """Values for `:name` in the query."""
     since: str | None = None
     """A column that only grows (updated_at, id): only rows from its last value on are read, and join those read before."""
+    max_seconds: float = Field(default=3_600, gt=0)
+    """For the whole reading; the database itself stops a query that takes longer, where it can."""
 
 
 class Paging(Record):
