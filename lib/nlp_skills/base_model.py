@@ -34,10 +34,12 @@ class BaseModelFiles(Record):
 
 
 class LocalTokenizer(NamedTuple):
-    """A tokenizer, and how many rows the base model's embedding has (None where its config does not say)."""
+    """A tokenizer, and what the base model's config says of its room; None where it says nothing."""
 
     tokenizer: Any
     embedding_rows: int | None
+    positions: int | None
+    """Tokens that the model can look back on."""
 
 
 def require_training() -> None:
@@ -192,8 +194,10 @@ def local_tokenizer(name: str, revision: str | None = None) -> LocalTokenizer:
     except (OSError, ValueError) as error:
         raise NotValid(f"The tokenizer of {name} cannot be read: {str(error).splitlines()[0]}") from None
     config = _json(Path(files.path) / "config.json")
-    rows = config.get("vocab_size", (config.get("text_config") or {}).get("vocab_size"))
-    return LocalTokenizer(tokenizer, rows if isinstance(rows, int) else None)
+    # Models that also see or hear keep the numbers of their language part under text_config.
+    said = {**config, **(config.get("text_config") or {})}
+    numbers = (said.get(name) for name in ("vocab_size", "max_position_embeddings"))
+    return LocalTokenizer(tokenizer, *(number if isinstance(number, int) else None for number in numbers))
 
 
 def _tokenizer_files(name: str, revision: str | None) -> BaseModelFiles:

@@ -122,11 +122,12 @@ FAMILIES = {
 }
 
 
-def save_model_folder(folder: Path, tokenizer: Any, *, embedding_rows: int | None = None) -> Path:
+def save_model_folder(
+    folder: Path, tokenizer: Any, *, embedding_rows: int | None = None, positions: int = 8192
+) -> Path:
     """A base model's folder without its weights: what a check of the tokens reads."""
     tokenizer.save_pretrained(folder)
     rows = len(tokenizer) if embedding_rows is None else embedding_rows
-    (folder / "config.json").write_text(
-        json.dumps({"model_type": "llama", "vocab_size": rows}), encoding="utf-8"
-    )
+    config = {"model_type": "llama", "vocab_size": rows, "max_position_embeddings": positions}
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     return folder

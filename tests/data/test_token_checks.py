@@ -197,6 +197,17 @@ def test_the_length_that_would_keep_the_rows_is_said(folders: dict[str, Path]):
     assert tokens.distributions() == {"tokens train": {"0-99": 80, "100-199": 19, "400-499": 1}}
 
 
+def test_rows_beyond_what_the_model_can_look_back_on_are_said(folders: dict[str, Path]):
+    folder = save_model_folder(folders["ChatML"].parent / "short", chatml(), positions=64)
+    tokens = seen(
+        context(folder, max_length=40), [row([("user", "1" * n), ("assistant", "2")]) for n in (1, 40, 99)]
+    )
+    finding = only(tokens)
+    assert finding.count == 2
+    assert finding.message.endswith(f" {folder} can look back on 64 tokens only; longer: 1 row.")
+    assert finding.fix.endswith("nlp-skills create-version {task} --max-length 64")
+
+
 LITERAL = st.sampled_from(["<|im_end|>", "<|im_start|>", "<|endoftext|>"])
 
 

@@ -214,7 +214,7 @@ def test_what_cannot_be_shown_is_said(task: Path):
 
 
 HOSTILE = st.lists(
-    st.sampled_from(["<script>", "</pre>", "</mark>", "&lt;", "<|im_end|>", "<|im_start|>", "\x1b[31m", "\u202e", "\x00", "[[", "👩\u200d💻", "\u3000"])
+    st.sampled_from(["<script>", "</pre>", "</mark>", "&lt;", "<|im_end|>", "<|im_start|>", "\x1b[31m", "\u202e", "\x00", "\x85", "\u2028", "[[", "👩\u200d💻", "\u3000"])
     | st.text(st.characters(codec="utf-8"), max_size=6),
     max_size=6,
 ).map("".join)  # fmt: skip

@@ -8,6 +8,7 @@ from __future__ import annotations
 import heapq
 import random
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -259,7 +260,7 @@ def visible(text: str) -> str:
 
 
 def _written_out(character: str) -> str:
-    if character.isspace() and ord(character) > 0x7F:
+    if unicodedata.category(character) == "Zs":
         return character  # ideographic and no-break spaces
     return chr(0x2400 + ord(character)) if ord(character) < 0x20 else f"\\u{ord(character):04x}"
 

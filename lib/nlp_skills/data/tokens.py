@@ -134,7 +134,7 @@ def answer_ids(tokenizer: Any, example: Example) -> list[int]:
 
 
 def tokenize(tokenizer: Any, example: Example) -> TokenRow:
-    """Ids and labels of an example; every assistant turn is trained, nothing else.
+    """Ids and labels of an example; every assistant turn is trained but those of weight 0, nothing else.
 
     Raises NotValid where the template cannot be split or an answer is empty.
     """
@@ -164,7 +164,8 @@ def _turns(tokenizer: Any, example: Example) -> list[_Turn] | NotValid:
     if example.messages is None:
         return NotValid(f"Row {example.meta.id} has no messages; preference rows cannot be trained with sft.")
     messages = as_dicts(example.messages)
-    ends = [place for place, message in enumerate(messages, start=1) if message["role"] == "assistant"]
+    answers = (m.role == "assistant" and m.weight != 0 for m in example.messages)
+    ends = [place for place, is_answer in enumerate(answers, start=1) if is_answer]
     if not ends:
         return NoAnswer(f"Row {example.meta.id} has no answer to learn from. Add an assistant message.")
     try:

@@ -55,6 +55,7 @@ class Tokens:
         self._lengths: dict[str, array[int]] = {}
         """By file: tokens of each row, the longer one of a preference."""
         self._hazard: str | None = None
+        self._positions: int | None = None
         self._not_run: dict[str, str] = {}
         try:
             model = load_token_model(self._base_model)
@@ -62,6 +63,7 @@ class Tokens:
             self._not_run = dict.fromkeys(self.checks, str(error))
         else:
             self._hazard = hazard(model)
+            self._positions = model.local.positions
             if model.local.embedding_rows is None:
                 self._not_run["TOK-RESIZE"] = f"the config.json of {self._base_model} has no vocab_size"
 
@@ -128,11 +130,15 @@ class Tokens:
         lengths = sorted(length for file in self._lengths.values() for length in file)
         p95, p99, longest = (_quantile(lengths, share) for share in (0.95, 0.99, 1.0))
         keeps = "all rows" if p99 == longest else f"99 % of the rows, {longest:,} all"
+        room = min(longest, self._positions or longest)
+        beyond = sum(length > room for length in lengths)
         message = (
             f"Longer than max_length {self._max_length:,}: {counted(count, 'row')}; the answer would be cut in"
             f" {self._cut.count:,} and missing in {self._absent.count:,}. p95 is {p95:,} tokens, p99 {p99:,}:"
             f" max_length {p99:,} keeps {keeps}."
         )
+        if beyond:
+            message += f" {self._base_model} can look back on {room:,} tokens only; longer: {counted(beyond, 'row')}."
         return [
             Finding(
                 check="LEN-CUT",
@@ -141,7 +147,7 @@ class Tokens:
                 count=count,
                 rows=[*self._absent.rows, *self._cut.rows][:5],
                 fix="Shorten these rows, or make a version that takes them:"
-                f" nlp-skills create-version {{task}} --max-length {longest}",
+                f" nlp-skills create-version {{task}} --max-length {room}",
             )
         ]
 
