@@ -19,12 +19,14 @@ class Keywords:
     """Some keywords, made ready. Without any, every text holds one."""
 
     def __init__(self, keywords: Sequence[str]) -> None:
-        patterns = [_pattern(" ".join(_plain(word).split())) for word in keywords if word.strip()]
-        self._any = re.compile("|".join(patterns)) if patterns else None
+        words = {" ".join(_plain(word).split()) for word in keywords if word.strip()}
+        self._patterns = {word: re.compile(_pattern(word)) for word in sorted(words)}
 
     def stand_in(self, text: str) -> bool:
         """Whether one of them stands in the text."""
-        return self._any is None or bool(self._any.search(" ".join(_plain(text).split())))
+        text = " ".join(_plain(text).split())
+        found = (word in text and pattern.search(text) for word, pattern in self._patterns.items())
+        return not self._patterns or any(found)
 
 
 def _pattern(keyword: str) -> str:
