@@ -428,6 +428,27 @@ def test_a_charset_that_does_not_fit_is_not_believed(body: bytes, content_type: 
     assert decode_page(body, content_type) == text
 
 
+@pytest.mark.parametrize(
+    ("folder", "named", "codec"),
+    [
+        ("Big5", "big5", "big5hkscs"),
+        ("EUC-KR", "euc-kr", "cp949"),
+        ("GB2312", "gb2312", "gb18030"),
+        ("SHIFT_JIS", "shift_jis", "cp932"),
+        ("windows-1251-russian", "windows-1251", "cp1251"),
+    ],
+)
+def test_real_feeds_are_read_with_and_without_their_charset(
+    shared_data: Path, folder: str, named: str, codec: str
+):
+    files = sorted((shared_data / "awkward" / "encodings" / folder).iterdir())
+    assert len(files) == 5
+    for file in files:
+        body = file.read_bytes()
+        assert decode_page(body, f"text/html; charset={named}") == body.decode(codec)
+        assert decode_page(body, "text/html") == body.decode(codec)
+
+
 @given(st.binary(max_size=300), st.text(max_size=40))
 def test_any_bytes_are_decoded_without_an_error(body: bytes, charset: str):
     assert isinstance(decode_page(body, f"text/html; charset={charset}"), str)
