@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from small_tokenizers import chatml
 
 from nlp_skills.data.convert import Conversion
 from nlp_skills.data.example import Example, Message
 from nlp_skills.data.format import detect_layout, to_example
 from nlp_skills.data.sources.file import read_file
 from nlp_skills.data.sources.source import Columns, FileSource
+from nlp_skills.data.tokens import IGNORED, tokenize
 from nlp_skills.errors import NotValid
 from nlp_skills.task.task import Task, TaskType
 
@@ -296,3 +298,18 @@ def test_a_real_sharegpt_export_with_tools_as_json_text(shared_data: Path):
     with_tools = [e for e in made if e.tools]
     assert with_tools and all(t["type"] == "function" for e in with_tools for t in e.tools or [])
     assert any(m.tool_calls for e in made for m in e.messages or [])
+
+
+def test_an_answer_of_weight_0_is_shown_to_the_model_and_not_learned(tmp_path: Path):
+    turns = [
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": "b", "weight": 0},
+        {"role": "user", "content": "c"},
+        {"role": "assistant", "content": "d"},
+    ]
+    (made,) = examples(write(tmp_path / "w.jsonl", [{"messages": turns}]))
+    tokenizer = chatml()
+    row = tokenize(tokenizer, made)
+    learned = [token for token in row.labels if token != IGNORED]
+    assert tokenizer.decode(learned) == "d<|im_end|>"
+    assert "assistant\nb<|im_end|>" in tokenizer.decode(row.input_ids)

@@ -87,9 +87,7 @@ def test_the_source_in_the_comment_is_one_that_loads(tmp_path):
     file = tmp_path / "data_source.yaml"
     file.write_text("\n".join(example), encoding="utf-8")
     columns = Columns(text="comment", label="rating")
-    assert DataSources.load(file).sources == [
-        FileSource(name="reviews", path="inbox/reviews.csv", columns=columns)
-    ]
+    assert DataSources.load(file).sources == [FileSource(name="reviews", path="inbox/*.csv", columns=columns)]
 
 
 def test_the_journal_opens_with_what_was_decided(tmp_path):
@@ -120,7 +118,9 @@ def test_the_readme_names_every_script_and_every_folder(tmp_path):
 
 def test_models_and_unfinished_files_stay_out_of_git(tmp_path):
     lay_template(tmp_path / "news", a_task())
-    assert (tmp_path / "news" / ".gitignore").read_text(encoding="utf-8") == "models/\n*.tmp\n__pycache__/\n"
+    assert (tmp_path / "news" / ".gitignore").read_text(encoding="utf-8") == (
+        "models/\ndata/cache/\n*.tmp\n__pycache__/\n"
+    )
 
 
 def test_what_is_there_is_left_as_it_is(tmp_path):

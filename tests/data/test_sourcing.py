@@ -1,0 +1,172 @@
+"""Adding a source: every kind, looked at first, saved without touching what a person wrote."""
+
+import re
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from nlp_skills.data.regenerate import regenerate_data
+from nlp_skills.data.sources.source import DatabaseSource, DataSources, GeneratedSource
+from nlp_skills.data.sourcing import add_source, preview_source
+from nlp_skills.errors import AlreadyExists, NotFound, NotValid
+from nlp_skills.records import read_mapping
+from nlp_skills.task.task import TaskType, create_task
+from nlp_skills.task.template import FILES
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> Path:
+    create_task(tmp_path / "tasks", "support", type=TaskType.CLASSIFICATION, goal="Find the team.")
+    return tmp_path / "tasks" / "support"
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    """30 tickets; each is newer than the one before."""
+    with closing(sqlite3.connect(tmp_path / "shop.sqlite")) as connection, connection:
+        connection.execute("CREATE TABLE tickets (number INTEGER PRIMARY KEY, body TEXT, team TEXT)")
+        insert(connection, 1, 30)
+    return tmp_path / "shop.sqlite"
+
+
+def insert(connection: sqlite3.Connection, first: int, last: int) -> None:
+    rows = [(n, f"ticket {n} about {n * 7}", "ab"[n % 2]) for n in range(first, last + 1)]
+    connection.executemany("INSERT OR REPLACE INTO tickets VALUES (?, ?, ?)", rows)
+
+
+QUERY = "SELECT number, body AS text, team AS label FROM tickets ORDER BY number"
+
+
+def test_the_examples_in_a_new_task_are_true(tmp_path: Path):
+    text = (FILES / "data_source.yaml").read_text(encoding="utf-8")
+    lines = [line.removeprefix("# ") for line in text.split("\nsources: []")[0].splitlines()]
+    examples = lines[lines.index("sources:") :]
+    file = tmp_path / "examples.yaml"
+    file.write_text("\n".join("" if line == "#" else line for line in examples), encoding="utf-8")
+    kinds = [source.type for source in DataSources.load(file).sources]
+    assert kinds == ["file", "database", "api", "web_scrape", "llm_generated", "hub"]
+    settings = text[text.index("\nsources: []") + 1 :]
+    file.write_text(re.sub(r"^# (?=\w+:)", "", settings, flags=re.MULTILINE), encoding="utf-8")
+    wanted = DataSources.load(file)
+    assert (wanted.near_duplicates, wanted.conflicts, wanted.retention.days) == (0.9, "first", 90)
+    assert DataSources.load(FILES / "data_source.yaml") == DataSources()
+
+
+def test_adding_a_source_changes_nothing_else_in_the_file(task: Path, tmp_path: Path):
+    file = task / "data_source.yaml"
+    before = file.read_text(encoding="utf-8")
+    table = tmp_path / "reviews.csv"
+    table.write_text("text,label\ngood,a\nbad,b\n", encoding="utf-8")
+    add_source(task, str(table))
+    after = file.read_text(encoding="utf-8")
+    assert after == before.replace(
+        "sources: []\n", f"sources:\n- type: file\n  name: reviews\n  path: {table}\n"
+    )
+    add_source(task, str(table), name="second")
+    assert file.read_text(encoding="utf-8").startswith(after.split("deduplicate")[0])
+
+
+def test_a_database_is_added_by_its_settings_and_read(task: Path, database: Path):
+    source = add_source(
+        task,
+        type="database",
+        name="tickets",
+        label="label",
+        settings={"connection": f"sqlite:///{database}", "query": QUERY, "params": {}},
+    )
+    assert isinstance(source, DatabaseSource)
+    assert [row["number"] for row in preview_source(task).rows] == [1, 2, 3, 4, 5]
+    assert regenerate_data(task).sources["tickets"].rows == 30
+
+
+def test_a_source_reads_on_while_its_settings_stay_and_from_the_beginning_when_they_change(
+    task: Path, database: Path
+):
+    settings = {
+        "connection": f"sqlite:///{database}",
+        "query": QUERY,
+        "since": "number",
+        "columns": {"id": "number"},
+    }
+    add_source(task, type="database", name="tickets", settings=settings)
+    assert regenerate_data(task).sources["tickets"].since == 30
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("DELETE FROM tickets WHERE number = 3")
+        insert(connection, 31, 34)
+    read_on = regenerate_data(task)
+    assert (read_on.sources["tickets"].since, read_on.sources["tickets"].rows) == (34, 34)
+    assert (read_on.added, read_on.removed, read_on.changed) == (4, 0, 0)
+    file = task / "data_source.yaml"
+    sources = DataSources.load(file)
+    other = sources.sources[0].with_changes(query=QUERY.replace("tickets", "tickets WHERE number > 0"))
+    sources.with_changes(sources=[other.model_dump()]).save(file)
+    anew = regenerate_data(task)
+    assert (anew.sources["tickets"].rows, anew.removed, anew.added) == (33, 1, 0)
+
+
+def test_a_source_whose_raw_rows_were_touched_or_that_was_cut_reads_from_the_beginning(
+    task: Path, database: Path
+):
+    settings = {"connection": f"sqlite:///{database}", "query": QUERY, "since": "number"}
+    add_source(task, type="database", name="tickets", settings=settings)
+    regenerate_data(task)
+    raw = task / "data" / "raw" / "tickets.jsonl"
+    lines = raw.read_bytes().splitlines(keepends=True)
+    raw.write_bytes(b"".join(lines[:10]))
+    assert regenerate_data(task).sources["tickets"].rows == 30
+    add_source(task, type="database", name="few", settings={**settings, "max_rows": 20})
+    assert regenerate_data(task).sources["few"].since is None
+
+
+def test_rows_that_a_model_has_still_to_write_are_added_without_paying(task: Path):
+    source = add_source(
+        task,
+        type="llm_generated",
+        name="synthetic",
+        settings={
+            "provider": "ollama",
+            "model": "nobody",
+            "prompt_template": "Write {count} messages.",
+            "count": 10,
+            "schema": {"text": "string", "label": "string"},
+        },
+    )
+    assert isinstance(source, GeneratedSource)
+    assert read_mapping(task / "data_source.yaml")["sources"][0]["schema"] == {
+        "text": "string",
+        "label": "string",
+    }
+    assert not (task / "data" / "cache").exists()
+
+
+def test_what_is_wrong_with_a_source_is_named_and_nothing_is_saved(
+    task: Path, database: Path, tmp_path: Path
+):
+    before = (task / "data_source.yaml").read_bytes()
+    good = {"connection": f"sqlite:///{database}", "query": QUERY}
+    wrong = [
+        ({"settings": {"connection": "x"}, "type": "database"}, NotValid, "query: missing"),
+        ({"settings": {**good, "qery": ""}, "type": "database"}, NotValid, 'did you mean "query"'),
+        (
+            {"settings": {**good, "query": "DROP TABLE tickets"}, "type": "database"},
+            NotValid,
+            "Source database",
+        ),
+        ({"settings": good, "type": "database", "text": "txet"}, NotValid, "Source database: columns.text"),
+        ({"settings": good, "type": "database", "copy": True}, NotValid, "copy keeps a single file"),
+        ({}, NotValid, "a source of type file needs a path"),
+        ({"path": str(tmp_path / "none" / "*.csv")}, NotFound, "No file matches"),
+    ]
+    for given, error, said in wrong:
+        with pytest.raises(error, match=said):
+            add_source(task, **given)
+    secret = {**good, "connection": "postgresql://me:hunter2@db/shop"}
+    with pytest.raises(NotValid, match="literal password") as caught:
+        add_source(task, type="database", settings=secret)
+    assert "hunter2" not in str(caught.value)
+    assert (task / "data_source.yaml").read_bytes() == before
+    add_source(task, type="database", settings=good)
+    with pytest.raises(AlreadyExists, match="has a source named 'database' already"):
+        add_source(task, type="database", settings=good)
