@@ -73,7 +73,8 @@ def validate(task: Path, event: dict[str, Any]) -> str | None:
             return None
         from nlp_skills.data.validation import validate_data
 
-        note = describe(task, validate_data(task))
+        # Without the tokens: the first look at a base model's tokenizer can take longer than a hook may.
+        note = describe(task, validate_data(task, tokens=False))
     except NlpSkillsError as error:
         return _cut(f"nlp-skills could not validate {task.as_posix()}: {error}", LENGTH)
     if _names_sources(event):
@@ -83,8 +84,11 @@ def validate(task: Path, event: dict[str, Any]) -> str | None:
 
 def describe(task: Path, report: ValidationReport) -> str:
     """The verdict, the findings with ids and lines, and what to do next, in LENGTH characters."""
+    from nlp_skills.data.validation import LEFT_OUT
+
     errors = [finding for finding in report.findings if finding.level == "error"]
-    not_run = [name for name, state in report.checks.items() if state.startswith("not run")]
+    states = {name: state for name, state in report.checks.items() if state.startswith("not run")}
+    not_run = [name for name, state in states.items() if LEFT_OUT not in state]
     rows = ", ".join(f"{Path(name).name} {count}" for name, count in report.files.items())
     if errors:
         verdict = f"FAILED ({', '.join(dict.fromkeys(finding.check for finding in errors))})"
@@ -95,6 +99,8 @@ def describe(task: Path, report: ValidationReport) -> str:
     lines = [f"nlp-skills validated the data of {task.as_posix()} ({rows} rows): {verdict}."]
     if not_run:
         lines.append(_cut(f"Not run: {', '.join(not_run)}.", 160))
+    if len(not_run) < len(states):
+        lines.append(f"The checks of tokens (is an answer cut, does it end) run with {TOOL}validate_data.")
     if errors:
         end = f"Next: mend these in the source or in the file, then {TOOL}regenerate_data or {TOOL}validate_data."
     else:
