@@ -3,6 +3,9 @@
 import gzip
 import itertools
 import runpy
+import subprocess
+import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -572,6 +575,38 @@ def test_a_scrape_that_was_killed_goes_on_where_it_was(after: int, tmp_path: Pat
             rows(source(site, *pages), Fetch(tmp_path, progress=kill))
         assert rows(source(site, *pages), Fetch(tmp_path)) == undisturbed
     assert asked_pages(site) == [f"/{subject}" for subject in WORDS]
+
+
+SCRAPE = """
+import sys
+from pathlib import Path
+from nlp_skills.data.sources.fetch import Fetch
+from nlp_skills.data.sources.source import WebSource
+from nlp_skills.data.sources.web_scrape import read
+list(read(WebSource.load(Path(sys.argv[1]) / "source.yaml"), Fetch(Path(sys.argv[1]))))
+"""
+
+
+def test_a_process_that_is_killed_while_it_fetches_loses_only_that_page(tmp_path: Path):
+    pages: dict[str, str | Sent] = {f"/{s}": page(s) for s in WORDS}
+    third, killed = threading.Event(), threading.Event()
+
+    def answer(asked: Asked) -> Sent:
+        if asked.path == "/stars" and not third.is_set():
+            third.set()
+            killed.wait()
+        return serve(pages)(asked)
+
+    with Site(answer) as site:
+        asked_for = source(site, *pages, seconds_between_requests=0)
+        asked_for.save(tmp_path / "source.yaml")
+        with subprocess.Popen([sys.executable, "-c", SCRAPE, str(tmp_path)]) as process:
+            assert third.wait(60)
+            process.kill()
+        killed.set()
+        site.asked.clear()
+        assert len(rows(asked_for, Fetch(tmp_path))) == len(pages)
+    assert asked_pages(site) == ["/stars", "/trees", "/taxes", "/music"]
 
 
 def test_a_scrape_whose_time_is_over_says_that_it_can_go_on(tmp_path: Path):

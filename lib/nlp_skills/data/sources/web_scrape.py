@@ -147,8 +147,8 @@ class _Scrape:
         crawl = self.crawl
         skipped = "; ".join(f"{count} {why}" for why, count in sorted(crawl.skipped.items()))
         self.fetch.notes.update(
-            urls=" ".join(self.source.urls) or None,
-            sitemaps=" ".join(self.source.sitemaps) or None,
+            urls=_listed(self.source.urls),
+            sitemaps=_listed(self.source.sitemaps),
             keywords=", ".join(self.source.keywords) or None,
             pages=crawl.fetched,
             from_cache=crawl.from_cache,
@@ -180,6 +180,11 @@ class _Scrape:
             f"Source {self.source.name}: of {counted(crawl.fetched, 'page')} none is left ({left}). Check keywords"
             " and min_characters in data_source.yaml, and whether the pages show their text without JavaScript."
         )
+
+
+def _listed(urls: list[str]) -> str | None:
+    more = f" and {len(urls) - _NAMED} more" if len(urls) > _NAMED else ""
+    return " ".join(urls[:_NAMED]) + more or None
 
 
 def _row(text: _Text) -> dict[str, Any]:
