@@ -72,6 +72,12 @@ def test_pages_are_counted_until_one_is_shorter(fetch: Fetch):
     ]
 
 
+def test_a_size_that_is_known_and_not_asked_for_makes_a_short_first_page_the_last(fetch: Fetch):
+    with Site(lambda a: as_json(paged(a, items=ITEMS[:3]))) as site:
+        assert rows(source(site, paging=Paging(style="page", size=10)), fetch) == ITEMS[:3]
+    assert [a.query for a in site.asked] == [{"page": "1"}]
+
+
 def test_pages_are_counted_until_one_is_empty(fetch: Fetch):
     with Site(lambda a: as_json(paged(a, 5))) as site:
         assert rows(source(site, paging=Paging(style="page")), fetch) == ITEMS

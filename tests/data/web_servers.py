@@ -58,8 +58,7 @@ class Site:
         self.answer = answer
         self.asked: list[Asked] = []
         self.failures: list[Exception] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), _handler(self))
         if tls:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(*tls)
@@ -82,6 +81,13 @@ class Site:
 
     def paths(self) -> list[str]:
         return [asked.path for asked in self.asked]
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Clients that have heard enough hang up; what an answer raises is told by the site."""
 
 
 def _handler(site: Site) -> type[BaseHTTPRequestHandler]:

@@ -103,8 +103,10 @@ class Pager:
                 f" does not page by {name!r}. Set paging.param to the name that it knows, or another style."
             )
         self._pages.add(identity)
-        # A first page shorter than what was asked for may be all that the server gives at once.
-        if self._turned > 1 and len(page.records) < self._longest:
+        # A first page shorter than what was asked for may be all that the server gives at once; a size that
+        # is not asked for is what the server gives.
+        known = self.paging.size if self.paging.size and not self.paging.size_param else self._longest
+        if len(page.records) < known:
             return False
         self._longest = max(self._longest, len(page.records))
         step = 1 if self.paging.style == "page" else len(page.records)
