@@ -188,6 +188,16 @@ def test_a_list_longer_than_a_block_is_read_element_by_element(tmp_path: Path) -
 # Containers
 
 
+def test_any_file_is_lines_of_text_where_its_format_says_so(tmp_path: Path) -> None:
+    content = '{"a": 1}\n\nplain, words\n'
+    expected = [(1, {"text": '{"a": 1}'}), (3, {"text": "plain, words"})]
+    assert numbered(write(tmp_path, "app.log", content), format="text") == expected
+    packed = write(tmp_path, "app.csv.gz", gzip.compress(content.encode()))
+    assert numbered(packed, format="text") == expected
+    refused = refusal(write(tmp_path, "other.log", "plain words\n"))
+    assert "jsonl, json, csv, tsv, text, parquet or excel" in refused
+
+
 def test_text_is_read_through_gzip_zstandard_and_zip(tmp_path: Path) -> None:
     data = b"a,b\n1,2\n"
     frames = zstandard.compress(data[:5]) + zstandard.compress(data[5:])

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from nlp_skills.data.assemble import describe_split
 from nlp_skills.data.example import Example, read_examples
 from nlp_skills.data.regenerate import convert_data, regenerate_data
 from nlp_skills.data.snapshot import DataSnapshot
@@ -91,6 +92,17 @@ def test_rows_that_resemble_an_earlier_one_are_dropped(task: Path, tmp_path: Pat
     snapshot = convert_data(task)
     assert (snapshot.near_duplicates_dropped, snapshot.removed) == (2, 2)
     assert [e.input_text for e in all_rows(task) if "parcel" in e.input_text] == [text]
+
+
+def test_the_snapshot_says_of_each_split_what_reading_it_again_says(task: Path, tmp_path: Path):
+    add_source(task, write(tmp_path / "rows.jsonl", numbered(60)))
+    add_source(task, write(tmp_path / "long.jsonl", [{"text": "長い " * 700, "label": "b"}]), side="valid")
+    heard: list[tuple[str, float, float | None]] = []
+    snapshot = regenerate_data(task, progress=lambda *report: heard.append(report))
+    for name in SPLITS:
+        assert describe_split(task / "data" / f"{name}.jsonl") == snapshot.splits[name]
+    assert snapshot.splits["valid"].lengths == {"0-99": 9, "2000-2999": 1}
+    assert ("converting rows", 61, 61) in heard
 
 
 def test_at_most_so_many_rows_are_taken_the_first_ones(task: Path, tmp_path: Path):

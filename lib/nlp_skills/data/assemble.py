@@ -40,6 +40,21 @@ ONE_PROCESS = 4 * SIZE
 
 
 @dataclass
+class Steps:
+    """How far a piece of work is."""
+
+    message: str
+    total: int
+    progress: Progress
+    done: int = 0
+
+    def add(self, count: int) -> None:
+        """So much more is done."""
+        self.done += count
+        self.progress(self.message, self.done, self.total)
+
+
+@dataclass
 class Lines:
     """The converted rows, read by their number."""
 
@@ -77,7 +92,11 @@ def assemble_data(
     layouts = {s.name: read_layout(s, raw, definition) for s in sources.sources}
     definition = _with_labels(definition, sources, layouts, raw, where)
     pinned: dict[SplitName, list[range]] = {name: [] for name in SPLITS}
-    with _converted(definition, sources, layouts, raw, where, pinned) as lines:
+    conversions = [
+        Conversion(source, layouts[source.name], definition, sources.split.seed) for source in sources.sources
+    ]
+    converting = Steps("converting rows", sum(source.rows for source in fetched.values()), progress)
+    with _converted(conversions, raw, where, pinned, converting, skip=sources.skip_bad_rows) as lines:
         known = lines.known
         progress("dividing rows", 0, None)
         merged = merge_rows(known, sources, lambda row: lines.example(row).input_text)
@@ -131,23 +150,24 @@ def _with_labels(
 
 @contextmanager
 def _converted(
-    definition: Task,
-    sources: DataSources,
-    layouts: dict[str, Layout],
+    conversions: list[Conversion],
     raw: Path,
     where: Where,
     pinned: dict[SplitName, list[range]],
+    steps: Steps,
+    *,
+    skip: bool,
 ) -> Iterator[Lines]:
     """The examples of all sources as lines of a file that is gone afterwards; `pinned` gets the rows with a side."""
     file = raw.parent / "lines"
-    known = Identities(sources.split.seed)
+    known = Identities(conversions[0].seed)
     try:
         file.touch()
-        for source in sources.sources:
-            first = len(known)
-            conversion = Conversion(source, layouts[source.name], definition, known.seed)
+        for conversion in conversions:
+            first, source = len(known), conversion.source
             from_raw = raw / f"{source.name}.jsonl"
-            convert_source(conversion, from_raw, file, known, where, skip=sources.skip_bad_rows)
+            for rows in convert_source(conversion, from_raw, file, known, where, skip=skip):
+                steps.add(rows)
             if source.side is not None:
                 pinned[source.side].append(range(first, len(known)))
         with file.open("rb", buffering=0) as stream:

@@ -46,6 +46,8 @@ class Converted:
     known: Identities
     lines: Path
     """Its examples, to be joined with the others."""
+    rows: int
+    """Raw rows that it had."""
     bad: int = 0
     reasons: list[str] = field(default_factory=list)
     """Of the first bad rows: line and reason."""
@@ -78,14 +80,16 @@ def find_labels(conversion: Conversion, raw: Path, where: Where) -> set[str]:
 
 
 def _labels_of(conversion: Conversion, part: Partition) -> set[str]:
-    made = Converted(Identities(conversion.seed), part.path)
+    made = Converted(Identities(conversion.seed), part.path, part.lines)
     return {e.meta.label for e in _examples(conversion, part, made) if e.meta.label is not None}
 
 
 def convert_source(
     conversion: Conversion, raw: Path, lines: Path, known: Identities, where: Where, *, skip: bool
-) -> None:
+) -> Iterator[int]:
     """Append the source's examples to the lines and to what is known; `skip` leaves out bad rows.
+
+    Gives the number of raw rows of each partition when it is done.
 
     Raises NotValid with the count of bad rows, and line and reason of the first five.
     """
@@ -99,6 +103,7 @@ def convert_source(
             known.extend(made.known)
             bad += made.bad
             reasons += made.reasons
+            yield made.rows
     if bad and not skip:
         raise NotValid(
             f"{conversion.source.name}: {counted(bad, 'row')} cannot be used. {' '.join(reasons[:_SHOWN])}"
@@ -109,7 +114,7 @@ def convert_source(
 def _convert(conversion: Conversion, part: Partition) -> Converted:
     """Write the partition's examples as lines; rows that cannot be converted are counted, with the first reasons."""
     file = part.path.with_name(f"{part.path.stem}.{part.start}.lines")
-    made = Converted(Identities(conversion.seed), file)
+    made = Converted(Identities(conversion.seed), file, part.lines)
     by_id = conversion.layout.columns.id is not None
     with file.open("wb") as lines:
         for example in _examples(conversion, part, made):

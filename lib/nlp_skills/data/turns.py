@@ -103,6 +103,8 @@ def _message(turn: Mapping[str, Any], what: str) -> Message:
     value = turn.get("content", turn.get("value", turn.get("text")))
     if role == "function_call":
         return Message("assistant", tool_calls=to_tool_calls(value, what))
+    if len(turn) == 2 and isinstance(value, str) and value.strip():  # nearly all turns of large files
+        return Message(role, to_text(value, what))
     text, calls = _content(value, what)
     if reasoning := to_text(turn.get("reasoning_content"), what):
         text = _think(reasoning) + text
