@@ -242,6 +242,19 @@ def test_an_estimate_says_what_is_left_to_pay(task, server):
     assert estimate(made.with_changes(count=30), Fetch(task)).requests == 2
 
 
+def test_whoever_pays_is_told_that_there_are_no_training_rows_to_show_yet(task, server):
+    made = source(server, prompt_template="{examples} Write {count}.", price={"input": 1, "output": 1})
+    warning = (
+        "made: {examples} stays empty: there are no training rows of other sources yet. To show the model some,"
+        " regenerate the data without this source first."
+    )
+    asked = estimate(made.with_changes(budget_tokens=50_000), Fetch(task))
+    assert asked.warning == warning
+    assert str(asked).endswith(f" It ends before budget_tokens: 50000. {warning}")
+    write_examples(task / "data" / "train.jsonl", [example("a row", "x", "files", 1)])
+    assert estimate(made, Fetch(task)).warning is None
+
+
 @pytest.mark.parametrize("limit", [{"budget_tokens": 9_000}, {"budget_usd": 0.09}])
 def test_the_budget_stops_it_hard_and_the_next_run_counts_what_was_spent(task, server, limit):
     server.answer = lambda call: Reply(write_rows(call).text, input_tokens=500, output_tokens=1000)

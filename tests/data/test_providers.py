@@ -96,13 +96,28 @@ def test_every_provider_is_held_to_the_schema_and_its_usage_is_counted(task, ser
 
 def test_the_length_of_an_answer_and_the_temperature_are_said_as_each_provider_wants_them(task, server):
     for provider in PROVIDERS:
-        rows_of(source(provider, server, max_output_tokens=700, temperature=0.5), task)
+        temperature = None if provider == "anthropic" else 0.5
+        rows_of(source(provider, server, max_output_tokens=700, temperature=temperature), task)
     anthropic, openai, ollama = (call.body for call in server.calls)
     assert (anthropic["max_tokens"], "temperature" in anthropic) == (700, False)
     assert (openai["max_tokens"], openai["temperature"]) == (700, 0.5)
     options = ollama["options"]
     assert (options["num_predict"], options["temperature"], options["num_ctx"]) == (700, 0.5, 4096)
     assert isinstance(options["seed"], int)
+
+
+def test_a_temperature_that_anthropic_does_not_know_is_refused(task, server):
+    with pytest.raises(
+        NotValid, match="made: temperature: anthropic has no such setting any more"
+    ):
+        rows_of(source("anthropic", server, temperature=0.5), task)
+
+
+def test_an_anthropic_profile_that_is_not_there_is_a_sentence(task, tmp_path, monkeypatch):
+    monkeypatch.setenv("ANTHROPIC_PROFILE", "nobody")
+    monkeypatch.setenv("ANTHROPIC_CONFIG_DIR", str(tmp_path))
+    with pytest.raises(NotReady, match=r"made: the Anthropic SDK cannot sign in: .*nobody"):
+        rows_of(source("anthropic"), task, confirm=True)
 
 
 def test_every_request_to_a_paid_provider_has_a_key_that_follows_from_what_is_asked(task, server):

@@ -47,7 +47,7 @@ from nlp_skills.data.sources.generation.keeping import Keeping
 from nlp_skills.data.sources.generation.plan import Plan, Slot
 from nlp_skills.data.sources.generation.sending import Letter, Sending
 from nlp_skills.data.sources.source import GeneratedSource
-from nlp_skills.errors import NotReady, RunFailed, counted
+from nlp_skills.errors import NotReady, NotValid, RunFailed, counted
 from nlp_skills.task.task import Task
 
 BARREN = 3
@@ -80,6 +80,11 @@ class Generation:
     """One reading of a generated source: waves of requests, until no row is missing or the bound is reached."""
 
     def __init__(self, source: GeneratedSource, fetch: Fetch) -> None:
+        if source.provider == "anthropic" and source.temperature is not None:
+            raise NotValid(
+                f"{source.name}: temperature: anthropic has no such setting any more; take it out. Requests differ by"
+                " their examples and by the kind of rows they ask for."
+            )
         self._price = price_of(source)
         self._source = source
         self._fetch = fetch

@@ -49,7 +49,8 @@ class Neighbours:
     def of(self, text: str) -> dict[int, float]:
         """Number → similarity, of all that are equal (1.0) or reach the threshold."""
         words = _hashed(text)
-        found = {number for word in self._rarest(words) for number in self._index.get(word, ())}
+        probe = words if len(words) >= FEWEST else ()
+        found = {number for word in probe for number in self._index.get(word, ())}
         near = {number: jaccard(words, self._sets[number]) for number in found}
         equal = dict.fromkeys(self._equal.get(_plain(text), ()), 1.0)
         return {number: value for number, value in near.items() if value >= self._threshold} | equal

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from nlp_skills.data.secret import hide
 from nlp_skills.data.sources.generation.answer import (
     Answer,
     Ask,
@@ -27,7 +28,7 @@ from nlp_skills.data.sources.generation.answer import (
 from nlp_skills.data.sources.generation.place import base_url, hide_keys, key_of
 from nlp_skills.data.sources.generation.rows import is_strict, without_type_lists
 from nlp_skills.data.sources.source import GeneratedSource
-from nlp_skills.errors import MissingExtra, NotValid
+from nlp_skills.errors import MissingExtra, NotReady, NotValid
 
 SECONDS = 600.0
 """For one request: some answers take minutes."""
@@ -56,7 +57,10 @@ def _anthropic(source: GeneratedSource, schema: dict[str, Any]) -> Iterator[Ask]
     signed_in = os.environ.get("ANTHROPIC_AUTH_TOKEN") or os.environ.get("ANTHROPIC_PROFILE")
     # Without an explicit key the SDK looks for its other ways to sign in.
     key = None if signed_in and not os.environ.get("ANTHROPIC_API_KEY") else key_of(source)
-    client = anthropic.Anthropic(api_key=key, base_url=base_url(source), max_retries=0, timeout=SECONDS)
+    try:
+        client = anthropic.Anthropic(api_key=key, base_url=base_url(source), max_retries=0, timeout=SECONDS)
+    except anthropic.AnthropicError as error:
+        raise NotReady(f"{source.name}: the Anthropic SDK cannot sign in: {hide(str(error))}") from None
 
     try:
         held_to = anthropic.transform_schema(without_type_lists(schema))
@@ -201,3 +205,5 @@ def _failures(sdk: Any) -> Iterator[None]:
         raise NoAnswer(f"{error} {error.__cause__ or ''}".strip(), reached=reached) from None
     except (sdk.APIResponseValidationError, ValueError) as error:
         raise NoAnswer(f"the answer cannot be read: {error}", 200) from None
+    except sdk.APIError.__base__ as error:  # AnthropicError, OpenAIError: it could not sign in
+        raise NoAnswer(str(error), reached=False, final=True) from None
