@@ -11,8 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from nlp_skills.data.fixes.drops import drop_duplicates
+from nlp_skills.data.fixes.drops import drop_conflicts, drop_duplicates, drop_leaks
+from nlp_skills.data.fixes.mend import JSON, mend_rows
+from nlp_skills.data.fixes.near import drop_near_duplicates
 from nlp_skills.data.fixes.record import FixCount, FixedRow
+from nlp_skills.data.fixes.rows import MENDERS
 from nlp_skills.data.fixes.work import Work
 from nlp_skills.errors import NotValid, did_you_mean
 from nlp_skills.records import Progress, silent
@@ -20,12 +23,15 @@ from nlp_skills.task.task import Task
 
 __all__ = ["FIXES", "FixCount", "FixedRow", "apply_fixes", "require_fixable"]
 
-DROPS: dict[str, Callable[[Work, Task], None]] = {
+DROPS: dict[str, Callable[[Work], None]] = {
     "DATA-DUP": drop_duplicates,
+    "DATA-CONFLICT": drop_conflicts,
+    "SPLIT-LEAK": drop_leaks,
+    "DATA-NEARDUP": drop_near_duplicates,
 }
 """Fixes that compare rows, in the order in which they are applied."""
 
-FIXES: tuple[str, ...] = (*DROPS,)
+FIXES: tuple[str, ...] = (JSON, *MENDERS, *DROPS)
 """The checks that have a safe fix, in the order in which the fixes are applied."""
 
 
@@ -48,9 +54,12 @@ def apply_fixes(
     NotValid for a check without a fix, MissingExtra where a fix needs a package that is not installed.
     """
     ordered = require_fixable(checks)
-    work = Work.open(folder, progress)
+    work = Work.open(folder, task, progress)
+    if mended := [check for check in ordered if check not in DROPS]:
+        mend_rows(work, mended)
     for number, check in enumerate(ordered):
-        progress(f"mending {check}", number, len(ordered))
-        DROPS[check](work, task)
+        if check in DROPS:
+            progress(f"comparing rows for {check}", number, len(ordered))
+            DROPS[check](work)
     work.finish()
     return work.log.result(ordered)

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from nlp_skills.data.checks.tally import SHOWN, clip
+from nlp_skills.data.credentials import find_secrets
+from nlp_skills.data.example import Example
+from nlp_skills.data.personal import find_personal
+from nlp_skills.data.sensitive import apart, mask, texts_of
+from nlp_skills.errors import MissingExtra
 from nlp_skills.records import Record
+
+BEFORE = 40
+"""Characters before a difference that are shown with it."""
 
 
 class FixedRow(Record):
@@ -50,6 +59,19 @@ class Log:
                 )
             )
 
+    def wants(self, check: str) -> bool:
+        """Whether another row would be shown."""
+        return len(self.shown.get(check, [])) < SHOWN
+
+    def merge(self, later: Log) -> None:
+        """Take in what was done to later rows."""
+        for check, (changed, dropped) in later.counts.items():
+            counts = self.counts.setdefault(check, [0, 0])
+            counts[0] += changed
+            counts[1] += dropped
+        for check, rows in later.shown.items():
+            self.shown[check] = [*self.shown.get(check, []), *rows][:SHOWN]
+
     def result(self, checks: list[str]) -> dict[str, FixCount]:
         """One count for each check, also where it did nothing."""
         result = {}
@@ -57,3 +79,21 @@ class Log:
             changed, dropped = self.counts.get(check, (0, 0))
             result[check] = FixCount(changed=changed, dropped=dropped, rows=self.shown.get(check, []))
         return result
+
+
+def shown(text: str) -> str:
+    """A text as it may be shown: secrets masked, and personal data where what finds them is installed."""
+    spans = find_secrets(text)
+    with suppress(MissingExtra):
+        spans = apart([*spans, *find_personal(text)])
+    return mask(text, spans)
+
+
+def difference(before: Example, after: Example) -> tuple[str, str]:
+    """The first text that differs, masked, from shortly before the difference on."""
+    labels = before.meta.label or "", after.meta.label or ""
+    pairs = [*zip(texts_of(before), texts_of(after), strict=True), labels]
+    old, new = map(shown, next(((one, other) for one, other in pairs if one != other), labels))
+    at = next((n for n, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), 0)
+    start = max(0, at - BEFORE)
+    return old[start:], new[start:]

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import repeat
 from pathlib import Path
 
 import msgspec
 
+from nlp_skills.data.checks.row import row_problem
 from nlp_skills.data.checks.tally import SHOWN
 from nlp_skills.data.example import Example
-from nlp_skills.data.fixes.record import Log
+from nlp_skills.data.fixes.record import Log, shown
 from nlp_skills.data.sources.source import SPLITS
 from nlp_skills.records import Progress, atomic_file, silent
+from nlp_skills.task.task import Task
 
 LONGEST = 16 << 20
 """Bytes after which a line is no row: it is not read as a whole."""
@@ -31,12 +34,10 @@ class Side:
     """By line: 1 where it is dropped."""
 
     def examples(self) -> Iterator[tuple[int, Example]]:
-        """(1-based line, row) of the lines that stay and can be read."""
+        """(1-based line, row) of the lines that stay and hold a whole row."""
         for number, line in self.lines():
-            try:
-                yield number, _decode(line)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                continue
+            if (row := read_row(line)) is not None:
+                yield number, row
 
     def lines(self) -> Iterator[tuple[int, bytes]]:
         """(1-based line, its bytes without the end) of the lines that stay, are not blank and not too long."""
@@ -46,16 +47,24 @@ class Side:
 
     def texts(self, numbers: list[int]) -> Iterator[str]:
         """What is shown of the rows at these ascending lines: the first five as they are read, then nothing."""
-        wanted = iter(numbers)
-        shown = set(numbers[:SHOWN])
-        for number, row in self.examples():
-            if not shown:
-                break
-            if number in shown:
-                shown.remove(number)
-                yield row.input_text or row.output_text
-                next(wanted)
-        yield from ("" for _ in wanted)
+        wanted = set(numbers[:SHOWN])
+        rows = self.examples() if wanted else iter(())
+        for number, row in rows:
+            if number in wanted:
+                wanted.remove(number)
+                yield shown(row.input_text or row.output_text)
+                if not wanted:
+                    break
+        yield from repeat("", len(numbers[SHOWN:]))
+
+
+def read_row(line: bytes) -> Example | None:
+    """The row of a line; None where it is none, or lacks a question or an answer: what is wrong then is not mended by row."""
+    try:
+        row = _decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return row if row_problem(row, 0) is None else None
 
 
 def pieces(path: Path) -> Iterator[tuple[int, bytes, bool]]:
@@ -74,11 +83,12 @@ class Work:
     """The sides in the order train, valid, test, and what was done to them."""
 
     sides: list[Side]
+    task: Task
     log: Log = field(default_factory=Log)
     progress: Progress = silent
 
     @classmethod
-    def open(cls, folder: Path, progress: Progress = silent) -> Work:
+    def open(cls, folder: Path, task: Task, progress: Progress = silent) -> Work:
         """The split files that are there."""
         found = [(f"data/{split}.jsonl", folder / f"{split}.jsonl") for split in SPLITS]
         sides = [Side(name, path) for name, path in found if path.is_file()]
@@ -87,7 +97,7 @@ class Work:
             for number, _, _ in pieces(side.path):
                 last = number
             side.gone = bytearray(last)
-        return cls(sides, progress=progress)
+        return cls(sides, task, progress=progress)
 
     def drop(self, check: str, side: Side, lines: Iterable[int]) -> None:
         """Drop the rows of these lines for this check."""

@@ -1,0 +1,145 @@
+"""Mending a task's data where that is safe: shown first, then applied, and applied again by every regeneration.
+
+data/{train,valid,test}.jsonl ──copy──▶ data/fixed/ ──apply_fixes──▶ data/fixed/ and fixes.json
+                              ──copy──▶ data/.next/ ──apply_fixes──▶ put in place, `fixes:` in data_source.yaml
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from nlp_skills.data.assemble import describe_split, hash_sources
+from nlp_skills.data.difference import compare_rows, read_named
+from nlp_skills.data.fixes import FIXES, FixCount, apply_fixes, require_fixable
+from nlp_skills.data.replacement import put_in_place, settle_data, staging_folder
+from nlp_skills.data.snapshot import DataSnapshot
+from nlp_skills.data.sources.source import SPLITS, DataSources
+from nlp_skills.errors import NotReady
+from nlp_skills.records import Progress, Record, silent
+from nlp_skills.task.task import Task
+
+FIXED = Path("data") / "fixed"
+"""Where a fix that is not applied is to be looked at."""
+
+
+class FixReport(Record):
+    """`data/fixed/fixes.json`: what the fixes did, or would do."""
+
+    applied: bool
+    """False: the data are as they were, the mended files lie in data/fixed/."""
+    fixes: dict[str, FixCount]
+    """By check, in the order in which they were applied."""
+    rows: dict[str, tuple[int, int]]
+    """By file: rows before and after."""
+
+    @property
+    def touched(self) -> int:
+        """Rows that were changed or dropped; one that two checks changed counts twice."""
+        return sum(count.changed + count.dropped for count in self.fixes.values())
+
+
+def fix_data(
+    task: Path, *, checks: list[str] | None = None, apply: bool = False, progress: Progress = silent
+) -> FixReport:
+    """Mend the task's data: rows are repaired, masked or dropped, where that is safe without asking.
+
+    Without `apply` the mended files are written to data/fixed/ beside fixes.json, and nothing else is touched.
+    With it they become the data, those before are kept in data/snapshots/, and the checks are written to
+    `fixes:` in data_source.yaml, so that a regeneration applies them too. `checks` are check ids; None: all that
+    have a fix and are not off in task.yaml (`quality`), of which those that found something are written down.
+
+    Raises NotReady when there is no data yet, NotValid for a check that has no fix, MissingExtra where a fix
+    needs a package that is not installed.
+    """
+    definition = Task.load(task / "task.yaml")
+    wanted = (
+        [check for check in FIXES if definition.quality.get(check) != "off"] if checks is None else checks
+    )
+    require_fixable(wanted)
+    settle_data(task)
+    if not any((task / "data" / f"{split}.jsonl").is_file() for split in SPLITS):
+        raise NotReady(f"{task.name} has no data yet. Make it with: nlp-skills regenerate-data {task.name}")
+    with staging_folder(task) as staging:
+        report = _fix(task, staging, wanted, definition, progress)
+        if not apply:
+            return _show(task, staging, report)
+        lasting = wanted if checks is not None else _that_did_something(report)
+        return _apply(task, staging, report, lasting, definition)
+
+
+def _fix(task: Path, staging: Path, checks: Sequence[str], definition: Task, progress: Progress) -> FixReport:
+    """Mended copies of the split files in the staging folder, and what was done."""
+    present = [name for split in SPLITS if (task / "data" / (name := f"{split}.jsonl")).is_file()]
+    for name in present:
+        shutil.copyfile(task / "data" / name, staging / name)
+    before = {name: _count(staging / name) for name in present}
+    fixes = apply_fixes(staging, checks, definition, progress)
+    rows = {f"data/{name}": (count, _count(staging / name)) for name, count in before.items()}
+    return FixReport(applied=False, fixes=fixes, rows=rows)
+
+
+def _count(path: Path) -> int:
+    """The lines that hold something."""
+    with path.open("rb") as stream:
+        return sum(not line.isspace() for line in stream)
+
+
+def _that_did_something(report: FixReport) -> list[str]:
+    return [check for check, count in report.fixes.items() if count.changed or count.dropped]
+
+
+def _show(task: Path, staging: Path, report: FixReport) -> FixReport:
+    """Put the mended files where they can be looked at."""
+    shutil.rmtree(task / FIXED, ignore_errors=True)
+    (task / FIXED).mkdir(parents=True)
+    for file in staging.glob("*.jsonl"):
+        file.replace(task / FIXED / file.name)
+    return report.save(task / FIXED / "fixes.json")
+
+
+def _apply(
+    task: Path, staging: Path, report: FixReport, checks: Sequence[str], definition: Task
+) -> FixReport:
+    """Make the mended files the data. The settings come first: after a kill in between, a regeneration mends as well."""
+    settings, raw = task / "data_source.yaml", task / "data" / "raw"
+    sources = DataSources.load(settings) if settings.is_file() else DataSources()
+    sources = sources.with_changes(fixes=require_fixable([*sources.fixes, *checks]))
+    for file in raw.glob("*.jsonl"):
+        shutil.copyfile(file, staging / "raw" / file.name)
+    if (task / "data" / "data_snapshot.json").is_file():
+        snapshot = DataSnapshot.load(task / "data" / "data_snapshot.json")
+        _fixed_snapshot(task, staging, snapshot, report, sources, definition).save(
+            staging / "data_snapshot.json"
+        )
+    if settings.is_file():
+        sources.save(settings)
+    put_in_place(task, staging)
+    shutil.rmtree(task / FIXED, ignore_errors=True)
+    return report.with_changes(applied=True).save(task / FIXED / "fixes.json")
+
+
+def _fixed_snapshot(
+    task: Path,
+    staging: Path,
+    before: DataSnapshot,
+    report: FixReport,
+    sources: DataSources,
+    definition: Task,
+) -> DataSnapshot:
+    """The snapshot of the mended data: what a regeneration of the same rows with these fixes would write, the
+    differences counted from the data before the fix."""
+    fixes = Counter(before.fixes)
+    fixes.update({check: count.changed + count.dropped for check, count in report.fixes.items()})
+    difference = compare_rows(read_named(task / "data", before), read_named(staging, before))
+    return before.model_copy(
+        update={
+            "source_hash": hash_sources(before.sources, sources, definition),
+            "splits": {name: describe_split(staging / f"{name}.jsonl") for name in before.splits},
+            "fixes": {check: fixes[check] for check in sources.fixes},
+            "before": before.source_hash,
+            **vars(difference),
+        }
+    )
