@@ -86,8 +86,8 @@ def test_a_private_host_is_reached_only_where_it_is_named():
 )
 def test_an_address_that_is_not_public_is_refused(address: str):
     with pytest.raises(NotValid, match="not a public address"):
-        allowed_addresses("news.example", 443, [], lambda _host, _port: [address])
-    named = allowed_addresses("news.example", 443, ["news.example:443"], lambda _host, _port: [address])
+        allowed_addresses("news.example", 443, [], [address])
+    named = allowed_addresses("news.example", 443, ["news.example:443"], [address])
     assert named == [address]
 
 
@@ -109,18 +109,18 @@ def test_an_address_that_is_not_public_is_refused(address: str):
 )
 def test_link_local_and_metadata_addresses_are_never_called(address: str):
     with pytest.raises(NotValid, match="never called"):
-        allowed_addresses("news.example", 80, ["news.example", address], lambda _host, _port: [address])
+        allowed_addresses("news.example", 80, ["news.example", address], [address])
 
 
 @pytest.mark.parametrize("address", ["93.184.215.14", "1.1.1.1", "2606:4700:4700::1111", "64:ff9b::101:101"])
 def test_a_public_address_needs_no_permission(address: str):
-    assert allowed_addresses("news.example", 443, [], lambda _host, _port: [address]) == [address]
+    assert allowed_addresses("news.example", 443, [], [address]) == [address]
 
 
 @given(st.ip_addresses())
 def test_what_is_allowed_without_a_name_is_global_and_unicast(address):
     try:
-        allowed = allowed_addresses("h", 80, [], lambda _host, _port: [str(address)])
+        allowed = allowed_addresses("h", 80, [], [str(address)])
     except NotValid:
         return
     assert allowed == [str(address)]
@@ -131,7 +131,7 @@ def test_what_is_allowed_without_a_name_is_global_and_unicast(address):
 
 def test_one_private_address_among_public_ones_refuses_the_host():
     with pytest.raises(NotValid, match=r"10\.0\.0\.7"):
-        allowed_addresses("mixed.example", 80, [], lambda _host, _port: ["93.184.215.14", "10.0.0.7"])
+        allowed_addresses("mixed.example", 80, [], ["93.184.215.14", "10.0.0.7"])
 
 
 @pytest.mark.parametrize("host", ["127.1", "0x7f.1", "2130706433", "localhost"])
@@ -141,7 +141,7 @@ def test_other_spellings_of_loopback_are_seen_through_by_the_resolver(host: str)
     except socket.gaierror:
         pytest.skip(f"this system does not resolve {host}")
     with pytest.raises(NotValid, match="not a public address"):
-        allowed_addresses(host, 80, [], resolve)
+        allowed_addresses(host, 80, [], resolve(host, 80))
 
 
 def test_a_name_that_resolves_to_a_private_address_is_refused_before_anything_is_sent():
@@ -312,6 +312,20 @@ def test_a_body_that_drips_ends_at_the_time_limit_of_the_request():
         with pytest.raises(RequestFailed, match=r"no complete answer within request_seconds 0\.3"):
             fetch(site.url, site.host, request_seconds=0.3, retries=0)
         over.set()
+
+
+def test_a_name_that_is_never_resolved_ends_there_too():
+    over = threading.Event()
+
+    def hang(_host: str, _port: int) -> list[str]:
+        over.wait()
+        return []
+
+    surroundings = type(Waits().surroundings())(resolve=hang, wait=lambda _: None)
+    with WebClient(limits(request_seconds=0.1, retries=0), surroundings) as client:
+        with pytest.raises(RequestFailed, match=r"no complete answer within request_seconds 0\.1"):
+            client.fetch(Request("http://slow.example/"))
+    over.set()
 
 
 def test_headers_that_drip_end_there_too():

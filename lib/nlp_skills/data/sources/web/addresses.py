@@ -39,14 +39,14 @@ def resolve(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
-def allowed_addresses(host: str, port: int, private_hosts: Sequence[str], resolve: Resolve) -> list[str]:
-    """The addresses of `host` that may be connected to.
+def allowed_addresses(
+    host: str, port: int, private_hosts: Sequence[str], addresses: Sequence[str]
+) -> Sequence[str]:
+    """The addresses that a host resolved to, if they may be connected to.
 
     Raises NotValid when one of them is inside a private network and the host is not named in
-    `private_hosts` (`host` or `host:port`), or is one that is never called; socket.gaierror when the
-    name is unknown.
+    `private_hosts` (`host` or `host:port`), or is one that is never called.
     """
-    addresses = resolve(host, port)
     named = _is_named(host, port, private_hosts)
     for address in addresses:
         kind = _refused(address)

@@ -9,10 +9,11 @@ here sees which address a name resolves to.
 
 from __future__ import annotations
 
-import socket
 import ssl
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from threading import Thread
 from typing import Any
 
 import httpcore2
@@ -40,8 +41,9 @@ class Guard(httpcore2.NetworkBackend):
     ) -> httpcore2.NetworkStream:
         """A connection to the first address of the host that answers. Raises NotValid for a refused one."""
         try:
-            addresses = allowed_addresses(host, port, self.private_hosts, self.resolve)
-        except (socket.gaierror, UnicodeError) as error:
+            found = self._look_up(host, port, self.left(timeout))
+            addresses = allowed_addresses(host, port, self.private_hosts, found)
+        except (OSError, UnicodeError) as error:
             raise httpcore2.ConnectError(f"the name {host} cannot be resolved: {error}") from None
         failure = httpcore2.ConnectError(f"the name {host} has no address")
         for address in addresses:
@@ -53,6 +55,22 @@ class Guard(httpcore2.NetworkBackend):
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
                 failure = error
         raise failure
+
+    def _look_up(self, host: str, port: int, timeout: float) -> list[str]:
+        """What the name resolves to. A thread asks, because nothing else can end a look-up that hangs."""
+        found: Future[list[str]] = Future()
+
+        def look_up() -> None:
+            try:
+                found.set_result(self.resolve(host, port))
+            except (OSError, UnicodeError) as error:
+                found.set_exception(error)
+
+        Thread(target=look_up, daemon=True).start()
+        try:
+            return found.result(timeout)
+        except TimeoutError:
+            raise httpcore2.ConnectTimeout(f"the name {host} was not resolved in time") from None
 
     def left(self, timeout: float | None) -> float:
         """Seconds until the deadline, `timeout` at most. Raises httpcore2.ReadTimeout when it has passed."""
