@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from nlp_skills.data.assemble import describe_split
 from nlp_skills.data.example import Example, read_examples
 from nlp_skills.data.regenerate import convert_data, regenerate_data
 from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.data.sources.source import SPLITS, DataSources
 from nlp_skills.data.sourcing import add_source, preview_source
+from nlp_skills.data.writing import describe_split
 from nlp_skills.errors import NotFound, NotValid
 from nlp_skills.task.task import TaskType, create_task
 

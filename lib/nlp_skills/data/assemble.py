@@ -10,29 +10,25 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
-
-import msgspec
 
 from nlp_skills.data.archive import is_same_data
 from nlp_skills.data.convert import Conversion, convert_source, find_labels, read_layout
 from nlp_skills.data.difference import Named, compare_rows, read_named
-from nlp_skills.data.example import Example, read_examples
 from nlp_skills.data.fixes import apply_fixes
 from nlp_skills.data.format import Layout, instruction
 from nlp_skills.data.identity import Identities, key_of
 from nlp_skills.data.merge import Merged, merge_rows
 from nlp_skills.data.partitions import SIZE, Where
-from nlp_skills.data.snapshot import DataSnapshot, SourceSnapshot, SplitSnapshot, in_buckets
+from nlp_skills.data.snapshot import DataSnapshot, SourceSnapshot
 from nlp_skills.data.sources.source import SPLITS, DataSources, SplitName
-from nlp_skills.data.split import NO_SIDE, choose_sides, order_rows
+from nlp_skills.data.split import NO_SIDE, choose_sides
+from nlp_skills.data.writing import Lines, describe_split, write_splits
 from nlp_skills.errors import NotFound, NotValid
-from nlp_skills.records import Progress, sha256_file, to_json, write_lines
+from nlp_skills.records import Progress, to_json
 from nlp_skills.task.task import Task
 
 ONE_PROCESS = 4 * SIZE
@@ -52,23 +48,6 @@ class Steps:
         """So much more is done."""
         self.done += count
         self.progress(self.message, self.done, self.total)
-
-
-@dataclass
-class Lines:
-    """The converted rows, read by their number."""
-
-    stream: BinaryIO
-    known: Identities
-
-    def line(self, row: int) -> bytes:
-        """With its end."""
-        self.stream.seek(self.known.at[row])
-        return self.stream.read(self.known.size[row])
-
-    def example(self, row: int) -> Example:
-        """The row itself."""
-        return msgspec.json.decode(self.line(row), type=Example)
 
 
 def assemble_data(
@@ -101,7 +80,7 @@ def assemble_data(
         progress("dividing rows", 0, None)
         merged = merge_rows(known, sources, lambda row: lines.example(row).input_text)
         sides = _sides(lines, merged, sources, pinned)
-        splits = _write_splits(lines, sides, staging, progress)
+        splits = write_splits(lines, sides, staging, progress)
     fixed = apply_fixes(staging, sources.fixes, definition, progress) if sources.fixes else {}
     if fixed:
         splits = {name: describe_split(staging / f"{name}.jsonl") for name in SPLITS}
@@ -196,26 +175,6 @@ def _sides(
     return sides
 
 
-def _write_splits(
-    lines: Lines, sides: bytearray, staging: Path, progress: Progress
-) -> dict[str, SplitSnapshot]:
-    found: dict[str, SplitSnapshot] = {}
-    known = lines.known
-    for place, name in enumerate(SPLITS):
-        progress(f"writing {name}", place, len(SPLITS))
-        rows = order_rows(known, (row for row, side in enumerate(sides) if side == place))
-        file = staging / f"{name}.jsonl"
-        write_lines(file, (lines.line(row)[:-1] for row in rows))
-        labels = Counter(known.label[row] for row in rows)
-        found[name] = SplitSnapshot(
-            sha256=sha256_file(file),
-            count=len(rows),
-            label_counts={label: labels[code] for label, code in sorted(known.codes.items()) if labels[code]},
-            lengths=in_buckets(Counter(known.characters[row] for row in rows)),
-        )
-    return found
-
-
 def hash_sources(fetched: dict[str, SourceSnapshot], sources: DataSources, task: Task) -> str:
     """What the splits follow from: the raw rows and the settings that turn them into splits."""
     parts = {
@@ -244,21 +203,3 @@ def _named(known: Identities, sides: bytearray) -> Named:
             found.names += key_of(known.name, row)
             found.contents += key_of(known.content, row)
     return found
-
-
-def describe_split(file: Path) -> SplitSnapshot:
-    """What a snapshot says of a split file, read row by row."""
-    labels: Counter[str] = Counter()
-    lengths: Counter[int] = Counter()
-    count = 0
-    for example in read_examples(file):
-        count += 1
-        lengths[len(example.input_text)] += 1
-        if example.meta.label is not None:
-            labels[example.meta.label] += 1
-    return SplitSnapshot(
-        sha256=sha256_file(file),
-        count=count,
-        label_counts=dict(sorted(labels.items())),
-        lengths=in_buckets(lengths),
-    )

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from nlp_skills.data.assemble import assemble_data
+from nlp_skills.data.fixes import require_fixable
 from nlp_skills.data.replacement import put_in_place, settle_data, staging_folder
 from nlp_skills.data.snapshot import DataSnapshot, SourceSnapshot
 from nlp_skills.data.sources import SOURCES
@@ -38,6 +39,7 @@ def regenerate_data(
     read or converted, MissingExtra for ray where it is not installed.
     """
     sources = sources_of(task)
+    require_fixable(sources.fixes)  # before anything is read, or paid for
     with staging_folder(task) as staging:
         present = _present(task)
         fetched = {
