@@ -20,10 +20,10 @@ from pathlib import Path
 
 import msgspec
 
+from nlp_skills.data.checks.columns import add_columns
 from nlp_skills.data.checks.faults import TOO_LONG, UNREAD, Fault, diagnose
 from nlp_skills.data.checks.repeats import Repeat, Repeats
 from nlp_skills.data.checks.row import add_row
-from nlp_skills.data.checks.uniform import add_uniform
 from nlp_skills.data.example import Example
 from nlp_skills.data.partitions import Partition, Scan, Where, map_partitions, read_lines
 from nlp_skills.records import Progress, silent
@@ -81,7 +81,7 @@ def read_partition(task_type: TaskType, part: Partition) -> Batch:
     gc.disable()  # nothing here forms a cycle, and walking over the rows again and again takes as long as reading them
     try:
         for number, whole, lines in read_lines(part, BLOCK, MAX_LINE):
-            if judged or not whole or len(whole) > LONG_LINE or not add_uniform(batch, number, whole, lines):
+            if judged or not whole or len(whole) > LONG_LINE or not add_columns(batch, number, whole, lines):
                 _add_lines(batch, number, lines, judged=judged)
     finally:
         if collecting:
@@ -180,7 +180,7 @@ class Reader:
     def batches(self) -> Iterator[Batch]:
         """All files, partition by partition."""
         total = sum(path.stat().st_size for path in self._files.values())
-        scan = Scan(self._files, self._size or partition_size(total))
+        scan = Scan(self._files, self._size or partition_size(total, self._where))
         read = partial(read_partition, self._task.type)
         done = row = 0
         for number, batch in enumerate(map_partitions(read, self._noted(scan), self._where)):
@@ -226,6 +226,6 @@ class Reader:
         return example.input_text or example.output_text
 
 
-def partition_size(total: int) -> int:
-    """Bytes of a partition: it follows from the data alone, so that the report does too."""
-    return min(8 << 20, max(1 << 18, total // 64))
+def partition_size(total: int, where: Where) -> int:
+    """Bytes of a partition: small ones stay in a processor's cache until all checks have seen them."""
+    return 8 << 20 if where == "ray" else min(1 << 20, max(1 << 18, total // 64))

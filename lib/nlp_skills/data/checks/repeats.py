@@ -10,7 +10,6 @@ rows there are (map → shuffle → reduce).
 from __future__ import annotations
 
 import struct
-from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
@@ -21,6 +20,7 @@ SPILL = 3_000_000
 """Rows that are compared in memory, at some 150 bytes each."""
 BUFFER = 16 << 20
 """Bytes that are gathered before they are written to the temporary files."""
+_KEY = struct.Struct("16s")
 _RECORD = struct.Struct("<16sQQ")
 
 
@@ -39,36 +39,60 @@ class Repeats:
 
     def __init__(self, spill: int | None = None) -> None:
         self._spill = SPILL if spill is None else spill
-        self._rows = array("Q")
-        self._keys: list[bytes] = []
-        self._values = array("Q")
         self._buckets: _Buckets | None = None
+        self._clear()
 
     def add(self, rows: Sequence[int], keys: Sequence[bytes], values: Sequence[int]) -> None:
-        """Take in the next rows; the lists run in parallel."""
-        self._rows.extend(rows)
-        self._keys.extend(keys)
-        self._values.extend(values)
-        if len(self._keys) > (BUFFER // _RECORD.size if self._buckets else self._spill):
+        """Take in the next rows; the lists run in parallel, and rows and values are kept."""
+        self._chunks.append((rows, b"".join(keys), values))
+        self._count += len(keys)
+        if self._buckets is None:
+            self._note(keys)
+        if self._count > (BUFFER // _RECORD.size if self._buckets else self._spill):
             self._buckets = self._buckets or _Buckets()
             self._empty_into(self._buckets)
+
+    def _note(self, keys: Sequence[bytes]) -> None:
+        """Keys that were there before are noted while they are at hand: most are not, and need no look again."""
+        distinct = set(keys)
+        if len(distinct) < len(keys):
+            once: set[bytes] = set()
+            self._again.update(key for key in keys if key in once or once.add(key))
+        self._again |= distinct & self._seen
+        self._seen |= distinct
 
     def found(self) -> Iterator[Repeat]:
         """Every row whose key was there before; afterwards everything is forgotten."""
         if self._buckets is None:
-            yield from _compare(self._rows, self._keys, self._values)
+            yield from _compare(*self._repeated())
         else:
             self._empty_into(self._buckets)
             yield from self._buckets.found()
         self._buckets = None
         self._clear()
 
+    def _repeated(self) -> tuple[list[int], list[bytes], list[int]]:
+        """The rows whose key stands more than once."""
+        again = self._again
+        picked = [
+            (rows[place], key, values[place])
+            for rows, keys, values in self._chunks
+            for place, (key,) in enumerate(_KEY.iter_unpack(keys))
+            if key in again
+        ]
+        rows, keys, values = zip(*picked, strict=True) if picked else ((), (), ())
+        return list(rows), list(keys), list(values)
+
     def _empty_into(self, buckets: _Buckets) -> None:
-        buckets.add(zip(self._keys, self._rows, self._values, strict=True))
+        for rows, keys, values in self._chunks:
+            buckets.add(zip((key for (key,) in _KEY.iter_unpack(keys)), rows, values, strict=True))
         self._clear()
 
     def _clear(self) -> None:
-        self._rows, self._keys, self._values = array("Q"), [], array("Q")
+        self._chunks: list[tuple[Sequence[int], bytes, Sequence[int]]] = []
+        self._count = 0
+        self._seen: set[bytes] = set()
+        self._again: set[bytes] = set()
 
 
 class _Buckets:
