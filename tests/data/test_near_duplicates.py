@@ -1,5 +1,7 @@
 """DATA-NEARDUP and near SPLIT-LEAK: exactly the planted rows, however the rows are divided."""
 
+import csv
+import json
 import pickle
 import random
 from pathlib import Path
@@ -12,6 +14,7 @@ from row_families import found_rows, make_task, row, run_family
 
 from nlp_skills.data.checks.near import NearRows
 from nlp_skills.data.example import Example
+from nlp_skills.data.similarity import jaccard, shingles
 from nlp_skills.task.task import TaskType
 
 WORDS = [f"{a}{b}" for a in "bdfglmnprst" for b in ("ana", "elo", "iru", "opa", "uke")]
@@ -127,6 +130,41 @@ def test_thousands_of_rows_of_one_template_are_all_found(tmp_path: Path):
     rows = [row(f"{text} {n}") for n in range(2_000)]
     [finding] = run_family(NearRows, TASK, tmp_path, rows).findings()
     assert finding.count == 1_999
+
+
+def test_on_real_texts_it_finds_what_comparing_each_with_each_finds(tmp_path: Path, shared_data: Path):
+    path = shared_data / "classification" / "sms_spam_latin1.csv"
+    with path.open(encoding="cp1252", newline="") as stream:
+        texts = [line["v2"] for line in csv.DictReader(stream)][:1_500]
+    sets = [shingles(text) for text in texts]
+    seen: set[str] = set()
+    expected = []
+    for n, (text, own) in enumerate(zip(texts, sets, strict=True)):
+        alike = (jaccard(own, other) >= 0.8 and text != texts[m] for m, other in enumerate(sets[:n]))
+        if text not in seen and len(own) >= 3 and any(alike):
+            expected.append(n + 1)
+        seen.add(text)
+    family = run_family(NearRows, TASK, tmp_path, [row(text) for text in texts], parts=3)
+    assert isinstance(family, NearRows)
+    assert [line for _, line in family.matched()["DATA-NEARDUP"]] == expected
+    assert len(expected) == 10
+
+
+def test_questions_about_the_passages_of_a_real_set_are_no_duplicates(tmp_path: Path, shared_data: Path):
+    articles = json.loads((shared_data / "instruction_chat/drcd_dev_subset_zh_hant.json").read_text("utf-8"))
+    rows = [
+        row(f"{passage['context']}\n\n{question['question']}", question["answers"][0]["text"])
+        for article in articles["data"]
+        for passage in article["paragraphs"]
+        for question in passage["qas"]
+    ]
+    found = run_family(NearRows, make_task(TaskType.QA), tmp_path, rows[::2], [], rows[1::2]).findings()
+    # The same answer to nearly the same question about the same passage is a leak; another question is not.
+    assert [(finding.check, finding.level, finding.count) for finding in found] == [
+        ("DATA-NEARDUP", "warning", 6),
+        ("SPLIT-LEAK", "error", 27),
+        ("SPLIT-LEAK", "warning", 770),
+    ]
 
 
 def test_a_family_can_be_sent_to_another_process(tmp_path: Path):

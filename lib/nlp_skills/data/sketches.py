@@ -8,16 +8,16 @@ be compared (`similarity.similarity`).
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from nlp_skills.data.similarity import SEED, THRESHOLD, bands
+from nlp_skills.data.similarity import PERMUTATIONS, SEED, THRESHOLD, bands
 from nlp_skills.errors import MissingExtra
 
-WINDOW = 64
-"""In how many rows before it, of those that share a band, a row looks for one like it: bounds the work where
-thousands of rows follow one template."""
+WINDOW = 32
+"""With how many of those that share a band a text is paired: bounds the work where thousands follow one template."""
 
 
 class Sketches:
@@ -69,24 +69,34 @@ class Sketches:
             found[order[:-1][same]] = True
         return found
 
-    def candidates(self, among: Any, side: Any | None = None) -> Iterator[tuple[Any, Any]]:
-        """(later, earlier): arrays of the numbers of texts that may be alike, each pair once, in batches.
+    def classes(self) -> Any:
+        """A number for each text, the same for texts that share all bands: a numpy array of uint64."""
+        import numpy as np
 
-        `among`: a bool for each text, whether it is looked at. With `side`, a number for each text
-        that never falls, the pairs are those of different sides, else all pairs. For each text only
-        the nearest WINDOW before it in a band are proposed (with `side`: the last of earlier sides).
+        odd = np.arange(1, 2 * self._bands, 2, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        return (self._table().astype(np.uint64) * odd).sum(axis=1)
+
+    def candidates(self, among: Any) -> Iterator[tuple[Any, Any]]:
+        """(later, earlier): arrays of the numbers of texts that may be alike, in batches; a pair may come again.
+
+        `among`: a bool for each text, whether it is looked at. Texts that share a band are sorted by
+        the two bands behind it, so that those that share more stand together, and each is paired with
+        the WINDOW before it.
         """
         import numpy as np
 
         keys = self._table()
         rows = np.flatnonzero(among)
         for band in range(self._bands):
-            column = keys[rows, band]
-            order = np.argsort(column, kind="stable")
-            for later, earlier in _in_runs(rows[order], column[order], side):
-                fresh = ~(keys[later, :band] == keys[earlier, :band]).any(axis=1)
-                if fresh.any():
-                    yield later[fresh], earlier[fresh]
+            own, *next_two = (keys[rows, (band + n) % self._bands] for n in range(3))
+            order = np.lexsort((rows, *reversed(next_two), own))
+            numbers, sorted_keys = rows[order], own[order]
+            for distance in range(1, WINDOW + 1):
+                same = sorted_keys[distance:] == sorted_keys[:-distance]
+                if not same.any():
+                    break
+                one, other = numbers[distance:][same], numbers[:-distance][same]
+                yield np.maximum(one, other), np.minimum(one, other)
 
     def _table(self) -> Any:
         import numpy as np
@@ -94,22 +104,21 @@ class Sketches:
         return np.frombuffer(self._keys, dtype=np.uint32).reshape(-1, self._bands)
 
 
-def _in_runs(rows: Any, keys: Any, side: Any | None) -> Iterator[tuple[Any, Any]]:
-    """Pairs of rows with an equal key, the closest first. Both arrays are sorted by key, then by row."""
-    import numpy as np
+def signatures(shingles: Sequence[Sequence[bytes]]) -> Any:
+    """The lowest byte of every hash of each text's MinHash: a numpy array of texts by PERMUTATIONS.
 
-    place = np.arange(len(rows))
-    end = place  # for each row, the place behind the last that it may be compared with
-    new = np.ones(len(rows), dtype=bool)
-    new[1:] = keys[1:] != keys[:-1]
-    start = np.maximum.accumulate(np.where(new, place, 0))
-    if side is not None and len(rows):
-        sides = side[rows]
-        new[1:] |= sides[1:] != sides[:-1]
-        end = np.maximum.accumulate(np.where(new, place, 0))
-    left = place
-    for distance in range(1, WINDOW + 1):
-        left = left[end[left] - distance >= start[left]]
-        if not len(left):
-            return
-        yield rows[left], rows[end[left] - distance]
+    Li and König, b-Bit Minwise Hashing, 2010. Raises MissingExtra without rensa.
+    """
+    try:
+        import numpy as np
+        from rensa import RMinHash  # pyright: ignore[reportAttributeAccessIssue]: no stubs
+    except ImportError:
+        raise MissingExtra("Finding near-duplicates", "data") from None
+    digests = RMinHash.digests_from_token_sets(shingles, PERMUTATIONS, SEED) if shingles else []
+    return np.array(digests, dtype=np.uint32).astype(np.uint8).reshape(-1, PERMUTATIONS)
+
+
+def least_agreement(threshold: float) -> int:
+    """How many bytes of two signatures agree at least where the similarity is the threshold: four standard deviations below."""
+    spread = math.sqrt(PERMUTATIONS * threshold * (1 - threshold))
+    return math.floor(PERMUTATIONS * threshold - 4 * spread)

@@ -11,28 +11,33 @@ a passage), a row is nearly the same only if its answer is as well.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
-from typing import Any, ClassVar, TypeAlias
+from typing import ClassVar
 
 import msgspec
 import xxhash
 
+from nlp_skills.data.checks.near_pairs import (
+    Found,
+    Identities,
+    Matches,
+    Texts,
+    compared_text,
+    encoded_shingles,
+)
 from nlp_skills.data.checks.rows import Context, Rows
 from nlp_skills.data.checks.tally import SHOWN, Tally, clip
 from nlp_skills.data.example import Example
 from nlp_skills.data.report import Finding, RowReference
-from nlp_skills.data.similarity import FEWEST, THRESHOLD, jaccard, shingles
+from nlp_skills.data.similarity import FEWEST, THRESHOLD
 from nlp_skills.data.sketches import Sketches
 from nlp_skills.errors import MissingExtra
 
 _decode = msgspec.json.Decoder(Example).decode
 _encode = msgspec.json.Encoder().encode
 _hash = xxhash.xxh3_64_intdigest
-ANSWER = 2_000
-"""Characters of an answer that are compared."""
 _NEAR = "Nearly the same as an earlier row of the same file: {rows}."
 _NEAR_FIX = f"Keep one of each: set near_duplicates: {THRESHOLD} in data_source.yaml and run nlp-skills regenerate-data {{task}}"
 _LEAK = "Nearly the same input as on another side of the split: {rows}."
@@ -57,7 +62,8 @@ class NearRows:
         self._labelled = context.task.type.has_labels
         self._names: list[str] = []
         self._file, self._line = array("I"), array("L")
-        self._input, self._group, self._setting = array("Q"), array("Q"), array("Q")
+        self._input, self._group = array("Q"), array("Q")
+        self._setting, self._copy = array("Q"), array("Q")
         self._missing: str | None = None
         try:
             self._sketches = Sketches(THRESHOLD)
@@ -70,7 +76,7 @@ class NearRows:
             return
         texts = []
         for line, example in zip(rows.lines, rows.examples, strict=True):
-            words = _words(compared_text(example))
+            words = encoded_shingles(compared_text(example))
             if len(words) >= FEWEST:
                 texts.append(words)
                 self._note(rows.file, line, example)
@@ -87,6 +93,8 @@ class NearRows:
         self._input.append(_hash(_encode(asked)))
         self._group.append(_hash(group.encode("utf-8", "surrogatepass")) if group else 0)
         self._setting.append(_hash(_encode((system, example.tools))))
+        answer = None if self._labelled else example.output_text
+        self._copy.append(_hash(_encode((system, example.tools, group, answer))))
 
     def merge(self, later: NearRows) -> None:
         """Put the rows of another process behind these."""
@@ -100,6 +108,7 @@ class NearRows:
             (self._input, later._input),
             (self._group, later._group),
             (self._setting, later._setting),
+            (self._copy, later._copy),
         ):
             mine.extend(theirs)
         self._sketches.extend(later._sketches)
@@ -108,12 +117,22 @@ class NearRows:
         """Near-duplicates within a file, then inputs that nearly stand on another side of the split."""
         if self._missing or not self._file:
             return []
-        near, leaks, passages = self._compare()
+        found = self._compare()
         return [
-            *self._tally(near, Tally("DATA-NEARDUP", "warning", _NEAR, _NEAR_FIX)),
-            *self._tally(leaks, Tally("SPLIT-LEAK", "error", _LEAK, _LEAK_FIX)),
-            *self._tally(passages, Tally("SPLIT-LEAK", "warning", _PASSAGE, _PASSAGE_FIX)),
+            *self._tally(found.near, Tally("DATA-NEARDUP", "warning", _NEAR, _NEAR_FIX)),
+            *self._tally(found.leaks, Tally("SPLIT-LEAK", "error", _LEAK, _LEAK_FIX)),
+            *self._tally(found.passages, Tally("SPLIT-LEAK", "warning", _PASSAGE, _PASSAGE_FIX)),
         ]
+
+    def matched(self) -> dict[str, list[tuple[str, int]]]:
+        """By check: file and line of each row that is nearly the same as an earlier one, its answer with it."""
+        if not self._file:
+            return {check: [] for check in self.checks}
+        found = self._compare()
+        return {
+            check: [(self._names[self._file[row]], self._line[row]) for row in sorted(rows)]
+            for check, rows in zip(self.checks, (found.near, found.leaks), strict=True)
+        }
 
     def not_run(self) -> dict[str, str]:
         """It needs the data extra; leaks are told by Leak where there is but one side."""
@@ -121,31 +140,22 @@ class NearRows:
             return dict.fromkeys(self.checks, self._missing)
         return {"SPLIT-LEAK": "there is but one side"} if len(self._paths) < 2 else {}
 
-    def _compare(self) -> tuple[Matches, Matches, Matches]:
-        """Each row's first found earlier row: of the same file, of another side, of another side with another answer."""
+    def _compare(self) -> Found:
         import numpy as np
 
-        identities = Identities(
-            *(
-                np.frombuffer(values, dtype=f"u{values.itemsize}")
-                for values in (self._file, self._input, self._group, self._setting)
-            )
-        )
-        wanted = self._sketches.shared()
-        texts = Texts(not self._labelled, self._rows(np.flatnonzero(wanted).tolist()))
-        near: Matches = {}
-        leaks: Matches = {}
-        passages: Matches = {}
-        for pairs in self._sketches.candidates(wanted & identities.first_in_file()):
-            for row, other in identities.comparable(*pairs, same_file=True):
-                if row not in near and (match := texts.match(row, other)) and match.same_answer:
-                    near[row] = match
-        sides = identities.file
-        for pairs in self._sketches.candidates(wanted & ~identities.in_earlier_file(), sides):
-            for row, other in identities.comparable(*pairs, same_file=False):
-                if row not in leaks and (match := texts.match(row, other)):
-                    (leaks if match.same_answer else passages).setdefault(row, match)
-        return near, leaks, {row: match for row, match in passages.items() if row not in leaks}
+        columns = (self._file, self._input, self._group, self._setting, self._copy)
+        identities = Identities(*(np.frombuffer(values, dtype=f"u{values.itemsize}") for values in columns))
+        near = self._sketches.shared()
+        texts = Texts(near, self._rows(np.flatnonzero(near).tolist()), with_answers=not self._labelled)
+        found = Found(identities, texts)
+        first = identities.first_copies(self._sketches.classes())
+        copies = np.flatnonzero(near & (first != np.arange(len(first))))
+        found.compare(copies, first[copies])
+        near[copies] = False
+        for later, earlier in self._sketches.candidates(near):
+            found.compare(later, earlier)
+        found.follow(copies.tolist(), first)
+        return found
 
     def _rows(self, numbers: list[int]) -> Iterator[tuple[int, Example]]:
         """(number, example) of rows that were seen, read again; the numbers ascend."""
@@ -168,11 +178,6 @@ class NearRows:
         return tally.findings()
 
 
-def compared_text(example: Example) -> str:
-    """What two rows are compared by: what the user says; the answer where nothing is asked."""
-    return example.input_text or example.output_text
-
-
 def read_lines(path: Path, numbers: list[int]) -> Iterator[bytes]:
     """Lines of a file by their ascending 1-based numbers."""
     wanted = iter(numbers)
@@ -184,96 +189,3 @@ def read_lines(path: Path, numbers: list[int]) -> Iterator[bytes]:
             if number == next_one:
                 yield line
                 next_one = next(wanted, None)
-
-
-def _words(text: str) -> list[bytes]:
-    return [word.encode("utf-8", "surrogatepass") for word in shingles(text)]
-
-
-@dataclass(frozen=True)
-class Match:
-    """An earlier row that is nearly the same."""
-
-    other: int
-    similarity: float
-    same_answer: bool
-
-
-Matches: TypeAlias = dict[int, Match]
-"""Number of a row → what it resembles."""
-
-
-@dataclass(frozen=True)
-class Identities:
-    """What tells which rows may be compared: numpy arrays that run in parallel, rows in the order of the files."""
-
-    file: Any
-    input: Any
-    group: Any
-    """0: of no group."""
-    setting: Any
-    """The system prompt and the tools: under others the same words are another input."""
-
-    def first_in_file(self) -> Any:
-        """Whether the row is the first of its file with its input."""
-        import numpy as np
-
-        found = np.zeros(len(self.file), dtype=bool)
-        for file in np.unique(self.file):
-            rows = np.flatnonzero(self.file == file)
-            found[rows[np.unique(self.input[rows], return_index=True)[1]]] = True
-        return found
-
-    def in_earlier_file(self) -> Any:
-        """Whether the row's very input stands in an earlier file."""
-        import numpy as np
-
-        found = np.zeros(len(self.file), dtype=bool)
-        for file in np.unique(self.file):
-            rows = self.file == file
-            found[rows] = np.isin(self.input[rows], self.input[self.file < file])
-        return found
-
-    def comparable(self, later: Any, earlier: Any, *, same_file: bool) -> Iterator[tuple[int, int]]:
-        """Those of the pairs whose rows may be reported as nearly the same."""
-        right = (self.file[later] == self.file[earlier]) == same_file
-        right &= self.setting[later] == self.setting[earlier]
-        right &= (self.group[later] == 0) | (self.group[later] != self.group[earlier])
-        right &= self.input[later] != self.input[earlier]
-        return zip(later[right].tolist(), earlier[right].tolist(), strict=True)
-
-
-class Texts:
-    """The shingles of the rows that are compared, 4 bytes each: a false match of two is less likely than 1 in a million."""
-
-    def __init__(self, with_answers: bool, rows: Iterable[tuple[int, Example]]) -> None:
-        self._hashes = array("I")
-        self._inputs: dict[int, slice] = {}
-        self._answers: dict[int, slice] = {}
-        for row, example in rows:
-            self._inputs[row] = self._keep(_words(compared_text(example)))
-            if with_answers:
-                answer = example.output_text[:ANSWER]
-                words = _words(answer)
-                short = [answer.strip().casefold().encode("utf-8", "surrogatepass")]
-                self._answers[row] = self._keep(words if len(words) >= FEWEST else short)
-
-    def _keep(self, words: list[bytes]) -> slice:
-        start = len(self._hashes)
-        self._hashes.extend({_hash(word) & 0xFFFFFFFF for word in words})
-        return slice(start, len(self._hashes))
-
-    def match(self, row: int, other: int) -> Match | None:
-        """How the two are alike; None where their inputs are not."""
-        similar = self._similarity(self._inputs, row, other)
-        if similar < THRESHOLD:
-            return None
-        same = not self._answers or self._similarity(self._answers, row, other) >= THRESHOLD
-        return Match(other, similar, same)
-
-    def _similarity(self, places: dict[int, slice], row: int, other: int) -> float:
-        one, two = places[row], places[other]
-        sizes = sorted((one.stop - one.start, two.stop - two.start))
-        if sizes[0] < THRESHOLD * sizes[1]:
-            return 0.0
-        return jaccard(set(self._hashes[one]), set(self._hashes[two]))
