@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from generating import KEY, example, journal, make_task, rows_of, set_keys, source
@@ -18,7 +19,7 @@ from nlp_skills.data.sources import SOURCES
 from nlp_skills.data.sources.fetch import Fetch
 from nlp_skills.data.sources.generation.journal import Asked, Journal
 from nlp_skills.data.sources.llm_generated import Estimate, estimate, read
-from nlp_skills.data.sources.source import DataSources, GeneratedSource
+from nlp_skills.data.sources.source import DataSources
 from nlp_skills.errors import NlpSkillsError, NotReady, NotValid, RunFailed
 
 
@@ -106,26 +107,30 @@ def test_new_training_rows_change_no_prompt_that_was_sent_before(task, server):
 
 
 PROGRAM = """
-import json, sys
+import sys
 from pathlib import Path
-from nlp_skills.data.sources.fetch import Fetch
-from nlp_skills.data.sources.llm_generated import read
-from nlp_skills.data.sources.source import GeneratedSource
-made = GeneratedSource.model_validate_json(sys.argv[2])
-rows = [row for _, row in read(made, Fetch(Path(sys.argv[1]), confirm=True))]
-sys.stdout.write(json.dumps(rows))
+from typing import Any
+from nlp_skills.data.regenerate import regenerate_data
+regenerate_data(Path(sys.argv[1]), confirm=True)
 """
 
 
-def run_until_killed(
-    made: GeneratedSource, task: Path, arm: Callable[[Callable[[], None]], None]
-) -> str | None:
-    """The output, or None where the process was killed. `arm` is given what kills it."""
-    arguments = [sys.executable, "-c", PROGRAM, str(task), made.model_dump_json()]
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
+def killed(task: Path, arm: Callable[[Callable[[], None]], None]) -> bool:
+    """Regenerate in a process of its own; whether it was killed. `arm` is given what kills it."""
+    with subprocess.Popen([sys.executable, "-c", PROGRAM, str(task)]) as process:
         arm(lambda: process.send_signal(signal.SIGKILL))
-        output, _ = process.communicate(timeout=120)
-    return None if process.returncode else output
+        process.wait(timeout=300)
+    assert process.returncode in (0, -signal.SIGKILL)
+    return process.returncode != 0
+
+
+def made_data(task: Path) -> dict[str, Any]:
+    """Raw rows, splits and snapshot, without the times."""
+    files = {path.name: path.read_bytes() for path in sorted((task / "data").rglob("*.jsonl"))}
+    snapshot = json.loads((task / "data" / "data_snapshot.json").read_bytes())
+    for fetched in snapshot["sources"].values():
+        del fetched["fetched"]
+    return {**{name: data for name, data in files.items() if name != "journal.jsonl"}, "snapshot": snapshot}
 
 
 @pytest.mark.slow
@@ -140,39 +145,46 @@ def test_killed_at_any_moment_it_goes_on_and_pays_nothing_twice(tmp_path, monkey
         rows = json.loads(write_rows(call).text)["rows"]
         return Reply(json.dumps({"rows": [{"text": sentence("again")}, *rows[1:]]}))
 
-    with serving(ModelServer(forgetful)) as undisturbed:
-        made = source(
-            undisturbed, count=16, rows_per_request=4, parallel=2, base_url="http://${MODEL_HOST}/v1"
-        )
-        monkeypatch.setenv("MODEL_HOST", undisturbed.url.removeprefix("http://"))
-        wanted = rows_of(made, make_task(tmp_path / "undisturbed"))
-        needed = len(undisturbed.calls)
-    task = make_task(tmp_path / "notes")
-    with serving(ModelServer(forgetful, honours_keys=honours_keys)) as server:
+    def task_at(folder: Path, server: ModelServer) -> Path:
         monkeypatch.setenv("MODEL_HOST", server.url.removeprefix("http://"))
-        kills, output = 0, None
-        while output is None:
-            # At the second request of a run, at the third, at the first, and so on.
+        price = {"input": 1, "output": 4}
+        made = source(server, count=16, rows_per_request=4, parallel=2, price=price)
+        made = made.with_changes(base_url="http://${MODEL_HOST}/v1")
+        task = make_task(folder)
+        rows = "".join(json.dumps({"text": sentence(f"file {n}")}) + "\n" for n in range(12))
+        (task / "rows.jsonl").write_text(rows, encoding="utf-8")
+        files = {"type": "file", "name": "files", "path": "rows.jsonl"}
+        listed = [files, made.model_dump(mode="json", by_alias=True)]
+        DataSources.parse({"sources": listed}, "sources").save(task / "data_source.yaml")
+        return task
+
+    with serving(ModelServer(forgetful)) as undisturbed:
+        whole = task_at(tmp_path / "undisturbed", undisturbed)
+        regenerate_data(whole, confirm=True)
+        wanted, needed = made_data(whole), len(undisturbed.calls)
+    with serving(ModelServer(forgetful, honours_keys=honours_keys)) as server:
+        task = task_at(tmp_path / "notes", server)
+        kills = 0
+
+        def arm(kill: Callable[[], None]) -> None:
+            """At the second request of a run, at the third, at the first, and so on."""
             last = len(server.calls) + 1 + (kills + 1) % 3
+            setattr(server, moment, lambda call: kill() if call.number >= last else None)
 
-            def arm(kill: Callable[[], None], last: int = last) -> None:
-                setattr(server, moment, lambda call: kill() if call.number >= last else None)
-
-            output = run_until_killed(made, task, arm)
-            kills += output is None
-        assert json.loads(output) == wanted
+        while killed(task, arm):
+            kills += 1
+        assert made_data(task) == wanted
         assert kills >= 2
         if honours_keys:
             assert server.paid_twice == {}
             assert len(server.bills) == needed
         else:
-            assert needed <= len(server.bills) <= needed + kills * made.parallel
+            assert needed <= len(server.bills) <= needed + kills * 2  # at most those that were under way
         # What is sent again is the same to the letter, and afterwards nothing is.
-        assert (
-            len({call.prompt for call in server.calls}) == len({call.key for call in server.calls}) == needed
-        )
+        assert len({call.prompt for call in server.calls}) == needed
+        assert len({call.key for call in server.calls}) == needed
         sent = len(server.calls)
-        assert rows_of(made, task) == wanted
+        regenerate_data(task)
         assert len(server.calls) == sent
 
 

@@ -107,9 +107,7 @@ def test_the_length_of_an_answer_and_the_temperature_are_said_as_each_provider_w
 
 
 def test_a_temperature_that_anthropic_does_not_know_is_refused(task, server):
-    with pytest.raises(
-        NotValid, match="made: temperature: anthropic has no such setting any more"
-    ):
+    with pytest.raises(NotValid, match="made: temperature: anthropic has no such setting any more"):
         rows_of(source("anthropic", server, temperature=0.5), task)
 
 
