@@ -166,6 +166,13 @@ OPERATIONS: tuple[Operation, ...] = (
         step=True,
     ),
     Operation(
+        "fix_data",
+        "data.fix",
+        "Mend what can be mended safely: duplicates, leaks, garbled text, label spellings, personal data; shows it first, applies it on request.",
+        words="clean data, remove duplicates, mask PII, deduplicate, fix encoding, 清理資料, データ修正",
+        step=True,
+    ),
+    Operation(
         "preview_tokens",
         "data.token_view",
         "Show what the loss sees of some rows: the chat template's text, trained and untrained tokens, where it ends, what is cut.",
@@ -275,6 +282,8 @@ PARAMETERS = {
     "tokens": "check the tokens too, which takes the base model's tokenizer",
     "rows": "how many rows",
     "line": "the lines to show instead of a choice",
+    "checks": "only the fixes of these checks, by id",
+    "apply": "make the mended rows the data; otherwise they are only written to data/fixed/",
     "preview_tokens split": "the rows to show",
     "data": "the file",
     "source": "the source's name in data_source.yaml",

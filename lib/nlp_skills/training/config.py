@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from nlp_skills.data.tokens import MAX_LENGTH
 from nlp_skills.records import Record
 
 ALL_LINEAR = "all-linear"
@@ -48,7 +49,7 @@ class TrainConfig(Record):
     gradient_accumulation_steps: int = Field(default=1, ge=1)
     per_device_eval_batch_size: int = Field(default=16, ge=1)
     gradient_checkpointing: bool = False
-    max_length: int = Field(default=1024, ge=16)
+    max_length: int = Field(default=MAX_LENGTH, ge=16)
     """Tokens; a longer row is an error before training, never a silent cut."""
     dtype: Literal["auto", "bfloat16", "float32"] = "auto"
     """auto: bfloat16 where the processor or GPU computes in it, otherwise float32."""
