@@ -142,15 +142,13 @@ def test_lines_without_doubt_are_restored(
     assert state(tmp_path, "DATA-JSON") == "passed"
 
 
-def test_a_line_whose_encoding_is_in_doubt_is_dropped(tmp_path: Path) -> None:
-    """à is another letter in Central Europe's encodings; with more such lines the file would tell."""
-    few, enough = (
-        [OPEN + b'"\xe0 d\xe9j\xe0"' + CLOSE],
-        [OPEN + '"là où ça a été fêté, déjà, à côté"'.encode("cp1252") + CLOSE],
-    )
-    assert done(fix(tmp_path, ["DATA-JSON"], train=[*clean("train"), *few])["DATA-JSON"]) == (0, 1)
-    assert done(fix(tmp_path, ["DATA-JSON"], train=[*clean("train"), *enough])["DATA-JSON"]) == (1, 0)
-    assert read(tmp_path)[-1] == OPEN + '"là où ça a été fêté, déjà, à côté"'.encode() + CLOSE
+def test_a_line_whose_encoding_is_in_doubt_is_dropped_and_more_of_them_tell(tmp_path: Path) -> None:
+    """è is č in Central Europe's encodings."""
+    french = "Les résultats de la société ont été très élevés cette année, déjà"
+    lines = [OPEN + f'"{french} {n}"'.encode("cp1252") + CLOSE for n in range(8)]
+    assert done(fix(tmp_path, ["DATA-JSON"], train=[*clean("train"), lines[0]])["DATA-JSON"]) == (0, 1)
+    assert done(fix(tmp_path, ["DATA-JSON"], train=[*clean("train"), *lines])["DATA-JSON"]) == (8, 0)
+    assert read(tmp_path)[-1] == OPEN + f'"{french} 7"'.encode() + CLOSE
 
 
 def test_a_row_that_lacks_a_field_and_blank_lines_stay_as_they_are(tmp_path: Path) -> None:
