@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from row_families import found_rows, make_task, row, run_family
 
 from nlp_skills.data.checks.near import NearRows
-from nlp_skills.data.example import Example
+from nlp_skills.data.example import Example, Message, Meta
 from nlp_skills.data.similarity import jaccard, shingles
 from nlp_skills.task.task import TaskType
 
@@ -118,10 +118,8 @@ def test_chinese_is_compared_by_characters(tmp_path: Path):
 
 
 def test_text_without_a_question_is_compared_itself(tmp_path: Path):
-    rows = [
-        Example(meta=row("").meta, messages=[row("", t).messages[-1]]) for t in (sentence("a"), sentence("b"))
-    ]
-    rows.append(Example(meta=rows[0].meta, messages=[row("", sentence("a") + " more").messages[-1]]))
+    texts = (sentence("a"), sentence("b"), sentence("a") + " more")
+    rows = [Example(meta=Meta("a", "s"), messages=[Message("assistant", text)]) for text in texts]
     assert find(tmp_path, rows, type=TaskType.GENERATION) == {"DATA-NEARDUP": ["train:3"]}
 
 

@@ -2,6 +2,7 @@
 
 import random
 import sys
+from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -171,3 +172,26 @@ def test_without_the_check_digits_nothing_is_claimed(tmp_path: Path, monkeypatch
     family = run_family(Personal, make_task(), tmp_path, [row("it is 4539 1488 0343 6467")])
     assert family.findings() == []
     assert "--extra data" in family.not_run()["DATA-PII"]
+
+
+REAL = (
+    ("classification/banking77_train.csv", "utf-8", {}),
+    ("classification/sms_spam_latin1.csv", "cp1252", {"email address": 6, "phone number": 4}),
+    ("classification/waimai_10k_zh_hans.csv", "utf-8", {"phone number": 3}),
+    ("finance_sentiment/financial_phrasebank.csv", "utf-8", {"phone number": 15}),
+    ("finance_sentiment/finfe_zh_hans.jsonl", "utf-8", {}),
+    ("finance_sentiment/finfe_zh_hant_converted.jsonl", "utf-8", {}),
+    ("instruction_chat/alpaca_zh_demo.json", "utf-8", {}),
+    ("instruction_chat/gsm8k_test.jsonl", "utf-8", {}),
+    ("instruction_chat/drcd_dev_subset_zh_hant.json", "utf-8", {}),
+    ("tool_use/glaive_toolcall_en_demo.json", "utf-8", {}),
+    ("awkward/big_list_of_naughty_strings.json", "utf-8", {}),
+)
+
+
+@pytest.mark.parametrize(("name", "encoding", "expected"), REAL)
+def test_real_sets_hold_what_they_are_known_to_hold(
+    name: str, encoding: str, expected: dict[str, int], shared_data: Path
+):
+    lines = (shared_data / name).read_text(encoding=encoding).splitlines()
+    assert Counter(span.kind for line in lines for span in find_personal(line)) == expected

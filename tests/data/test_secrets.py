@@ -148,3 +148,22 @@ def test_a_known_key_is_refused_in_yaml_whatever_its_name():
     with pytest.raises(PydanticCustomError, match="x-header holds a literal secret") as refused:
         require_reference("x-header", KEYS["Anthropic key"])
     assert KEYS["Anthropic key"] not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "classification/banking77_train.csv",
+        "instruction_chat/alpaca_en_demo.json",
+        "instruction_chat/alpaca_zh_demo.json",
+        "instruction_chat/c4_demo.jsonl",
+        "instruction_chat/identity.json",
+        "tool_use/glaive_toolcall_en_demo.json",
+        "tool_use/bfcl_v4/live_simple.jsonl",
+        "preference/dpo_en_demo.json",
+        "awkward/big_list_of_naughty_strings.json",
+    ],
+)
+def test_real_sets_hold_no_secret(name: str, shared_data: Path):
+    lines = (shared_data / name).read_text(encoding="utf-8").splitlines()
+    assert [line[span.start : span.end] for line in lines for span in find_secrets(line)] == []
