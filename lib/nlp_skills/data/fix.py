@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from nlp_skills.data.archive import is_same_data
 from nlp_skills.data.assemble import describe_split, hash_sources
 from nlp_skills.data.difference import compare_rows, read_named
 from nlp_skills.data.fixes import FIXES, FixCount, apply_fixes, require_fixable
@@ -55,10 +56,11 @@ def fix_data(
     needs a package that is not installed.
     """
     definition = Task.load(task / "task.yaml")
-    wanted = (
-        [check for check in FIXES if definition.quality.get(check) != "off"] if checks is None else checks
-    )
-    require_fixable(wanted)
+    settings = task / "data_source.yaml"
+    sources = DataSources.load(settings) if settings.is_file() else DataSources()
+    asked = [check for check in FIXES if definition.quality.get(check) != "off"] if checks is None else checks
+    # With those of earlier fixes, so that the outcome is that of the next regeneration.
+    wanted = require_fixable([*sources.fixes, *asked])
     settle_data(task)
     if not any((task / "data" / f"{split}.jsonl").is_file() for split in SPLITS):
         raise NotReady(f"{task.name} has no data yet. Make it with: nlp-skills regenerate-data {task.name}")
@@ -66,8 +68,8 @@ def fix_data(
         report = _fix(task, staging, wanted, definition, progress)
         if not apply:
             return _show(task, staging, report)
-        lasting = wanted if checks is not None else _that_did_something(report)
-        return _apply(task, staging, report, lasting, definition)
+        lasting = [*sources.fixes, *(_that_did_something(report) if checks is None else checks)]
+        return _apply(task, staging, report, require_fixable(lasting), definition)
 
 
 def _fix(task: Path, staging: Path, checks: Sequence[str], definition: Task, progress: Progress) -> FixReport:
@@ -100,13 +102,11 @@ def _show(task: Path, staging: Path, report: FixReport) -> FixReport:
     return report.save(task / FIXED / "fixes.json")
 
 
-def _apply(
-    task: Path, staging: Path, report: FixReport, checks: Sequence[str], definition: Task
-) -> FixReport:
+def _apply(task: Path, staging: Path, report: FixReport, checks: list[str], definition: Task) -> FixReport:
     """Make the mended files the data. The settings come first: after a kill in between, a regeneration mends as well."""
     settings, raw = task / "data_source.yaml", task / "data" / "raw"
     sources = DataSources.load(settings) if settings.is_file() else DataSources()
-    sources = sources.with_changes(fixes=require_fixable([*sources.fixes, *checks]))
+    sources = sources.with_changes(fixes=checks)
     for file in raw.glob("*.jsonl"):
         shutil.copyfile(file, staging / "raw" / file.name)
     if (task / "data" / "data_snapshot.json").is_file():
@@ -131,13 +131,17 @@ def _fixed_snapshot(
 ) -> DataSnapshot:
     """The snapshot of the mended data: what a regeneration of the same rows with these fixes would write, the
     differences counted from the data before the fix."""
+    splits = {name: describe_split(staging / f"{name}.jsonl") for name in before.splits}
+    mended = before.model_copy(
+        update={"source_hash": hash_sources(before.sources, sources, definition), "splits": splits}
+    )
+    if is_same_data(before, mended):
+        return before
     fixes = Counter(before.fixes)
     fixes.update({check: count.changed + count.dropped for check, count in report.fixes.items()})
     difference = compare_rows(read_named(task / "data", before), read_named(staging, before))
-    return before.model_copy(
+    return mended.model_copy(
         update={
-            "source_hash": hash_sources(before.sources, sources, definition),
-            "splits": {name: describe_split(staging / f"{name}.jsonl") for name in before.splits},
             "fixes": {check: fixes[check] for check in sources.fixes},
             "before": before.source_hash,
             **vars(difference),

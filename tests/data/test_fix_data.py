@@ -1,0 +1,141 @@
+"""Mending a task's data: shown first, then applied as one step, and applied again by every regeneration."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from nlp_skills.data.fix import FixReport, fix_data
+from nlp_skills.data.fixes import FixCount
+from nlp_skills.data.regenerate import regenerate_data
+from nlp_skills.data.snapshot import DataSnapshot
+from nlp_skills.data.sources.source import DataSources
+from nlp_skills.data.sourcing import add_source
+from nlp_skills.data.validation import validate_data
+from nlp_skills.errors import NotReady, NotValid
+from nlp_skills.task.task import TaskType, create_task
+
+MAIL = "erika.maier@acme-mail.de"
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> Path:
+    """A task with 200 rows, of which ten hold an address and five an answer to a question asked before."""
+    create_task(
+        tmp_path / "tasks",
+        "mood",
+        type=TaskType.CLASSIFICATION,
+        goal="Tell the mood.",
+        labels=["bad", "good"],
+    )
+    folder = tmp_path / "tasks" / "mood"
+    rows = [
+        (f"text {chr(97 + n % 26)} of {n * 7919 % 1000} words", "good" if n % 2 else "bad")
+        for n in range(185)
+    ]
+    rows += [(f"{n} is for {MAIL}", "good") for n in range(10)]
+    rows += [(rows[n][0], "bad" if rows[n][1] == "good" else "good") for n in range(5)]
+    with (tmp_path / "rows.csv").open("w", encoding="utf-8", newline="") as stream:
+        csv.writer(stream).writerows([("text", "label"), *rows])
+    add_source(folder, str(tmp_path / "rows.csv"))
+    regenerate_data(folder)
+    return folder
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    """Everything below, but for the lock."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != ".lock"
+    }
+
+
+def done(report: FixReport) -> dict[str, tuple[int, int]]:
+    return {check: (count.changed, count.dropped) for check, count in report.fixes.items()}
+
+
+CHECKS = ["DATA-CONFLICT", "DATA-PII"]
+
+
+def test_a_fix_is_shown_and_touches_nothing_else(task: Path) -> None:
+    before = files_of(task)
+    report = fix_data(task, checks=CHECKS)
+    assert (report.applied, list(report.fixes), report.fixes["DATA-PII"].changed) == (
+        False,
+        ["DATA-PII", "DATA-CONFLICT"],
+        10,
+    )
+    shown = {name for name in files_of(task) if name.startswith("data/fixed/")}
+    assert {name: data for name, data in files_of(task).items() if name not in shown} == before
+    assert shown == {
+        f"data/fixed/{name}" for name in ("train.jsonl", "valid.jsonl", "test.jsonl", "fixes.json")
+    }
+    assert FixReport.load(task / "data" / "fixed" / "fixes.json") == report
+    assert {name: after for name, (_, after) in report.rows.items()} == {
+        f"data/{name}.jsonl": len((task / "data" / "fixed" / f"{name}.jsonl").read_bytes().splitlines())
+        for name in ("train", "valid", "test")
+    }
+    assert MAIL.encode() not in b"".join(data for name, data in files_of(task).items() if name in shown)
+
+
+def test_an_applied_fix_becomes_the_data_and_those_before_are_kept(task: Path) -> None:
+    before = DataSnapshot.load(task / "data" / "data_snapshot.json")
+    shown = fix_data(task, checks=CHECKS)
+    fixed = {name.name: name.read_bytes() for name in (task / "data" / "fixed").glob("*.jsonl")}
+    report = fix_data(task, checks=CHECKS, apply=True)
+    assert report == shown.with_changes(applied=True)
+    assert {name: (task / "data" / name).read_bytes() for name in fixed} == fixed
+    assert sorted(path.name for path in (task / "data" / "fixed").iterdir()) == ["fixes.json"]
+    assert DataSources.load(task / "data_source.yaml").fixes == ["DATA-PII", "DATA-CONFLICT"]
+    (kept,) = (task / "data" / "snapshots").glob("*/data_snapshot.json")
+    assert DataSnapshot.load(kept) == before
+    now = DataSnapshot.load(task / "data" / "data_snapshot.json")
+    dropped = report.fixes["DATA-CONFLICT"].dropped
+    assert (now.before, now.fixes) == (before.source_hash, {"DATA-PII": 10, "DATA-CONFLICT": dropped})
+    assert sum(split.count for split in now.splits.values()) == 200 - dropped
+    checks = validate_data(task, tokens=False).checks
+    assert (checks["DATA-PII"], checks["DATA-CONFLICT"]) == ("passed", "passed")
+
+
+def test_a_regeneration_applies_the_fixes_again_and_gives_the_same_data(task: Path) -> None:
+    fix_data(task, checks=["DATA-CONFLICT"], apply=True)
+    fix_data(task, checks=["DATA-PII"], apply=True)
+    fixed = DataSnapshot.load(task / "data" / "data_snapshot.json")
+    again = regenerate_data(task)
+    assert (again.source_hash, again.splits, again.fixes) == (fixed.source_hash, fixed.splits, fixed.fixes)
+    assert DataSources.load(task / "data_source.yaml").fixes == ["DATA-PII", "DATA-CONFLICT"]
+
+
+def test_without_checks_all_are_applied_but_those_that_are_off(task: Path) -> None:
+    text = (task / "task.yaml").read_text("utf-8")
+    (task / "task.yaml").write_text(f'{text}quality: {{DATA-CONFLICT: "off"}}\n', encoding="utf-8")
+    report = fix_data(task, apply=True)
+    assert "DATA-CONFLICT" not in report.fixes
+    assert done(report)["DATA-PII"] == (10, 0)
+    touched = [check for check, count in report.fixes.items() if count != FixCount()]
+    assert DataSources.load(task / "data_source.yaml").fixes == touched
+
+
+def test_data_that_need_no_fix_stay_the_data(task: Path) -> None:
+    fix_data(task, checks=CHECKS, apply=True)
+    before = files_of(task)
+    report = fix_data(task, checks=CHECKS, apply=True)
+    assert report.touched == 0
+    changed = {name for name, data in files_of(task).items() if data != before.get(name)}
+    assert changed <= {"data/fixed/fixes.json"}
+
+
+def test_what_cannot_be_fixed_is_refused_before_anything_is_written(task: Path) -> None:
+    before = files_of(task)
+    with pytest.raises(NotValid, match=r"^DATA-BALANCE has no automatic fix"):
+        fix_data(task, checks=["DATA-BALANCE"], apply=True)
+    assert files_of(task) == before
+
+
+def test_there_has_to_be_data(tmp_path: Path) -> None:
+    create_task(tmp_path, "empty", type=TaskType.GENERATION, goal="Write.")
+    with pytest.raises(
+        NotReady, match=r"^empty has no data yet\. Make it with: nlp-skills regenerate-data empty$"
+    ):
+        fix_data(tmp_path / "empty")
