@@ -13,6 +13,8 @@ from nlp_skills.errors import counted
 from nlp_skills.records import Record
 
 if TYPE_CHECKING:
+    from nlp_skills.data.fix import FixReport
+    from nlp_skills.data.history import SnapshotList
     from nlp_skills.data.report import ValidationReport
     from nlp_skills.data.snapshot import DataSnapshot
     from nlp_skills.data.sourcing import Preview
@@ -120,11 +122,56 @@ def snapshot(found: DataSnapshot) -> RenderableType:
     for name, split in found.splits.items():
         counts = [str(split.label_counts.get(label, 0)) for label in shown]
         rows.add_row(name, str(split.count), *counts, split.sha256[:12])
+    dropped = [
+        counted(count, noun)
+        for count, noun in (
+            (found.duplicates_dropped, "duplicate"),
+            (found.near_duplicates_dropped, "near-duplicate"),
+            (found.conflicts_dropped, "conflicting row"),
+        )
+        if count
+    ]
+    fixed = [f"{check} {count:,}" for check, count in found.fixes.items() if count]
     changes = (
-        f"Against the data before: {found.added} added, {found.removed} removed, {found.changed} changed;"
-        f" {counted(found.duplicates_dropped, 'duplicate')} dropped."
+        f"Against the data before: {found.added:,} added, {found.removed:,} removed, {found.changed:,} changed."
+        + (f" Dropped: {', '.join(dropped)}." if dropped else "")
+        + (f" Rows that fixes touched: {', '.join(fixed)}." if fixed else "")
     )
     return Group(rows, Text(), Text(changes))
+
+
+def snapshots(found: SnapshotList) -> RenderableType:
+    """The present data first, then what was kept."""
+    rows = table("snapshot", "fetched", "rows", "versions")
+    rows.columns[0].no_wrap = True
+    for kept in found.snapshots:
+        counts = ", ".join(f"{split} {count:,}" for split, count in kept.rows.items())
+        rows.add_row(kept.name, kept.date[:10], counts, ", ".join(kept.versions))
+    told = f"Bring one back with: nlp-skills restore-data {found.task} SNAPSHOT"
+    return Group(rows, *([Text(), Text(told)] if len(found.snapshots) > 1 else []))
+
+
+def fixes(found: FixReport) -> RenderableType:
+    """By check what was changed and dropped, with the first rows; what to do with it."""
+    parts: list[RenderableType] = []
+    for check, count in found.fixes.items():
+        if not count.changed and not count.dropped:
+            continue
+        done = [f"{n:,} {word}" for n, word in ((count.changed, "changed"), (count.dropped, "dropped")) if n]
+        parts.append(Text.assemble((f"{check} ", "bold"), f"{' and '.join(done)}:"))
+        for row in count.rows:
+            after = " (dropped)" if row.after is None else f" → {_short(row.after, 60)}"
+            line = f"    {row.file}:{row.line}  {_short(row.before, 60)}{after}"
+            parts.append(Text(line, overflow="ellipsis", no_wrap=True))
+        parts.append(Text())
+    rows = ", ".join(f"{file} {before:,} → {after:,}" for file, (before, after) in found.rows.items())
+    if not parts:
+        told = "Nothing to mend: the rows are as they were."
+    elif found.applied:
+        told = f"Done ({rows} rows). The data before are kept: nlp-skills list-snapshots shows them."
+    else:
+        told = f"Nothing is changed yet: the mended rows are in data/fixed/ ({rows}). Make them the data with --apply."
+    return Group(*parts, Text(told, style="bold"))
 
 
 def validation(found: ValidationReport) -> RenderableType:
@@ -141,22 +188,22 @@ def validation(found: ValidationReport) -> RenderableType:
             f"Not passed: {counted(errors, 'error')}, {counted(warnings, 'warning')}", style="bold red"
         )
     parts: list[RenderableType] = [Text.assemble(head, f"  ({rows})")]
-    for finding in found.findings:
+    order = list(LEVELS)
+    for finding in sorted(found.findings, key=lambda finding: order.index(finding.level)):
         parts.append(Text())
         parts.append(
-            Text.assemble(
-                (f"{finding.level} {finding.check} ", LEVELS[finding.level]),
-                f"{finding.message} ({finding.count})",
-            )
+            Text.assemble((f"{finding.level} {finding.check} ", LEVELS[finding.level]), finding.message)
         )
         parts += [
             Text(f"    {row.file}:{row.line}  {row.text}", overflow="ellipsis", no_wrap=True)
             for row in finding.rows
         ]
         parts.append(Text(f"  → {finding.fix}"))
-    not_run = {check: said for check, said in found.checks.items() if said.startswith("not run")}
+    not_run = {check: said for check, said in found.checks.items() if said.startswith(("not run", "off"))}
+    parts += [Text(), *(Text(f"{check} {told}") for check, told in found.gate.items())] if found.gate else []
+    parts += [Text()] if not_run else []
     parts += [Text(f"{check} {said}", style="dim") for check, said in not_run.items()]
-    return Group(*parts)
+    return Group(*parts, Text(), Text("As a page: data/validation.html"))
 
 
 def version(found: Version) -> RenderableType:
@@ -346,6 +393,8 @@ RENDERERS: dict[str, Callable[[Any], RenderableType]] = {
     "TaskList": task_list,
     "TaskOverview": task_overview,
     "DataSnapshot": snapshot,
+    "SnapshotList": snapshots,
+    "FixReport": fixes,
     "ValidationReport": validation,
     "EvalResult": evaluation,
     "Comparison": comparison,
