@@ -26,7 +26,7 @@ from nlp_skills.errors import NotValid
 
 BATCH = 1_000
 """Rows fetched at once: long texts too stay within some tens of megabytes."""
-PREVIEW_BATCH = 200
+PREVIEW_ROWS = 200
 PREVIEW_SECONDS = 60
 
 
@@ -60,8 +60,8 @@ def read(source: DatabaseSource, fetch: Fetch) -> Generator[Row]:
 
 def _limits(source: DatabaseSource, fetch: Fetch) -> Limits:
     if fetch.preview:
-        return Limits(min(source.max_seconds, PREVIEW_SECONDS), PREVIEW_BATCH, preview=True)
-    return Limits(source.max_seconds, min(BATCH, source.max_rows or BATCH))
+        return Limits(min(source.max_seconds, PREVIEW_SECONDS), PREVIEW_ROWS, PREVIEW_ROWS, preview=True)
+    return Limits(source.max_seconds, min(BATCH, source.max_rows or BATCH), source.max_rows)
 
 
 def _written(source: DatabaseSource, statement: Statement) -> dict[str, Scalar]:

@@ -32,6 +32,8 @@ class Limits:
     seconds: float
     batch: int
     """Rows in memory at once."""
+    rows: int | None = None
+    """More of them are not wanted."""
     preview: bool = False
 
 
@@ -118,6 +120,8 @@ def _limit(connection: Connection, limits: Limits) -> None:
             f"max_statement_time = {limits.seconds}" if mariadb else f"max_execution_time = {milliseconds}"
         )
         connection.exec_driver_sql(f"SET SESSION {limit}")
+        if limits.rows:  # a driver of MySQL that is to close a result reads it to its end
+            connection.exec_driver_sql(f"SET SESSION sql_select_limit = {limits.rows}")
         connection.rollback()  # the transaction that these began could still write
     elif dialect.name == "oracle":
         connection.exec_driver_sql("SET TRANSACTION READ ONLY")
