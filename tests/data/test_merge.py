@@ -11,7 +11,9 @@ import pytest
 from nlp_skills.data.example import Example, read_examples
 from nlp_skills.data.regenerate import convert_data, regenerate_data
 from nlp_skills.data.snapshot import DataSnapshot
-from nlp_skills.data.sources.source import SPLITS, DataSources
+from nlp_skills.data.sources.fetch import Fetch
+from nlp_skills.data.sources.file import read
+from nlp_skills.data.sources.source import SPLITS, DataSources, FileSource
 from nlp_skills.data.sourcing import add_source, preview_source
 from nlp_skills.data.writing import describe_split
 from nlp_skills.errors import NotFound, NotValid
@@ -171,6 +173,24 @@ def test_a_pattern_reads_every_file_and_each_row_says_where_it_is_from(task: Pat
         regenerate_data(task)
     with pytest.raises(NotFound, match=r"No file matches .*nothing"):
         add_source(task, str(inbox / "nothing*.csv"), name="other")
+
+
+def test_a_pattern_means_its_own_signs_and_none_of_the_folders_above(tmp_path: Path):
+    task = tmp_path / "[old] tasks" / "news"
+    write(task / "inbox" / "a.jsonl", numbered(3))
+    write(task / "inbox" / "[b].jsonl", numbered(2, 50))
+    found = list(read(FileSource(name="s", path="inbox/?.jsonl"), Fetch(task)))
+    assert [row["_origin"] for _, row in found] == [{"file": "inbox/a.jsonl", "line": n} for n in (1, 2, 3)]
+    plain = list(read(FileSource(name="s", path="inbox/[b].jsonl"), Fetch(task)))
+    assert plain == list(enumerate(numbered(2, 50), start=1)), "a file of that very name stands for itself"
+
+
+def test_an_unknown_fix_is_refused_before_a_source_is_read(task: Path, tmp_path: Path):
+    add_source(task, write(tmp_path / "rows.jsonl", numbered(40)))
+    set_sources(task, fixes=["DATA-DPU"])
+    (tmp_path / "rows.jsonl").unlink()
+    with pytest.raises(NotValid, match=r"DATA-DPU has no automatic fix .did you mean \"DATA-DUP\""):
+        regenerate_data(task)
 
 
 def test_what_a_row_says_of_its_origin_is_kept_and_never_shown_to_the_model(task: Path, tmp_path: Path):

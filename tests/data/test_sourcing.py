@@ -117,7 +117,9 @@ def test_a_source_whose_raw_rows_were_touched_or_that_was_cut_reads_from_the_beg
     raw.write_bytes(b"".join(lines[:10]))
     assert regenerate_data(task).sources["tickets"].rows == 30
     add_source(task, type="database", name="few", settings={**settings, "max_rows": 20})
-    assert regenerate_data(task).sources["few"].since is None
+    few = regenerate_data(task).sources["few"]
+    assert (few.rows, few.since) == (20, None)
+    assert few.request["rows_read"] == 20, "a reading that is cut ends in order"
 
 
 def test_rows_that_a_model_has_still_to_write_are_added_without_paying(task: Path):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -91,10 +91,12 @@ def _present(task: Path) -> DataSnapshot | None:
 def _fetch(source: DataSource, fetch: Fetch, staging: Path, present: DataSnapshot | None) -> SourceSnapshot:
     """Read one source into the staging folder."""
     _go_on(fetch, source, present)
-    rows = islice(SOURCES[source.type](source, fetch), source.max_rows)
+    rows = SOURCES[source.type](source, fetch)
     raw = staging / "raw" / f"{source.name}.jsonl"
-    told = _with_progress(rows, f"reading {source.name}", fetch.progress)
+    told = _with_progress(islice(rows, source.max_rows), f"reading {source.name}", fetch.progress)
     count = write_lines(raw, (msgspec.json.encode(row) for _, row in told))
+    if isinstance(rows, Generator):
+        rows.close()  # behind max_rows it still holds its connection, and has notes to make
     return SourceSnapshot(
         type=source.type,
         rows=count,

@@ -57,7 +57,7 @@ def read(source: FileSource, fetch: Fetch) -> Iterator[Row]:
     fetch.notes.update({"path": source.path, "format": source.format, "sheet": source.sheet})
     path = fetch.task / Path(source.path).expanduser()
     if is_pattern(source.path) and not path.is_file():
-        return _read_matching(source, path, fetch)
+        return _read_matching(source, fetch)
     return read_file(path, format=source.format, encoding=source.encoding, sheet=source.sheet)
 
 
@@ -66,14 +66,15 @@ def is_pattern(path: str) -> bool:
     return any(sign in path for sign in "*?[")
 
 
-def _read_matching(source: FileSource, pattern: Path, fetch: Fetch) -> Iterator[Row]:
+def _read_matching(source: FileSource, fetch: Fetch) -> Iterator[Row]:
+    pattern = str(Path(source.path).expanduser())
     # glob's own function: unlike pathlib's it passes over hidden files, such as an editor's.
-    found = (Path(name) for name in sorted(glob.glob(str(pattern), recursive=True)))  # noqa: PTH207
-    files = {_from_task(file, fetch.task): file for file in found if file.is_file()}
+    names = glob.glob(pattern, root_dir=fetch.task, recursive=True)  # noqa: PTH207
+    files = {Path(name).as_posix(): fetch.task / name for name in names if (fetch.task / name).is_file()}
     if not files:
-        raise NotFound(f"No file matches {pattern}. Check path: in data_source.yaml.")
+        raise NotFound(f"No file matches {fetch.task / pattern}. Check path: in data_source.yaml.")
     digest = hashlib.sha256()
-    for name, file in files.items():
+    for name, file in sorted(files.items()):
         rows = read_file(file, format=source.format, encoding=source.encoding, sheet=source.sheet)
         for line, row in rows:
             own = row.get(ORIGIN)
@@ -82,11 +83,6 @@ def _read_matching(source: FileSource, pattern: Path, fetch: Fetch) -> Iterator[
         if not fetch.preview:
             digest.update(f"{name}\0{sha256_file(file)}\n".encode())
     fetch.notes.update({"files": len(files), "files_sha256": digest.hexdigest()})
-
-
-def _from_task(file: Path, task: Path) -> str:
-    """As a row names the file it is from: inside the task relative to it, elsewhere by its whole path."""
-    return (file.relative_to(task) if file.is_relative_to(task) else file).as_posix()
 
 
 def read_file(
