@@ -175,6 +175,21 @@ def test_labels_are_given_by_name(hub, banking, tmp_path):
     )
 
 
+def test_the_labels_are_those_of_the_subset_that_is_read(hub, tmp_path):
+    described = "{{config_name: {0}, features: [{{name: label, dtype: {{class_label: {{names: [{1}]}}}}}}]}}"
+    infos = ", ".join(described.format(*names) for names in (("en", "bad, good"), ("zh", "差評, 好評")))
+    card = (
+        "---\nconfigs:\n- {config_name: en, data_files: en.csv}\n"
+        f"- {{config_name: zh, data_files: zh.csv, default: true}}\ndataset_info: [{infos}]\n---\n"
+    )
+    dataset = hub.datasets["polyai/banking77"] = Dataset()
+    dataset.commit(
+        {"README.md": card.encode(), "en.csv": b"text,label\nhi,1\n", "zh.csv": b"text,label\nhi,0\n"}
+    )
+    assert rows_of(tmp_path) == [{"text": "hi", "label": "差評"}]
+    assert rows_of(tmp_path, subset="en") == [{"text": "hi", "label": "good"}]
+
+
 LAYOUTS = {
     "shards": (
         ["data/train-00000-of-00001.jsonl", "data/human-00000-of-00001.jsonl", "other.jsonl"],

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from nlp_skills.data.sources.fetch import ORIGIN, Fetch, Row
 from nlp_skills.data.sources.file import read_file
 from nlp_skills.data.sources.hub_files.features import labels_in_card, labels_in_parquet, with_label_names
-from nlp_skills.data.sources.hub_files.layout import choose, find_subsets, read_card
+from nlp_skills.data.sources.hub_files.layout import choose, default_subset, find_subsets, read_card
 from nlp_skills.data.sources.hub_files.repository import Repository
 from nlp_skills.data.sources.source import HubSource
 
@@ -37,9 +37,11 @@ def read(source: HubSource, fetch: Fetch) -> Iterator[Row]:
     )
     files = repository.files()
     card = read_card(repository.download("README.md") if "README.md" in files else None, where)
-    paths = choose(find_subsets(card, files, where), card, source.subset, source.split, where)
+    subsets = find_subsets(card, files, where)
+    subset = source.subset or default_subset(subsets, card)
+    paths = choose(subsets, subset, source.split, where)
     fetch.notes["files"] = len(paths)
-    labels = labels_in_card(card, source.subset)
+    labels = labels_in_card(card, subset)
     for done, path in enumerate(paths):
         fetch.progress(f"{source.name}: downloading {path}", done, len(paths))
         file = repository.download(path)

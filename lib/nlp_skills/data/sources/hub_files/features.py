@@ -16,13 +16,13 @@ Labels = dict[str, list[str]]
 """Column → the names of its labels, by number."""
 
 
-def labels_in_card(card: Mapping[str, Any], subset: str | None) -> Labels:
+def labels_in_card(card: Mapping[str, Any], subset: str) -> Labels:
     """Those of `dataset_info`, of the subset where it has several."""
     infos = card.get("dataset_info") or []
     infos = [infos] if isinstance(infos, Mapping) else infos
     found: Labels = {}
     for info in infos:
-        if len(infos) > 1 and info.get("config_name") != (subset or "default"):
+        if len(infos) > 1 and info.get("config_name", "default") != subset:
             continue
         for feature in info.get("features") or []:
             kind = feature.get("dtype") if isinstance(feature, Mapping) else None

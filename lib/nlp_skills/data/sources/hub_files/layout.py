@@ -70,11 +70,8 @@ def find_subsets(card: Mapping[str, Any], files: Iterable[str], where: str) -> S
         ) from None
 
 
-def choose(
-    subsets: Subsets, card: Mapping[str, Any], subset: str | None, split: str, where: str
-) -> list[str]:
-    """The files of a subset's split. Raises NotFound that lists what is there."""
-    name = subset or _default(subsets, card)
+def choose(subsets: Subsets, name: str, split: str, where: str) -> list[str]:
+    """The files of a split of the subset `name`. Raises NotFound that lists what is there."""
     if name not in subsets:
         asked = f"has no subset {name!r}{did_you_mean(name, subsets)}" if name else "has several subsets"
         raise NotFound(f"{where}: the dataset {asked}. Set subset: to one of: {', '.join(subsets)}.")
@@ -95,7 +92,8 @@ def is_readable(path: str) -> bool:
     return inner.suffix.lower() in ENDINGS and name.name not in _NOT_DATA and not hidden
 
 
-def _default(subsets: Subsets, card: Mapping[str, Any]) -> str:
+def default_subset(subsets: Subsets, card: Mapping[str, Any]) -> str:
+    """The one that the card marks, the only one, or `default`; empty where it has to be chosen."""
     marked = [str(config["config_name"]) for config in card.get("configs") or [] if config.get("default")]
     if marked or len(subsets) == 1:
         return marked[0] if marked else next(iter(subsets))
