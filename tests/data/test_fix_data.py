@@ -1,6 +1,9 @@
 """Mending a task's data: shown first, then applied as one step, and applied again by every regeneration."""
 
 import csv
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,11 +11,13 @@ import pytest
 from nlp_skills.data.fix import FixReport, fix_data
 from nlp_skills.data.fixes import FixCount
 from nlp_skills.data.regenerate import regenerate_data
+from nlp_skills.data.replacement import settle_data
 from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.data.sources.source import DataSources
 from nlp_skills.data.sourcing import add_source
 from nlp_skills.data.validation import validate_data
 from nlp_skills.errors import NotReady, NotValid
+from nlp_skills.records import sha256_file
 from nlp_skills.task.task import TaskType, create_task
 
 MAIL = "erika.maier@acme-mail.de"
@@ -139,3 +144,59 @@ def test_there_has_to_be_data(tmp_path: Path) -> None:
         NotReady, match=r"^empty has no data yet\. Make it with: nlp-skills regenerate-data empty$"
     ):
         fix_data(tmp_path / "empty")
+
+
+def test_data_of_which_no_copy_could_be_kept_are_not_replaced(task: Path) -> None:
+    (task / "data" / "data_snapshot.json").unlink()
+    before = files_of(task)
+    with pytest.raises(NotReady, match="no copy of them could be kept"):
+        fix_data(task, checks=CHECKS, apply=True)
+    assert files_of(task) == before
+    assert fix_data(task, checks=CHECKS).fixes["DATA-PII"].changed == 10
+
+
+def test_several_answers_to_one_question_are_a_conflict_only_where_that_is_said(tmp_path: Path) -> None:
+    create_task(tmp_path / "tasks", "talk", type=TaskType.GENERATION, goal="Talk.")
+    folder = tmp_path / "tasks" / "talk"
+    rows = [
+        {"prompt": "Say a word.", "completion": word}
+        for word in ("tea", "rice", "bread", "milk", "salt", "egg")
+    ]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    add_source(folder, str(tmp_path / "rows.jsonl"), side="train")
+    regenerate_data(folder)
+    assert "DATA-CONFLICT" not in fix_data(folder).fixes
+    assert done(fix_data(folder, checks=["DATA-CONFLICT"])) == {"DATA-CONFLICT": (0, 6)}
+
+
+@pytest.mark.parametrize("step", range(1, 8))
+def test_a_kill_at_any_rename_leaves_the_old_data_or_the_new(task: Path, step: int) -> None:
+    """Renames are the moments at which something changes; after one of them the process is gone."""
+    script = f"""
+import os, pathlib
+from nlp_skills.data.fix import fix_data
+done, rename, replace = 0, pathlib.Path.rename, pathlib.Path.replace
+def counted(act):
+    def wrapped(self, target):
+        global done
+        moved = act(self, target)
+        done += 1
+        if done == {step}:
+            os._exit(9)
+        return moved
+    return wrapped
+pathlib.Path.rename, pathlib.Path.replace = counted(rename), counted(replace)
+fix_data(pathlib.Path({str(task)!r}), checks={CHECKS!r}, apply=True)
+"""
+    before = DataSnapshot.load(task / "data" / "data_snapshot.json").splits
+    ended = subprocess.run([sys.executable, "-c", script], check=False)
+    assert ended.returncode == 9
+    settle_data(task)
+    left = DataSnapshot.load(task / "data" / "data_snapshot.json")
+    assert {name: sha256_file(task / "data" / f"{name}.jsonl") for name in left.splits} == {
+        name: split.sha256 for name, split in left.splits.items()
+    }
+    fix_data(task, checks=CHECKS, apply=True)
+    fixed = DataSnapshot.load(task / "data" / "data_snapshot.json")
+    assert fixed.splits != before
+    assert regenerate_data(task).splits == fixed.splits

@@ -20,7 +20,7 @@ from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.data.sources.source import SPLITS, DataSources
 from nlp_skills.errors import NotReady
 from nlp_skills.records import Progress, Record, silent
-from nlp_skills.task.task import Task
+from nlp_skills.task.task import Task, TaskType
 
 FIXED = Path("data") / "fixed"
 """Where a fix that is not applied is to be looked at."""
@@ -50,26 +50,44 @@ def fix_data(
     Without `apply` the mended files are written to data/fixed/ beside fixes.json, and nothing else is touched.
     With it they become the data, those before are kept in data/snapshots/, and the checks are written to
     `fixes:` in data_source.yaml, so that a regeneration applies them too. `checks` are check ids; None: all that
-    have a fix and are not off in task.yaml (`quality`), of which those that found something are written down.
+    have a fix and are not off in task.yaml (`quality`), of which those that found something are written down;
+    DATA-CONFLICT has to be named where answers are free text.
 
-    Raises NotReady when there is no data yet, NotValid for a check that has no fix, MissingExtra where a fix
-    needs a package that is not installed.
+    Raises NotReady when there is no data yet, or with `apply` none of which a copy could be kept, NotValid for
+    a check that has no fix, MissingExtra where a fix needs a package that is not installed.
     """
     definition = Task.load(task / "task.yaml")
     settings = task / "data_source.yaml"
     sources = DataSources.load(settings) if settings.is_file() else DataSources()
-    asked = [check for check in FIXES if definition.quality.get(check) != "off"] if checks is None else checks
+    asked = _asked_for(definition) if checks is None else checks
     # With those of earlier fixes, so that the outcome is that of the next regeneration.
     wanted = require_fixable([*sources.fixes, *asked])
     settle_data(task)
     if not any((task / "data" / f"{split}.jsonl").is_file() for split in SPLITS):
         raise NotReady(f"{task.name} has no data yet. Make it with: nlp-skills regenerate-data {task.name}")
+    if apply and not (task / "data" / "data_snapshot.json").is_file():
+        raise NotReady(
+            f"{task.name}: the data have no data_snapshot.json, so no copy of them could be kept and none is replaced."
+            f" Make them with nlp-skills regenerate-data {task.name}, or put the files of data/fixed/ (nlp-skills"
+            f" fix-data {task.name}) in their place yourself."
+        )
     with staging_folder(task) as staging:
         report = _fix(task, staging, wanted, definition, progress)
         if not apply:
             return _show(task, staging, report)
         lasting = [*sources.fixes, *(_that_did_something(report) if checks is None else checks)]
         return _apply(task, staging, report, require_fixable(lasting), definition)
+
+
+def _asked_for(definition: Task) -> list[str]:
+    """What is safe without being named: not what is off in task.yaml, and no conflicts where answers are free text,
+    of which several to one question may all be right."""
+    judged = definition.type.has_labels or definition.type is TaskType.PREFERENCE
+    return [
+        check
+        for check in FIXES
+        if definition.quality.get(check) != "off" and (judged or check != "DATA-CONFLICT")
+    ]
 
 
 def _fix(task: Path, staging: Path, checks: Sequence[str], definition: Task, progress: Progress) -> FixReport:
@@ -109,11 +127,9 @@ def _apply(task: Path, staging: Path, report: FixReport, checks: list[str], defi
     sources = sources.with_changes(fixes=checks)
     for file in raw.glob("*.jsonl"):
         shutil.copyfile(file, staging / "raw" / file.name)
-    if (task / "data" / "data_snapshot.json").is_file():
-        snapshot = DataSnapshot.load(task / "data" / "data_snapshot.json")
-        _fixed_snapshot(task, staging, snapshot, report, sources, definition).save(
-            staging / "data_snapshot.json"
-        )
+    before = DataSnapshot.load(task / "data" / "data_snapshot.json")
+    snapshot = _fixed_snapshot(task, staging, before, report, sources, definition)
+    snapshot.save(staging / "data_snapshot.json")
     if settings.is_file():
         sources.save(settings)
     put_in_place(task, staging)

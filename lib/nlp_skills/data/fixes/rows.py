@@ -75,15 +75,16 @@ def replace_spans(text: str, spans: list[Span]) -> str:
 def spell_label(task: Task) -> Mend:
     """DATA-LABEL: a label, and the answer that gives it, as the task spells it; what is no spelling of one stays."""
     keys = [spelling_key(label) for label in task.labels]
+    key_of = lru_cache(maxsize=4096)(spelling_key)
     spelled = {key: label for key, label in zip(keys, task.labels, strict=True) if keys.count(key) == 1}
 
     def mend(row: Example) -> Example | None:
-        label = spelled.get(spelling_key(row.meta.label)) if row.meta.label else None
+        label = spelled.get(key_of(row.meta.label)) if row.meta.label else None
         if label is None or row.messages is None or not task.type.has_labels:
             return row
         answer = row.answer
         said = answer.content or ""
-        if spelling_key(said) == spelling_key(label) and said != label:
+        if said != label and key_of(said) == key_of(label):
             row = replace(row, messages=[*row.messages[:-1], replace(answer, content=label)])
         return row if row.meta.label == label else replace(row, meta=replace(row.meta, label=label))
 
