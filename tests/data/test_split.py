@@ -1,5 +1,6 @@
 """Splitting: nobody is lost, nobody stands on two sides, and the same seed does the same again."""
 
+import random
 from collections import Counter, defaultdict
 
 import pytest
@@ -54,7 +55,9 @@ def split_examples(rows: list[Example], settings: SplitSettings) -> dict[SplitNa
     known = Identities(settings.seed)
     for example in rows:
         known.add(example, by_id=True, size=1)
-    sides = choose_sides(known, range(len(rows)), settings, lambda n: rows[n].meta.group or "")
+    sides = choose_sides(
+        known, range(len(rows)), settings, lambda n: rows[n].meta.group or "", lambda n: rows[n].input_text
+    )
     return {
         name: [rows[n] for n in order_rows(known, (n for n, side in enumerate(sides) if side == place))]
         for place, name in enumerate(SPLITS)
@@ -274,3 +277,47 @@ def test_shares_are_of_the_rows_that_are_used_where_train_is_a_number():
     assert {name: len(side) for name, side in sides.items()} == {"train": 70, "valid": 10, "test": 20}
     sides = split_examples(rows, SplitSettings(train=80, valid=0.1, test=100))
     assert {name: len(side) for name, side in sides.items()} == {"train": 80, "valid": 20, "test": 100}
+
+
+WORDS = [
+    f"{a}{b}" for a in ("ba", "ce", "di", "fo", "gu", "ha", "ki", "lo") for b in ("nar", "tel", "mig", "sod")
+]
+
+
+def sentence(number: int) -> str:
+    """Twelve words; those of different numbers have hardly a sequence of three in common."""
+    return " ".join(random.Random(number).choices(WORDS, k=12))
+
+
+def pairs(count: int) -> list[Example]:
+    """Sentences, each followed by one that says the same with one more word."""
+    texts = [text for n in range(count) for text in (sentence(n), f"{sentence(n)} again")]
+    return [row(n, text, "ab"[n // 2 % 2]) for n, text in enumerate(texts)]
+
+
+SIMILAR = SplitSettings(valid=0.2, test=0.2, similar=0.8)
+
+
+def test_similar_rows_stay_on_one_side_and_the_sides_keep_their_sizes() -> None:
+    rows = pairs(100)
+    sides = split_examples(rows, SIMILAR)
+    where = sides_of(sides)
+    assert [n for n in range(0, 200, 2) if where[rows[n].meta.id] != where[rows[n + 1].meta.id]] == []
+    assert {name: len(side) for name, side in sides.items()} == {"train": 120, "valid": 40, "test": 40}
+
+
+def test_without_the_setting_similar_rows_are_divided_like_others() -> None:
+    rows = pairs(100)
+    where = sides_of(split_examples(rows, SIMILAR.with_changes(similar=None)))
+    assert any(where[rows[n].meta.id] != where[rows[n + 1].meta.id] for n in range(0, 200, 2))
+
+
+def test_the_side_of_similar_rows_does_not_depend_on_their_order() -> None:
+    rows = pairs(60)
+    assert sides_of(split_examples(rows, SIMILAR)) == sides_of(split_examples(rows[::-1], SIMILAR))
+
+
+def test_rows_that_are_all_alike_are_still_divided() -> None:
+    rows = [row(n, f"one two three four five six seven eight nine ten eleven {n}") for n in range(100)]
+    sides = split_examples(rows, SIMILAR)
+    assert {name: len(side) for name, side in sides.items()} == {"train": 60, "valid": 20, "test": 20}

@@ -167,7 +167,11 @@ def _sides(
     divided = array("I", (row for row, is_free in enumerate(free) if is_free))
     if divided:
         sides = choose_sides(
-            lines.known, divided, sources.split, lambda row: lines.example(row).meta.group or ""
+            lines.known,
+            divided,
+            sources.split,
+            lambda row: lines.example(row).meta.group or "",
+            lambda row: lines.example(row).input_text,
         )
     for name, ranges in pinned.items():
         for row in (row for rows in ranges for row in rows if merged.kept[row]):

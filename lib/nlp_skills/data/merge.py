@@ -5,7 +5,7 @@ Rows are numbered in the order of the sources, so the first of several is that o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from nlp_skills.data.identity import Identities, equal_rows, key_of, numbers
@@ -59,13 +59,29 @@ def _contradicting(known: Identities, together: list[int], wanted: str) -> list[
 
 
 def _near(merged: Merged, threshold: float, text_of: Callable[[int], str]) -> list[int]:
-    """Rows that resemble an earlier one: candidates by their sketches, compared by their texts."""
+    """Rows that resemble an earlier one."""
+    dropped: set[int] = set()
+    for row, _ in similar_rows(merged.rows(), threshold, text_of, lambda row, _: row in dropped):
+        dropped.add(row)
+    return sorted(dropped)
+
+
+def similar_rows(
+    among: Iterable[int],
+    threshold: float,
+    text_of: Callable[[int], str],
+    known: Callable[[int, int], bool],
+) -> Iterator[tuple[int, int]]:
+    """Pairs (row, earlier row) whose texts are as similar as the threshold: candidates by sketches, compared by texts.
+
+    Pairs that are `known` already are not compared. Raises MissingExtra without the data extra.
+    """
     from nlp_skills.data.similarity import FEWEST, shingles, similarity
     from nlp_skills.data.sketches import Sketches
 
     sketches, rows = Sketches(threshold), numbers()
     batch: list[list[bytes]] = []
-    for row in merged.rows():
+    for row in among:
         words = [word.encode() for word in shingles(text_of(row))]
         if len(words) < FEWEST:
             continue
@@ -75,10 +91,8 @@ def _near(merged: Merged, threshold: float, text_of: Callable[[int], str]) -> li
             sketches.add(batch)
             batch = []
     sketches.add(batch)
-    dropped: set[int] = set()
     for later, earlier in sketches.candidates(sketches.shared()) if rows else ():
         for one, other in zip(later.tolist(), earlier.tolist(), strict=True):
-            row = rows[one]
-            if row not in dropped and similarity(text_of(row), text_of(rows[other])) >= threshold:
-                dropped.add(row)
-    return sorted(dropped)
+            pair = rows[one], rows[other]
+            if not known(*pair) and similarity(text_of(pair[0]), text_of(pair[1])) >= threshold:
+                yield pair

@@ -2,7 +2,8 @@
 
 A row's place follows from a hash of the seed and its group, not from its position in the file, so
 rows that are added later move few others. Rows of one group (a headline's entities, a thread's
-messages), and rows with the same input, are never on two sides. What is known of a row is its
+messages), and rows with the same input, are never on two sides; nearly equal inputs (`similar`) stay
+together as long as their groups are small enough to fill a side with. What is known of a row is its
 identities (identity.py): a million rows take some 50 MB here beside them.
 """
 
@@ -24,6 +25,7 @@ from nlp_skills.data.identity import (
     numbers,
     sort_rows,
 )
+from nlp_skills.data.merge import similar_rows
 from nlp_skills.data.sources.source import SPLITS, SplitName, SplitSettings
 from nlp_skills.errors import NotValid
 
@@ -32,17 +34,25 @@ NO_SIDE = 255
 
 
 def choose_sides(
-    known: Identities, rows: Iterable[int], settings: SplitSettings, group_of: Callable[[int], str]
+    known: Identities,
+    rows: Iterable[int],
+    settings: SplitSettings,
+    group_of: Callable[[int], str],
+    text_of: Callable[[int], str],
 ) -> bytearray:
     """A side for each of these rows, one byte a row of `known`; NO_SIDE for all others.
 
-    `group_of` gives a row's group as text; it is asked only where one input joins several groups.
-    Raises NotValid when the sides that are asked for leave nothing to train on.
+    `group_of` gives a row's group as text; it is asked only where one input joins several groups. `text_of`
+    gives its input, for `similar`. Raises NotValid when the sides that are asked for leave nothing to train
+    on, MissingExtra for `similar` without the data extra.
     """
     rows = array("I", rows)
-    roots = _roots(known, rows)
-    keys = _keys(known, rows, roots, group_of)
     sizes = _sizes(len(rows), settings)
+    roots = _roots(known, rows)
+    joined = (
+        _join_similar(roots, rows, settings.similar, text_of, _largest(sizes)) if settings.similar else set()
+    )
+    keys = _keys(known, rows, roots, group_of, joined)
     counts, strata = _strata(known, rows, roots, stratify=settings.stratify)
     ordered = {label: sort_rows(keys, groups) for label, groups in strata.items()}
     side_of = bytearray([NO_SIDE]) * len(known)
@@ -116,12 +126,47 @@ def _roots(known: Identities, rows: array[int]) -> array[int]:
     return parent
 
 
+def _largest(sizes: dict[SplitName, int]) -> int:
+    """Rows that may be kept together for being similar: more would be hard to put on a small side."""
+    asked = [sizes[name] for name in ("valid", "test") if sizes[name]]
+    return max(2, min(asked, default=sizes["train"]) // 10)
+
+
+def _join_similar(
+    roots: array[int], rows: array[int], threshold: float, text_of: Callable[[int], str], largest: int
+) -> set[int]:
+    """Put rows with similar inputs under one root, unless more than `largest` rows came together; says which roots."""
+    counts = Counter(roots[row] for row in rows)
+    above: dict[int, int] = {}
+
+    def root(row: int) -> int:
+        top = roots[row]
+        while top in above:
+            top = above[top]
+        return top
+
+    pairs = similar_rows(rows, threshold, text_of, lambda one, other: root(one) == root(other))
+    for one, other in pairs:
+        low, high = sorted((root(one), root(other)))
+        if low != high and counts[low] + counts[high] <= largest:
+            above[high] = low
+            counts[low] += counts[high]
+    for row in rows if above else ():
+        roots[row] = root(row)
+    return set(map(root, above))
+
+
 def _keys(
-    known: Identities, rows: array[int], roots: array[int], group_of: Callable[[int], str]
+    known: Identities,
+    rows: array[int],
+    roots: array[int],
+    group_of: Callable[[int], str],
+    joined: set[int],
 ) -> bytearray:
     """At each root the key that decides its side: of its group, without one of its input.
 
-    Of several groups that an input joins it is the one whose name comes first.
+    Of several groups that an input joins it is the one whose name comes first, of several inputs (`joined`)
+    the smallest key.
     """
     keys = bytearray(WIDTH * len(known))
     mixed: dict[int, str] = {}
@@ -137,8 +182,14 @@ def _keys(
             name = group_of(row)
             if not mixed[root] or name < mixed[root]:
                 mixed[root], keys[_place(root)] = name, group
+    grouped = {root for root in joined if keys[_place(root)] != NOTHING}
     for row in rows:
-        if roots[row] == row and keys[_place(row)] == NOTHING:
+        root = roots[row]
+        if root in joined:
+            place, asked = _place(root), known.asked[_place(row)]
+            if root not in grouped and (keys[place] == NOTHING or asked < keys[place]):
+                keys[place] = asked
+        elif root == row and keys[_place(row)] == NOTHING:
             keys[_place(row)] = known.asked[_place(row)]
     return keys
 

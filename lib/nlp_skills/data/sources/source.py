@@ -249,6 +249,9 @@ class SplitSettings(Record):
     seed: int = 13
     stratify: bool = True
     """Keep the shares of the labels the same on every side."""
+    similar: float | None = Field(default=None, gt=0, lt=1)
+    """Keep rows whose inputs are as similar as this on one side (Jaccard of word 3-shingles), as far as sides can
+    still be filled. None: only equal inputs and rows of one group."""
 
 
 class Retention(Record):
