@@ -103,3 +103,36 @@ def test_banking77_as_given_has_all_its_labels(tmp_path: Path, shared_data: Path
     assert report.files == {"data/train.jsonl": 10003, "data/test.jsonl": 3080}
     assert len(report.distributions["labels test"]) == 77
     assert {f.check for f in report.findings if "label" in f.message.lower()} == {"DATA-ORDER"}
+
+
+KNOWN_DUPLICATES = {
+    # 403 as it comes; 11 more differ in white space at the ends, which is cut.
+    "classification/sms_spam_latin1.csv": ("classification", 414),
+    "instruction_chat/alpaca_en_demo.json": ("generation", 14),
+    "instruction_chat/alpaca_zh_demo.json": ("generation", 8),
+    "instruction_chat/v1_sft_demo.jsonl": ("generation", 1),
+    "preference/dpo_en_demo.json": ("preference", 5),
+    "tool_use/glaive_toolcall_en_demo.json": ("tool_use", 35),
+}
+
+
+@pytest.mark.parametrize(("file", "type", "count"), [(f, *known) for f, known in KNOWN_DUPLICATES.items()])
+def test_the_duplicates_of_real_sets_are_found(
+    tmp_path: Path, shared_data: Path, file: str, type: str, count: int
+) -> None:
+    task = make_task(tmp_path, [], type)
+    write_examples(tmp_path / "data" / "train.jsonl", convert(shared_data / file, task))
+    report = validate_data(task, tokens=False)
+    assert found(report)["DATA-DUP"] == count
+    sources = report.distributions["sources train"]
+    assert sources == {"s": report.files["data/train.jsonl"]}
+
+
+def test_token_checks_that_are_left_out_are_no_pass(tmp_path: Path) -> None:
+    task = make_task(tmp_path, ["a"])
+    row = {"meta": {"id": "1", "source": "s", "label": "a"}, "messages": []}
+    row["messages"] = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "a"}]
+    path = tmp_path / "data" / "train.jsonl"
+    path.parent.mkdir()
+    path.write_text(json.dumps(row), encoding="utf-8")
+    assert validate_data(task, tokens=False).checks["LEN-CUT"] == "not run: checks of tokens were left out"

@@ -9,8 +9,8 @@ write it. Rows with the same roles are taken together, so hardly any Python code
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
-from itertools import chain
+from collections.abc import Iterable, Sequence
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
@@ -68,6 +68,7 @@ def add_columns(batch: Batch, number: int, whole: bytes, lines: Sequence[bytes |
     else:
         found = _put_together(groups, conversations)
     batch.lengths += found.lengths
+    batch.length_counts.update(found.lengths)
     batch.inputs += found.inputs
     batch.answers.extend(found.answers)
     batch.faults += [fault._replace(line=number + fault.line) for fault in found.faults]
@@ -76,7 +77,9 @@ def add_columns(batch: Batch, number: int, whole: bytes, lines: Sequence[bytes |
 
 
 def _add_meta(batch: Batch, metas: list[Meta]) -> None:
-    batch.labels += [meta.label for meta in metas]
+    labels = [meta.label for meta in metas]
+    batch.labels += labels
+    batch.label_counts.update(labels)
     batch.groups += [meta.group for meta in metas]
     sources = [meta.source for meta in metas]
     if sources.count(sources[0]) == len(sources):
@@ -133,15 +136,17 @@ def _columns(roles: str, conversations: list[list[_Turn]]) -> _Columns:
     return _Columns(lengths, inputs, answers, _faults(roles, len(conversations), contents))
 
 
-def _seeds(roles: str, conversations: list[list[_Turn]], contents: list[str]) -> list[int]:
+def _seeds(roles: str, conversations: list[list[_Turn]], contents: list[str]) -> Iterable[int]:
     """What stands before the last question, by row."""
     width, asker = len(roles), _ROLES[roles[-2]]
     if width == 2:
-        return [input_seed([], asker)] * len(conversations)
+        return repeat(input_seed([], asker))
     if width > 3:
         return [input_seed(conversation[:-2], asker) for conversation in conversations]
     heads = contents[0::3]
     first: Literal["system", "user", "assistant", "tool"] = _ROLES[roles[0]]  # pyright: ignore[reportAssignmentType]
+    if heads.count(heads[0]) == len(heads):
+        return repeat(input_seed([_Turn(first, heads[0])], asker))
     seeds = {head: input_seed([_Turn(first, head)], asker) for head in set(heads)}
     return [seeds[head] for head in heads]
 

@@ -52,7 +52,7 @@ class Labels:
         """Note the rows of labels that are not known, or known in two spellings."""
         if not self._task.type.has_labels:
             return
-        wanted = set(batch.labels) - self._settled
+        wanted = batch.label_counts.keys() - self._settled
         if not wanted:
             return
         for place, label in enumerate(batch.labels):

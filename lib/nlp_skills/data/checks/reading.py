@@ -49,9 +49,11 @@ class Batch:
     runs: list[tuple[int, int]] = field(default_factory=list)
     """(place in the batch, 1-based line): from here on lines follow each other."""
     labels: list[str | None] = field(default_factory=list)
+    label_counts: Counter[str | None] = field(default_factory=Counter)
     groups: list[str | None] = field(default_factory=list)
     lengths: list[int] = field(default_factory=list)
     """Characters of the input."""
+    length_counts: Counter[int] = field(default_factory=Counter)
     inputs: list[bytes] = field(default_factory=list)
     """Identity of what the model is given (xxh3_128); of all it sees where it is given nothing."""
     answers: array[int] = field(default_factory=lambda: array("Q"))
@@ -206,8 +208,8 @@ class Reader:
         self.places.add(batch)
         self.rows[batch.file] += len(batch)
         self.unread += batch.unread
-        self.labels[batch.file].update(batch.labels)
-        self.lengths[batch.file].update(batch.lengths)
+        self.labels[batch.file].update(batch.label_counts)
+        self.lengths[batch.file].update(batch.length_counts)
         self.sources[batch.file].update(batch.sources)
         self._inputs.add(range(batch.start, batch.start + len(batch)), batch.inputs, batch.answers)
 

@@ -46,6 +46,8 @@ def add_row(batch: Batch, example: Example, line: bytes, number: int, *, judged:
     else:
         answer = answer_identity(example.answer)
     batch.labels.append(label)
+    batch.label_counts[label] += 1
+    batch.length_counts[length] += 1
     batch.groups.append(example.meta.group)
     batch.sources[example.meta.source] += 1
     batch.lengths.append(length)
