@@ -199,10 +199,15 @@ def validation(found: ValidationReport) -> RenderableType:
             for row in finding.rows
         ]
         parts.append(Text(f"  → {finding.fix}"))
-    not_run = {check: said for check, said in found.checks.items() if said.startswith(("not run", "off"))}
+    not_run: dict[str, list[str]] = {}
+    for check, said in found.checks.items():
+        if said.startswith(("not run", "off")):
+            not_run.setdefault(said, []).append(check)
     parts += [Text(), *(Text(f"{check} {told}") for check, told in found.gate.items())] if found.gate else []
     parts += [Text()] if not_run else []
-    parts += [Text(f"{check} {said}", style="dim") for check, said in not_run.items()]
+    parts += [
+        Text(f"{said[:1].upper()}{said[1:]} ({', '.join(ids)})", style="dim") for said, ids in not_run.items()
+    ]
     return Group(*parts, Text(), Text("As a page: data/validation.html"))
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from bisect import insort
 from dataclasses import dataclass, field
 
+from nlp_skills.data.credentials import find_secrets
 from nlp_skills.data.report import Finding, Level, RowReference
+from nlp_skills.data.sensitive import mask
 from nlp_skills.errors import counted
 
 SHOWN = 5
@@ -67,6 +69,7 @@ class Marked:
 
 
 def clip(text: str) -> str:
-    """The start of a text on one line, fit for a report."""
-    line = " ".join(text[: 2 * WIDTH].split())
+    """The start of a text on one line, fit for a report: keys and passwords in it are masked."""
+    start = text[: 2 * WIDTH]
+    line = " ".join(mask(start, find_secrets(start)).split())
     return line if len(line) <= WIDTH else line[: WIDTH - 1] + "…"
