@@ -31,7 +31,20 @@ def test_too_few_rows_to_learn_from_are_a_warning(tmp_path: Path, type: str, cou
     (finding,) = over_files(Amount, tmp_path, task, train=rows[:-1]).findings()
     noun = "pairs" if type == "preference" else "rows"
     assert (finding.check, finding.level, finding.count) == ("DATA-FEW", "warning", count)
-    assert finding.message == f"Train has {count} {noun}; a {type} task needs {least} or more to learn from."
+    assert (
+        finding.message
+        == f"Train has {count} {noun}; a task of type {type} needs {least} or more to learn from."
+    )
+
+
+def test_many_labels_need_many_rows(tmp_path: Path) -> None:
+    task = make_task("classification", labels=[f"label {n}" for n in range(10)])
+    rows = [chat(f"question {n}", f"label {n % 10}", f"label {n % 10}") for n in range(200)]
+    assert over_files(Amount, tmp_path, task, train=rows).findings() == []
+    (finding,) = over_files(Amount, tmp_path, task, train=rows[:-1]).findings()
+    assert finding.message == (
+        "Train has 199 rows; a task of type classification with 10 labels needs 200 or more to learn from."
+    )
 
 
 def test_a_test_on_which_ten_points_may_be_chance_is_a_warning(tmp_path: Path) -> None:
