@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from check_families import real_examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -350,6 +351,17 @@ def test_personal_data_are_masked_in_every_turn(tmp_path: Path, where: list[int]
     assert state(tmp_path, "DATA-PII") == "passed"
 
 
+def test_a_number_that_tells_a_card_becomes_a_text(tmp_path: Path) -> None:
+    call = {
+        "type": "function",
+        "function": {"name": "pay", "arguments": {"card": 4556737586899855, "sum": 3}},
+    }
+    turns = [Message("user", "pay"), Message("assistant", tool_calls=[call])]
+    line = encode(Example(meta=Meta(id="i", source="s"), messages=turns))
+    assert done(fix(tmp_path, ["DATA-PII"], train=[line])["DATA-PII"]) == (1, 0)
+    assert read(tmp_path) == [line.replace(b"4556737586899855", b'"<card number>"')]
+
+
 @busy
 @given(where=positions)
 def test_secrets_are_masked_and_never_shown(tmp_path: Path, where: list[int]) -> None:
@@ -382,6 +394,32 @@ def test_a_clean_set_stays_as_it_is_to_the_byte(tmp_path: Path) -> None:
     assert counts == dict.fromkeys(FIXES, FixCount())
     assert {split: read(tmp_path, split) for split in SPLITS} == splits
     assert sorted(path.name for path in tmp_path.iterdir()) == ["test.jsonl", "train.jsonl", "valid.jsonl"]
+
+
+REAL = {
+    "preference/dpo_en_demo.json": (
+        "preference",
+        {"DATA-MOJIBAKE": (1, 0), "DATA-DUP": (0, 3), "SPLIT-LEAK": (0, 2)},
+    ),
+    "tool_use/glaive_toolcall_en_demo.json": (
+        "tool_use",
+        {"DATA-DUP": (0, 23), "DATA-CONFLICT": (0, 2), "SPLIT-LEAK": (0, 12)},
+    ),
+}
+
+
+@pytest.mark.parametrize(("file", "type", "expected"), [(file, *known) for file, known in REAL.items()])
+def test_real_rows_are_mended_once(
+    tmp_path: Path, shared_data: Path, file: str, type: str, expected: dict[str, tuple[int, int]]
+) -> None:
+    lines = [encode(example) for example in real_examples(shared_data / file, type)]
+    cut = len(lines) * 4 // 5
+    counts = fix(tmp_path, list(FIXES), make_task(type), train=lines[:cut], test=lines[cut:])
+    assert {check: done(count) for check, count in counts.items() if count != FixCount()} == expected
+    once = {split: read(tmp_path, split) for split in ("train", "test")}
+    assert apply_fixes(tmp_path, FIXES, make_task(type)) == dict.fromkeys(FIXES, FixCount())
+    assert {split: read(tmp_path, split) for split in ("train", "test")} == once
+    assert not [check for check in FIXES if state(tmp_path, check, make_task(type)) == "found"]
 
 
 def test_every_fix_belongs_to_a_check() -> None:
