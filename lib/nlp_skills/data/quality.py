@@ -55,5 +55,5 @@ def apply_quality(
 def _found(state: str, touched: int, rows: int) -> str:
     if state != "found":
         return state
-    share = f" ({min(touched / rows, 1):.4g})" if rows else ""
+    share = f" ({min(touched / rows, 1):.2%})" if rows else ""
     return f"found in {counted(touched, 'row')} of {rows:,}{share}"

@@ -23,8 +23,9 @@ from nlp_skills.data.report import Finding, ValidationReport
 from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.data.sources.source import SPLITS, DataSources
 from nlp_skills.data.tokens import configured_max_length
+from nlp_skills.data.validation_page import render_validation
 from nlp_skills.errors import NotFound, NotReady
-from nlp_skills.records import Progress, now, silent
+from nlp_skills.records import Progress, now, silent, write_atomic
 from nlp_skills.task.task import Task
 
 MAX_LISTED = 200
@@ -35,7 +36,7 @@ LEFT_OUT = "checks of tokens were left out"
 def validate_data(
     task: Path, *, deep: bool = False, tokens: bool = True, ray: bool = False, progress: Progress = silent
 ) -> ValidationReport:
-    """Check the task's data and write data/validation.json.
+    """Check the task's data, write data/validation.json, and data/validation.html for people.
 
     `deep` looks at every row where otherwise, beyond 200,000 rows, a sample is looked at; without
     `tokens` the checks that need the base model's tokenizer are left out; `ray` spreads the work over
@@ -51,9 +52,10 @@ def validate_data(
     files = {name: (task / name).resolve() for name in names if (task / name).is_file()}
     if not files:
         raise NotReady(f"{task.name} has no data yet. Make it with: nlp-skills regenerate-data {task.name}")
-    report = check_data(
-        _context(task, definition, files), progress, deep=deep, tokens=tokens, where="ray" if ray else None
-    )
+    context = _context(task, definition, files)
+    report = check_data(context, progress, deep=deep, tokens=tokens, where="ray" if ray else None)
+    page = render_validation(report, definition, context.snapshot)
+    write_atomic(task / "data" / "validation.html", page.encode("utf-8"))
     return report.save(task / "data" / "validation.json")
 
 

@@ -146,13 +146,12 @@ def _shares(report: ValidationReport, kind: str, title: str, noun: str) -> Html 
 
 
 def _lengths(report: ValidationReport) -> Html | None:
-    drawn = _by_split(report, "characters")
-    if not drawn:
-        return None
     pictures = [
-        length_histogram(f"{split}: characters of the input", buckets) for split, buckets in drawn.items()
+        length_histogram(f"{split}: {words}", buckets)
+        for kind, words in (("characters", "characters of the input"), ("tokens", "tokens of the row"))
+        for split, buckets in _by_split(report, kind).items()
     ]
-    return section("characters", "Lengths", element("div", pictures, class_="columns"))
+    return section("characters", "Lengths", element("div", pictures, class_="columns")) if pictures else None
 
 
 def _files(report: ValidationReport, snapshot: DataSnapshot | None) -> Html:

@@ -1,0 +1,102 @@
+"""data/validation.html: says what the report says, whatever stands in the rows."""
+
+import re
+from pathlib import Path
+
+from nlp_skills.data.checks import CHECKS
+from nlp_skills.data.checks.catalogue import CATALOGUE
+from nlp_skills.data.report import Finding, RowReference, ValidationReport
+from nlp_skills.data.snapshot import DataSnapshot, SourceSnapshot
+from nlp_skills.data.validation_page import render_validation
+from nlp_skills.task.task import Task, TaskType
+
+HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>&amp;"
+TASK = Task(name="reviews", type=TaskType.CLASSIFICATION, goal="Good or bad?", created="")
+
+
+def report(*findings: Finding, passed: bool = True, **fields: object) -> ValidationReport:
+    found = {finding.check for finding in findings}
+    checks = {check: "found" if check in found else "passed" for check in CATALOGUE}
+    values = {"files": {"data/train.jsonl": 1200, "data/test.jsonl": 30}, "checks": checks, **fields}
+    return ValidationReport.model_validate(
+        {"data_sha256": "ab" * 32, "findings": findings, "passed": passed, **values}
+    )
+
+
+def finding(check: str, level: str, text: str = "a row") -> Finding:
+    row = RowReference(file="data/train.jsonl", line=7, text=text)
+    return Finding.model_validate(
+        {
+            "check": check,
+            "level": level,
+            "message": f"{check} is here.",
+            "count": 1,
+            "rows": [row],
+            "fix": "Mend it",
+        }
+    )
+
+
+def test_every_check_has_a_line_in_the_catalogue_and_no_other() -> None:
+    assert set(CATALOGUE) == set(CHECKS)
+
+
+def test_the_verdict_is_the_headline() -> None:
+    def headline(said: ValidationReport) -> str:
+        return re.findall("<h1>(.*?)</h1>", render_validation(said, TASK))[0]
+
+    assert headline(report()) == "These data can be trained on: no check found a fault"
+    assert headline(report(finding("DATA-DUP", "warning"))) == "These data can be trained on, with 1 warning"
+    errors = report(finding("DATA-JSON", "error"), finding("DATA-PII", "error"), passed=False)
+    assert headline(errors) == "These data should not be trained on yet: 2 errors"
+
+
+def test_errors_stand_before_warnings_with_row_and_cure() -> None:
+    page = render_validation(report(finding("DATA-DUP", "warning"), finding("SPLIT-LEAK", "error")), TASK)
+    assert page.index("SPLIT-LEAK is here.") < page.index("DATA-DUP is here.")
+    assert page.count("<code>data/train.jsonl:7</code> a row") == 2
+    assert page.count("Mend it") == 2
+
+
+def test_nothing_in_a_row_becomes_markup_and_no_script_may_run() -> None:
+    page = render_validation(report(finding("DATA-JSON", "error", HOSTILE)), TASK)
+    assert "<img" not in page
+    assert "<script" not in page
+    assert "script-src 'none'" in page
+    assert not re.search(r"https?://|@import|url\(", page)
+
+
+def test_each_link_leads_to_a_section_that_is_there() -> None:
+    spread = {
+        "labels train": {"good": 700, "bad": 500},
+        "characters train": {"0-99": 1200},
+        "languages train": {"en": 1200},
+    }
+    for said in (report(), report(distributions=spread, gate={"DATA-DUP": "error: passed"})):
+        page = render_validation(said, TASK)
+        assert set(re.findall('href="#(.*?)"', page)) == set(re.findall('<section id="(.*?)"', page))
+
+
+def test_a_check_that_did_not_run_or_saw_a_sample_says_so() -> None:
+    checks = {"DATA-DUP": "passed", "DATA-LANG": "not run: task.yaml names no language", "DATA-PII": "passed"}
+    page = render_validation(report(checks=checks, examined={"DATA-PII": 200_000}), TASK)
+    assert "not run: task.yaml names no language" in page
+    assert "nothing found in a sample of 200,000 rows" in page
+    assert "2 of 3 checks ran, 2 found nothing." in page
+
+
+def test_where_the_data_come_from_and_what_was_dropped_is_told(tmp_path: Path) -> None:
+    source = SourceSnapshot(
+        type="database", rows=1300, sha256="0" * 64, fetched="2026-11-21T08:00:00Z", request={}
+    )
+    snapshot = DataSnapshot(
+        source_hash="cd" * 32,
+        sources={"orders": source},
+        splits={},
+        seed=1,
+        duplicates_dropped=70,
+        added=1230,
+    )
+    page = render_validation(report(), TASK, snapshot)
+    assert "1,230 rows added, 0 removed, 0 changed. Dropped: 70 equal rows." in page
+    assert render_validation(report(), TASK, snapshot) == page
