@@ -373,7 +373,7 @@ while True:
     operation(folder)  # and it can be done again
     again, archive_again = snapshot_of(folder / "data"), archive_of(folder)
     leftovers = [p.name for p in (folder / "data").iterdir() if p.name in (".next", ".ready")]
-    leftovers += [p.name for p in (folder / "data").rglob("*.tmp")]
+    leftovers += [p.name for pattern in ("*.tmp", ".unfinished") for p in (folder / "data").rglob(pattern)]
     print(json.dumps({"step": step, "ended": ended, "left": left, "archive": archive, "again": again,
                       "archive_again": archive_again, "leftovers": leftovers}), flush=True)
     shutil.rmtree(copies / f"{step}")
@@ -411,12 +411,18 @@ def test_a_kill_at_any_file_operation_leaves_the_old_data_or_the_new(task: Path,
     old = regenerate_data(task)
     write(tmp_path / "messages.jsonl", rows(50, 5))
     steps = kill_at_every_step(task, tmp_path)
-    before, after = [untimed(old), True], [untimed(regenerate_data(task)), True]
+    before: list[Any] = [untimed(old), True]
+    after: list[Any] = [untimed(regenerate_data(task)), True]
     for step in steps:
         assert step["left"] in (before, after), step
         assert step["archive"] in ([], [before]) and step["archive_again"] == [before], step
         assert step["left"] == before or step["archive"] == [before], "nothing is replaced before it is kept"
-        assert step["again"] == after and step["leftovers"] == [], step
+        assert step["leftovers"] == [], step
+    assert [step["again"] for step in steps[:-1]] == [after] * (len(steps) - 1)
+    undisturbed = {"before": after[0]["source_hash"], "added": 0, "removed": 0, "changed": 0}
+    assert steps[-1]["again"] == [{**after[0], **undisturbed}, True], (
+        "that run ended, and this one changed nothing"
+    )
     kept = [step["left"] == before for step in steps]
     assert kept == sorted(kept, reverse=True), "the old data up to one moment, the new data after it"
     assert set(kept) == {True, False}

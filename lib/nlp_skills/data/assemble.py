@@ -23,6 +23,7 @@ from nlp_skills.data.format import Layout, instruction
 from nlp_skills.data.identity import Identities, key_of
 from nlp_skills.data.merge import Merged, merge_rows
 from nlp_skills.data.partitions import SIZE, Where
+from nlp_skills.data.replacement import UNFINISHED
 from nlp_skills.data.snapshot import DataSnapshot, SourceSnapshot
 from nlp_skills.data.sources.source import SPLITS, DataSources, SplitName
 from nlp_skills.data.split import NO_SIDE, choose_sides
@@ -96,12 +97,11 @@ def assemble_data(
         before=before.source_hash if before else None,
         fixes={check: count.changed + count.dropped for check, count in fixed.items()},
     )
-    if before is not None and is_same_data(before, snapshot):
-        # The file goes on saying how these data came about; the answer, that this run changed nothing.
+    if before is not None and (data / UNFINISHED).is_file() and is_same_data(before, snapshot):
+        # A run that was cut off has put these data in place: they are still compared with those before it.
         told = before.model_dump(include={"before", "added", "removed", "changed"})
-        snapshot.model_copy(update=told).save(staging / "data_snapshot.json")
-        return snapshot, definition
-    if before is None or before.splits != splits:
+        snapshot = snapshot.model_copy(update=told)
+    elif before is None or before.splits != splits:
         rows = read_named(staging, snapshot) if fixed else _named(known, sides)
         difference = compare_rows(read_named(data, before), rows)
         snapshot = snapshot.model_copy(update=vars(difference))

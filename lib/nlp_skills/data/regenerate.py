@@ -16,7 +16,7 @@ import msgspec
 
 from nlp_skills.data.assemble import assemble_data
 from nlp_skills.data.fixes import require_fixable
-from nlp_skills.data.replacement import put_in_place, settle_data, staging_folder
+from nlp_skills.data.replacement import UNFINISHED, put_in_place, settle_data, staging_folder
 from nlp_skills.data.snapshot import DataSnapshot, SourceSnapshot
 from nlp_skills.data.sources import SOURCES
 from nlp_skills.data.sources.fetch import Fetch
@@ -51,6 +51,7 @@ def regenerate_data(
     today = DataSources.load(task / "data_source.yaml")
     last_run = today.regeneration.with_changes(last_run=now())
     today.with_changes(regeneration=last_run.model_dump()).save(task / "data_source.yaml")
+    (task / "data" / UNFINISHED).unlink(missing_ok=True)
     return snapshot
 
 
@@ -80,7 +81,9 @@ def convert_data(task: Path, *, ray: bool = False, progress: Progress = silent) 
                     f" Run: nlp-skills regenerate-data {task.name}"
                 )
             shutil.copyfile(raw, staging / "raw" / raw.name)
-        return _replace_data(task, sources, kept, staging, progress, ray=ray)
+        snapshot = _replace_data(task, sources, kept, staging, progress, ray=ray)
+        (task / "data" / UNFINISHED).unlink(missing_ok=True)
+    return snapshot
 
 
 def _present(task: Path) -> DataSnapshot | None:
@@ -146,6 +149,7 @@ def _replace_data(
     snapshot, labelled = assemble_data(
         task / "data", definition, sources, fetched, staging, progress, ray=ray
     )
+    (staging / UNFINISHED).touch()
     put_in_place(task, staging)
     if labelled != definition:
         # Read again: somebody may have edited it while the rows were converted.

@@ -21,6 +21,9 @@ from nlp_skills.data.sources.source import SPLITS
 from nlp_skills.errors import NotReady
 from nlp_skills.records import read_mapping, sha256_file, sync_folder, to_json, write_atomic
 
+UNFINISHED = ".unfinished"
+"""A file in data/: what was put in place is not all that the operation has to do."""
+
 
 @contextmanager
 def staging_folder(task: Path) -> Iterator[Path]:
@@ -93,6 +96,8 @@ def _settle(task: Path) -> None:
         if (ready / name).is_file():
             (data / name).parent.mkdir(parents=True, exist_ok=True)
             (ready / name).replace(data / name)
+    if UNFINISHED not in names:
+        (data / UNFINISHED).unlink(missing_ok=True)
     for old in (data / "raw").glob("*.jsonl"):
         if f"raw/{old.name}" not in names:
             old.unlink()
