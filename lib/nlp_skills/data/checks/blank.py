@@ -21,8 +21,8 @@ def is_blank(text: str) -> bool:
     return text[:1] in _STARTS and not text.strip(INVISIBLE)
 
 
-def blank_places(texts: Sequence[str]) -> list[int]:
+def blank_places(texts: Sequence[str], *, are_ascii: bool = False) -> list[int]:
     """Which of the texts are blank. Texts that all start with a visible ASCII character are told at once."""
-    if texts and min(texts) > "!" and max(texts) < "\x7f":
+    if texts and min(texts) > "!" and (are_ascii or max(texts) < "\x7f"):
         return []
     return [place for place, text in enumerate(texts) if text[:1] in _STARTS and is_blank(text)]

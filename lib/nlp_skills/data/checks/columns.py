@@ -62,11 +62,12 @@ def add_columns(batch: Batch, number: int, whole: bytes, lines: Sequence[bytes |
     if groups is None or _encode_lines(rows) != whole:
         return False
     batch.line_up(number)
+    are_ascii = whole.isascii() and b"\x7f" not in whole  # DEL is ASCII, and not seen
     if len(groups) == 1:
         [roles] = groups
-        found = _columns(roles, conversations)
+        found = _columns(roles, conversations, are_ascii=are_ascii)
     else:
-        found = _put_together(groups, conversations)
+        found = _put_together(groups, conversations, are_ascii=are_ascii)
     batch.lengths += found.lengths
     batch.length_counts.update(found.lengths)
     batch.inputs += found.inputs
@@ -104,13 +105,15 @@ def _by_roles(conversations: list[list[_Turn]]) -> dict[str, list[int]] | None:
     return groups if all(kind[1:].endswith("a") for kind in groups) else None
 
 
-def _put_together(groups: dict[str, list[int]], conversations: list[list[_Turn]]) -> _Columns:
+def _put_together(
+    groups: dict[str, list[int]], conversations: list[list[_Turn]], *, are_ascii: bool
+) -> _Columns:
     """The columns of all groups, in the order of the rows."""
     rows = len(conversations)
     lengths, inputs, answers = [0] * rows, [b""] * rows, array("Q", bytes(8 * rows))
     faults: list[Fault] = []
     for roles, places in groups.items():
-        found = _columns(roles, [conversations[place] for place in places])
+        found = _columns(roles, [conversations[place] for place in places], are_ascii=are_ascii)
         for place, length, input, answer in zip(
             places, found.lengths, found.inputs, found.answers, strict=True
         ):
@@ -119,7 +122,7 @@ def _put_together(groups: dict[str, list[int]], conversations: list[list[_Turn]]
     return _Columns(lengths, inputs, answers, sorted(faults, key=lambda fault: fault.line))
 
 
-def _columns(roles: str, conversations: list[list[_Turn]]) -> _Columns:
+def _columns(roles: str, conversations: list[list[_Turn]], *, are_ascii: bool) -> _Columns:
     """The columns of conversations that all have these roles."""
     width = len(roles)
     contents = [turn.content for turn in chain.from_iterable(conversations)]
@@ -133,7 +136,9 @@ def _columns(roles: str, conversations: list[list[_Turn]]) -> _Columns:
             if not length:
                 inputs[place] = text_identity(conversations[place])
     answers = list(map(digest_64, map(str.encode, contents[width - 1 :: width])))
-    return _Columns(lengths, inputs, answers, _faults(roles, len(conversations), contents))
+    return _Columns(
+        lengths, inputs, answers, _faults(roles, len(conversations), contents, are_ascii=are_ascii)
+    )
 
 
 def _seeds(roles: str, conversations: list[list[_Turn]], contents: list[str]) -> Iterable[int]:
@@ -151,10 +156,10 @@ def _seeds(roles: str, conversations: list[list[_Turn]], contents: list[str]) ->
     return [seeds[head] for head in heads]
 
 
-def _faults(roles: str, rows: int, contents: list[str]) -> list[Fault]:
+def _faults(roles: str, rows: int, contents: list[str], *, are_ascii: bool) -> list[Fault]:
     problem = order_problem(tuple(_ROLES[letter] for letter in roles))
     faults = [Fault(ORDER, place, problem) for place in range(rows)] if problem else []
-    for at in blank_places(contents):
+    for at in blank_places(contents, are_ascii=are_ascii):
         place, turn = divmod(at, len(roles))
         if roles[turn] in "ua":
             learned = turn == len(roles) - 1

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import count
+from itertools import chain, compress, count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -73,12 +73,11 @@ class Repeats:
 
     def _repeated(self) -> tuple[list[int], list[bytes], list[int]]:
         """The rows whose key stands more than once."""
-        again = self._again
+        is_again = self._again.__contains__
         picked = [
-            (rows[place], key, values[place])
+            (rows[place], keys[_KEY.size * place : _KEY.size * (place + 1)], values[place])
             for rows, keys, values in self._chunks
-            for place, (key,) in enumerate(_KEY.iter_unpack(keys))
-            if key in again
+            for place in compress(count(), map(is_again, chain.from_iterable(_KEY.iter_unpack(keys))))
         ]
         rows, keys, values = zip(*picked, strict=True) if picked else ((), (), ())
         return list(rows), list(keys), list(values)
