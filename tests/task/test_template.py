@@ -20,7 +20,7 @@ import pytest
 
 from nlp_skills.data.report import ValidationReport
 from nlp_skills.data.snapshot import DataSnapshot
-from nlp_skills.data.sources.source import Columns, DataSources, FileSource
+from nlp_skills.data.sources.source import Columns, DataSources, FileSource, SplitSettings
 from nlp_skills.errors import AlreadyExists
 from nlp_skills.operations import OPERATIONS
 from nlp_skills.records import sha256_tree
@@ -77,7 +77,9 @@ def test_equal_tasks_get_equal_folders(tmp_path):
 
 def test_a_new_task_has_no_sources(tmp_path):
     lay_template(tmp_path / "news", a_task())
-    assert DataSources.load(tmp_path / "news" / "data_source.yaml") == DataSources()
+    assert DataSources.load(tmp_path / "news" / "data_source.yaml") == DataSources(
+        split=SplitSettings(similar=0.8)
+    )
 
 
 def test_the_source_in_the_comment_is_one_that_loads(tmp_path):
