@@ -9,12 +9,14 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 
 from nlp_skills.data.archive import is_same_data
 from nlp_skills.data.assemble import describe_split, hash_sources
 from nlp_skills.data.difference import compare_rows, read_named
 from nlp_skills.data.fixes import FIXES, FixCount, apply_fixes, require_fixable
+from nlp_skills.data.fixes.work import pieces
 from nlp_skills.data.replacement import put_in_place, settle_data, staging_folder
 from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.data.sources.source import SPLITS, DataSources
@@ -102,9 +104,9 @@ def _fix(task: Path, staging: Path, checks: Sequence[str], definition: Task, pro
 
 
 def _count(path: Path) -> int:
-    """The lines that hold something."""
-    with path.open("rb") as stream:
-        return sum(not line.isspace() for line in stream)
+    """The lines that hold something, however long they are."""
+    lines = groupby(pieces(path), key=lambda piece: piece[0])
+    return sum(any(not part.isspace() for _, part, _ in parts) for _, parts in lines)
 
 
 def _that_did_something(report: FixReport) -> list[str]:
