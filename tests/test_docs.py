@@ -23,6 +23,9 @@ import yaml
 from typer.exceptions import TyperException
 from typer.testing import CliRunner
 
+from nlp_skills.data.checks import CHECKS
+from nlp_skills.data.checks.catalogue import CATALOGUE
+from nlp_skills.data.fixes import FIXES
 from nlp_skills.data.layout import Shape, detect_layout
 from nlp_skills.data.sources.source import Columns, DataSources
 from nlp_skills.operations import OPERATIONS
@@ -254,14 +257,29 @@ def test_the_yaml_of_the_guide_is_valid() -> None:
     assert Task.parse(yaml.safe_load(task), "the guide").name == "tickets"
 
 
-def test_every_check_is_in_the_guide() -> None:
-    from nlp_skills.data.checks import CHECKS
+@pytest.mark.parametrize("path", [GUIDE / "en" / "data-sources.md", ROOT / "skills/data-pipeline/references/data-source.md"])
+def test_each_kind_of_source_has_an_example_that_can_be_copied(path: Path) -> None:
+    from nlp_skills.data.sources import SOURCES
 
+    blocks = [block for language, block in code_blocks(read(path)) if language == "yaml"]
+    parsed = [DataSources.parse(yaml.safe_load(block), str(path)) for block in blocks]
+    assert {source.type for found in parsed for source in found.sources} == set(SOURCES)
+
+
+def test_the_thresholds_of_the_guide_are_of_checks_that_exist() -> None:
+    [(_, block)] = [b for b in code_blocks(read(GUIDE / "en" / "data-checks.md")) if b[0] == "yaml"]
+    values = {"name": "a", "type": "qa", "goal": "a", "created": ""}
+    task = Task.parse({**values, **yaml.safe_load(block)}, "the guide")
+    assert set(task.quality) <= set(CHECKS)
+
+
+def test_every_check_is_in_the_guide() -> None:
     for language in ("en", "zh-TW"):
-        listed = re.findall(
-            r"^\| ([A-Z]+-[A-Z]+) \|", read(GUIDE / language / "data-formats.md"), re.MULTILINE
+        rows = re.findall(
+            r"^\| ([A-Z]+-[A-Z]+) \|.*\| (.*?)\|$", read(GUIDE / language / "data-checks.md"), re.MULTILINE
         )
-        assert listed == list(CHECKS)
+        assert [check for check, _ in rows] == list(CATALOGUE)
+        assert {check for check, fixed in rows if fixed.strip()} == set(FIXES)
 
 
 def test_the_python_of_the_readme_imports_what_exists() -> None:
