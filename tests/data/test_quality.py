@@ -43,7 +43,7 @@ def test_a_share_makes_errors_of_findings_only_beyond_it(
     [finding] = [finding for finding in report.findings if finding.check == "DATA-DUP"]
     assert (finding.level, report.passed) == ("warning" if passed else "error", passed)
     assert report.gate == {
-        "DATA-DUP": f"at most 0.05 of the rows: found in {duplicates} rows of 100 (0.0{duplicates})"
+        "DATA-DUP": f"at most 0.05 of the rows: found in {duplicates} rows of 100 ({duplicates}.00%)"
     }
 
 
@@ -58,7 +58,7 @@ def test_a_level_takes_the_place_of_the_findings_own(tmp_path: Path, level: str)
     [finding] = [finding for finding in report.findings if finding.check == "DATA-DUP"]
     assert (finding.level, report.passed) == (level, level != "error")
     assert report.checks["DATA-DUP"] == "found"
-    assert report.gate == {"DATA-DUP": f"{level}: found in 2 rows of 100 (0.02)"}
+    assert report.gate == {"DATA-DUP": f"{level}: found in 2 rows of 100 (2.00%)"}
 
 
 def test_a_check_that_is_off_finds_nothing_and_is_no_pass(tmp_path: Path) -> None:
