@@ -11,7 +11,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from nlp_skills import tables
+from nlp_skills import cli, tables
 from nlp_skills.cli import app, progress_bar
 from nlp_skills.data.report import ValidationReport
 from nlp_skills.data.snapshot import DataSnapshot
@@ -317,3 +317,19 @@ def test_a_program_that_starts_the_command_gets_progress_as_json_lines(reviews: 
     assert {"message", "done", "total"} == {key for report in reports for key in report}
     assert "writing train" in [report["message"] for report in reports]
     assert json.loads(ran.stdout)["splits"]["train"]["count"] > 0
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("SELECT a # b FROM t WHERE c = 'd: e'", "SELECT a # b FROM t WHERE c = 'd: e'"),
+        ("2026-01-01", "2026-01-01"),
+        ("${DATABASE_URL}", "${DATABASE_URL}"),
+        ("0.05", 0.05),
+        ("true", True),
+        ("[q_proj, v_proj]", ["q_proj", "v_proj"]),
+        ('"7"', "7"),
+    ],
+)
+def test_a_setting_is_text_unless_it_is_clearly_something_else(written: str, meant: object) -> None:
+    assert cli._value("settings", [f"x={written}"]) == {"x": meant}

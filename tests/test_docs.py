@@ -257,7 +257,9 @@ def test_the_yaml_of_the_guide_is_valid() -> None:
     assert Task.parse(yaml.safe_load(task), "the guide").name == "tickets"
 
 
-@pytest.mark.parametrize("path", [GUIDE / "en" / "data-sources.md", ROOT / "skills/data-pipeline/references/data-source.md"])
+@pytest.mark.parametrize(
+    "path", [GUIDE / "en" / "data-sources.md", ROOT / "skills/data-pipeline/references/data-source.md"]
+)
 def test_each_kind_of_source_has_an_example_that_can_be_copied(path: Path) -> None:
     from nlp_skills.data.sources import SOURCES
 

@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias, get_args, get_origin
 
@@ -92,7 +93,7 @@ def build_command(operation: Operation) -> Any:
     run.__annotations__ = {p.name: p.annotation for p in parameters}
     # Which exception is raised is for those who call the function.
     details = re.sub(
-        r"\s*\bRaises [A-Z].*?(?=\n\n|\Z)", "", inspect.getdoc(operation.function) or "", flags=re.S
+        r"\s*\bRaises\s+[A-Z].*?(?=\n\n|\Z)", "", inspect.getdoc(operation.function) or "", flags=re.S
     )
     info = CommandInfo(name=operation.command, callback=run, help=f"{operation.summary}\n\n{details}")
     return get_command_from_info(info, pretty_exceptions_short=True, rich_markup_mode=None)
@@ -110,18 +111,26 @@ def _parameter(parameter: inspect.Parameter, about: str) -> inspect.Parameter:
 
 
 def _value(name: str, value: Any) -> Any:
-    """`--settings name=value …` becomes a mapping; values are read as YAML; enums become their text."""
+    """`--settings name=value …` becomes a mapping; enums become their text."""
     if name == "settings" and value is not None:
-        import yaml
-
         pairs = [item.partition("=") for item in value]
         if any(not sign for _, sign, _ in pairs):
             raise typer.BadParameter("give name=value, for example --settings lora_dropout=0.05")
-        try:
-            return {key.strip(): yaml.safe_load(text) for key, _, text in pairs}
-        except yaml.YAMLError:
-            raise typer.BadParameter("a value is not readable as YAML; put text into quotes") from None
+        return {key.strip(): _setting(text) for key, _, text in pairs}
     return value
+
+
+def _setting(text: str) -> Any:
+    """Numbers, true and false, null, `[…]` and `{…}` as in YAML; everything else is text as it stands, such as a query."""
+    import yaml
+
+    if text.lstrip()[:1] not in tuple("[{'\"") and not re.fullmatch(r"[-+.\w]+", text.strip()):
+        return text
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise typer.BadParameter(f"{text!r} is not readable as YAML; put text into quotes") from None
+    return text if isinstance(value, date) else value
 
 
 def run_operation(operation: Operation, home: Path | None, given: dict[str, Any], as_json: bool) -> None:

@@ -76,7 +76,9 @@ def run_apart(operation: Operation, home: Path, given: dict[str, Any], progress:
     told = [(p, given[p.name]) for p in operation.parameters if given.get(p.name) is not None]
     keyword = inspect.Parameter.KEYWORD_ONLY
     # With = and after --, a value that begins with a hyphen is a value.
-    command += [f"--{p.name.replace('_', '-')}={value}" for p, value in told if p.kind is keyword]
+    command += [
+        part for p, value in told if p.kind is keyword for part in _options(p.name.replace("_", "-"), value)
+    ]
     command += ["--", *(str(value) for p, value in told if p.kind is not keyword)]
     environment = {**os.environ, "NLP_SKILLS_PROGRESS": "json"}
     out: list[bytes] = []
@@ -107,6 +109,13 @@ def run_apart(operation: Operation, home: Path, given: dict[str, Any], progress:
         raise ToolError(result["message"])
     returned = inspect.signature(operation.function, eval_str=True).return_annotation
     return returned.model_validate(result)
+
+
+def _options(name: str, value: Any) -> list[str]:
+    """A parameter as the command line takes it: a switch, one option, or one for each value of a list."""
+    if isinstance(value, bool):
+        return [f"--{name}" if value else f"--no-{name}"]
+    return [f"--{name}={one}" for one in value] if isinstance(value, list) else [f"--{name}={value}"]
 
 
 def _progress_of(line: bytes) -> dict[str, Any] | None:

@@ -180,3 +180,12 @@ def test_the_tasks_folder_is_the_one_given_then_the_environment_then_here(monkey
     assert tasks_folder() == Path("elsewhere")
     monkeypatch.delenv("NLP_SKILLS_HOME")
     assert tasks_folder() == Path("tasks")
+
+
+def test_a_check_is_off_with_and_without_quotes(tmp_path: Path) -> None:
+    path = tmp_path / "task.yaml"
+    path.write_text(
+        "name: a\ntype: qa\ngoal: b\ncreated: ''\nquality: {DATA-LANG: off, DATA-DUP: 'off', DATA-PII: 0.5}\n",
+        encoding="utf-8",
+    )
+    assert Task.load(path).quality == {"DATA-LANG": "off", "DATA-DUP": "off", "DATA-PII": 0.5}

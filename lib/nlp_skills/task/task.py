@@ -6,9 +6,9 @@ import os
 import re
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from nlp_skills.errors import AlreadyExists, NotFound, NotValid, did_you_mean
 from nlp_skills.records import Record, now
@@ -57,6 +57,13 @@ def _task_name(name: str) -> str:
     return name
 
 
+def _off_is_a_word(quality: Any) -> Any:
+    """YAML reads off without quotes as false."""
+    if not isinstance(quality, dict):
+        return quality
+    return {check: "off" if asked is False else asked for check, asked in quality.items()}
+
+
 class Constraints(Record):
     """What the model has to live with once it is deployed."""
 
@@ -85,7 +92,10 @@ class Task(Record):
     """One of METRICS for the type; None: its first."""
     target: float | None = Field(default=None, ge=0, le=1)
     constraints: Constraints = Constraints()
-    quality: dict[str, Annotated[float, Field(ge=0, lt=1)] | Literal["error", "warning", "info", "off"]] = {}
+    quality: Annotated[
+        dict[str, Annotated[float, Field(ge=0, lt=1)] | Literal["error", "warning", "info", "off"]],
+        BeforeValidator(_off_is_a_word),
+    ] = {}
     """By check id: its findings count as this level, or as an error once they touch more than this share of the rows."""
     status: str = "active"
     created: str
