@@ -15,7 +15,6 @@ from model_servers import Call, ModelServer, Reply, sentence, serving, write_row
 
 from nlp_skills.data.example import read_examples, write_examples
 from nlp_skills.data.regenerate import regenerate_data
-from nlp_skills.data.sources import SOURCES
 from nlp_skills.data.sources.fetch import Fetch
 from nlp_skills.data.sources.generation.journal import Asked, Journal
 from nlp_skills.data.sources.llm_generated import Estimate, estimate, read
@@ -333,10 +332,6 @@ def test_no_key_stands_in_any_file_error_or_output(task, server, capfd, monkeypa
     assert KEY not in seen
     assert "hush-hush" not in seen
     assert all(call.headers["authorization"] == f"Bearer {KEY}" for call in server.calls)
-
-
-def test_the_source_is_known_by_its_type():
-    assert SOURCES["llm_generated"] is read
 
 
 # ── one journal, one writer ──
