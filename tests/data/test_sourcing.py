@@ -1,5 +1,6 @@
 """Adding a source: every kind, looked at first, saved without touching what a person wrote."""
 
+import json
 import re
 import sqlite3
 from contextlib import closing
@@ -172,3 +173,16 @@ def test_what_is_wrong_with_a_source_is_named_and_nothing_is_saved(
     add_source(task, type="database", settings=good)
     with pytest.raises(AlreadyExists, match="has a source named 'database' already"):
         add_source(task, type="database", settings=good)
+
+
+def test_a_preview_cuts_long_values_and_says_how_long_they_are(tmp_path: Path) -> None:
+    task = tmp_path / "tasks" / "long"
+    create_task(tmp_path / "tasks", "long", type=TaskType.QA, goal="Answer.")
+    rows = [{"question": f"why {n} " * 5_000, "answer": "because", "more": ["x" * 600]} for n in range(9)]
+    (task / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    add_source(task, str(task / "rows.jsonl"))
+    found = preview_source(task)
+    assert [row["question"][-20:] for row in found.rows] == ["… (30,000 characters)"[-20:]] * 5
+    assert found.rows[0]["more"].endswith("… (604 characters)")
+    assert found.rows[0]["answer"] == "because"
+    assert len(found.to_bytes()) < 10_000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Mapping
 from contextlib import nullcontext, suppress
 from itertools import islice
 from pathlib import Path
@@ -29,6 +30,9 @@ from nlp_skills.errors import AlreadyExists, NotFound, NotReady, NotValid
 from nlp_skills.records import Record, atomic_file, sha256_file
 from nlp_skills.task.task import Task
 
+LONGEST_VALUE = 500
+"""Characters of a value that a preview shows."""
+
 SourceType = Literal["file", "database", "api", "web_scrape", "llm_generated", "hub"]
 
 
@@ -40,8 +44,9 @@ class Preview(Record):
     reason: str
     columns: dict[str, str]
     rows: list[dict[str, Any]]
+    """Five at most; long values are cut."""
     example: list[dict[str, Any]]
-    """The first row as messages."""
+    """The first row as messages; long values are cut."""
 
 
 def add_source(
@@ -154,9 +159,19 @@ def preview(source: DataSource, task: Path) -> Preview:
         shape=layout.shape.value,
         reason=layout.reason,
         columns=layout.columns.model_dump(exclude_none=True),
-        rows=rows[:5],
-        example=[msgspec.to_builtins(message) for message in messages],
+        rows=[_cut(row) for row in rows[:5]],
+        example=[_cut(msgspec.to_builtins(message)) for message in messages],
     )
+
+
+def _cut(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row whose long values are cut: a preview is read, by a person or within an assistant's context."""
+    return {name: _cut_value(value) for name, value in row.items()}
+
+
+def _cut_value(value: Any) -> Any:
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return value if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}… ({len(text):,} characters)"
 
 
 def sources_of(task: Path) -> DataSources:
