@@ -163,7 +163,19 @@ def read_lines(part: Partition, size: int, longest: int) -> Iterator[tuple[int, 
 
     A line longer than `longest` bytes is not kept: None stands for it, and the bytes are empty.
     """
-    number, rest, skipping, left = part.line, b"", False, part.end - part.start
+    number = part.line
+    for whole, beheaded in read_blocks(part, size, longest):
+        lines = split_lines(whole, beheaded=beheaded)
+        yield number, b"" if beheaded else whole, lines
+        number += len(lines)
+
+
+def read_blocks(part: Partition, size: int, longest: int) -> Iterator[tuple[bytes, bool]]:
+    """Whole lines, each with its end, in blocks of about `size` bytes.
+
+    True: the first line was longer than `longest` bytes, and only its tail is there.
+    """
+    rest, skipping, left = b"", False, part.end - part.start
     with part.path.open("rb", buffering=0) as stream:
         stream.seek(part.start)
         while left and (block := stream.read(min(size, left))):
@@ -175,11 +187,16 @@ def read_lines(part: Partition, size: int, longest: int) -> Iterator[tuple[int, 
                     rest, skipping = b"", True
                 continue
             whole, rest = rest + block[:cut], block[cut:]
-            lines: list[bytes | None] = list(whole.split(b"\n"))
-            lines.pop()
-            if skipping:
-                lines[0], skipping, whole = None, False, b""
-            yield number, whole, lines
-            number += len(lines)
+            yield whole, skipping
+            skipping = False
     if rest or skipping:
-        yield number, b"" if skipping else rest + b"\n", [None if skipping else rest]
+        yield rest + b"\n", skipping
+
+
+def split_lines(whole: bytes, *, beheaded: bool) -> list[bytes | None]:
+    """The lines of a block, without their ends; None stands for one that is not all there."""
+    lines: list[bytes | None] = list(whole.split(b"\n"))
+    lines.pop()
+    if beheaded:
+        lines[0] = None
+    return lines

@@ -17,7 +17,7 @@ import msgspec
 
 from nlp_skills.data.checks.blank import blank_places
 from nlp_skills.data.checks.faults import ORDER, Fault, blank_turn
-from nlp_skills.data.checks.identities import digest, digest_64, input_seed, text_identity
+from nlp_skills.data.checks.identities import digest, digest_64, input_seed, input_seeds, text_identity
 from nlp_skills.data.checks.roles import order_problem
 from nlp_skills.data.example import Meta
 
@@ -45,22 +45,26 @@ class _Columns(NamedTuple):
     """Their lines are places in the lists."""
 
 
-_decode = msgspec.json.Decoder(_Row).decode
+_decode_lines = msgspec.json.Decoder(_Row).decode_lines
 _encode_lines = msgspec.json.Encoder().encode_lines
 _LETTERS = {"system": "s", "user": "u", "assistant": "a", "tool": "t"}
 _ROLES = {letter: role for role, letter in _LETTERS.items()}
 
 
-def add_columns(batch: Batch, number: int, whole: bytes, lines: Sequence[bytes | None]) -> bool:
-    """Put the lines, the first of which has this number, into the batch; False, and nothing done, if they are no such rows."""
+def add_columns(batch: Batch, number: int, whole: bytes) -> int:
+    """Put the lines, the first of which has this number, into the batch: how many they are.
+
+    0, and nothing is done, if they are no such rows. What becomes the same bytes again was one row a line,
+    in no other form than ours, and has no key twice.
+    """
     try:
-        rows = list(map(_decode, lines))  # pyright: ignore[reportArgumentType]
+        rows = _decode_lines(whole)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
+        return 0
     conversations = [row.messages for row in rows]
-    groups = _by_roles(conversations)
+    groups = _by_roles(conversations) if rows else None
     if groups is None or _encode_lines(rows) != whole:
-        return False
+        return 0
     batch.line_up(number)
     are_ascii = whole.isascii() and b"\x7f" not in whole  # DEL is ASCII, and not seen
     if len(groups) == 1:
@@ -74,7 +78,7 @@ def add_columns(batch: Batch, number: int, whole: bytes, lines: Sequence[bytes |
     batch.answers.extend(found.answers)
     batch.faults += [fault._replace(line=number + fault.line) for fault in found.faults]
     _add_meta(batch, [row.meta for row in rows])
-    return True
+    return len(rows)
 
 
 def _add_meta(batch: Batch, metas: list[Meta]) -> None:
@@ -147,7 +151,7 @@ def _seeds(roles: str, conversations: list[list[_Turn]], contents: list[str]) ->
     if width == 2:
         return repeat(input_seed([], asker))
     if width > 3:
-        return [input_seed(conversation[:-2], asker) for conversation in conversations]
+        return input_seeds([conversation[:-2] for conversation in conversations], asker)
     heads = contents[0::3]
     first: Literal["system", "user", "assistant", "tool"] = _ROLES[roles[0]]  # pyright: ignore[reportAssignmentType]
     if heads.count(heads[0]) == len(heads):

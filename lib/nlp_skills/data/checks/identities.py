@@ -5,7 +5,8 @@ input = xxh3_128(last question, seed = xxh3_64(all before it))      answer = xxh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import repeat
 from typing import Any
 
 import msgspec
@@ -21,6 +22,11 @@ digest_64 = xxhash.xxh3_64_intdigest
 def input_seed(before: Sequence[Any], asker: str) -> int:
     """What stands before the last turn of an input, and whose turn that is."""
     return digest_64(encode((before, asker)))
+
+
+def input_seeds(befores: Iterable[Sequence[Any]], asker: str) -> Iterable[int]:
+    """The seed of each, in order, as `input_seed` gives it."""
+    return map(digest_64, map(encode, zip(befores, repeat(asker), strict=False)))
 
 
 def input_identity(example: Example) -> bytes:

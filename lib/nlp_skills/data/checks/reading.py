@@ -25,7 +25,15 @@ from nlp_skills.data.checks.faults import TOO_LONG, UNREAD, Fault, diagnose
 from nlp_skills.data.checks.repeats import Repeat, Repeats
 from nlp_skills.data.checks.row import add_row
 from nlp_skills.data.example import Example
-from nlp_skills.data.partitions import Partition, Scan, Where, map_partitions, read_lines
+from nlp_skills.data.partitions import (
+    Partition,
+    Scan,
+    Where,
+    map_partitions,
+    read_blocks,
+    read_lines,
+    split_lines,
+)
 from nlp_skills.records import Progress, silent
 from nlp_skills.task.task import Task, TaskType
 
@@ -82,9 +90,15 @@ def read_partition(task_type: TaskType, part: Partition) -> Batch:
     collecting = gc.isenabled()
     gc.disable()  # nothing here forms a cycle, and walking over the rows again and again takes as long as reading them
     try:
-        for number, whole, lines in read_lines(part, BLOCK, MAX_LINE):
-            if judged or not whole or len(whole) > LONG_LINE or not add_columns(batch, number, whole, lines):
+        number = part.line
+        for whole, beheaded in read_blocks(part, BLOCK, MAX_LINE):
+            alone = judged or beheaded or len(whole) > LONG_LINE
+            taken = 0 if alone else add_columns(batch, number, whole)
+            if not taken:
+                lines = split_lines(whole, beheaded=beheaded)
                 _add_lines(batch, number, lines, judged=judged)
+                taken = len(lines)
+            number += taken
     finally:
         if collecting:
             gc.enable()

@@ -10,8 +10,9 @@ rows there are (map → shuffle → reduce).
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, compress, count
+from itertools import compress, count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -20,7 +21,6 @@ SPILL = 3_000_000
 """Rows that are compared in memory, at some 150 bytes each."""
 BUFFER = 16 << 20
 """Bytes that are gathered before they are written to the temporary files."""
-_KEY = struct.Struct("16s")
 _RECORD = struct.Struct("<16sQQ")
 
 
@@ -43,8 +43,8 @@ class Repeats:
         self._clear()
 
     def add(self, rows: Sequence[int], keys: Sequence[bytes], values: Sequence[int]) -> None:
-        """Take in the next rows; the lists run in parallel, and rows and values are kept."""
-        self._chunks.append((rows, b"".join(keys), values))
+        """Take in the next rows; the lists run in parallel, and are kept."""
+        self._chunks.append((rows, keys, values))
         self._count += len(keys)
         if self._buckets is None:
             self._note(keys)
@@ -56,8 +56,7 @@ class Repeats:
         """Keys that were there before are noted while they are at hand: most are not, and need no look again."""
         distinct = set(keys)
         if len(distinct) < len(keys):
-            once: set[bytes] = set()
-            self._again.update(key for key in keys if key in once or once.add(key))
+            self._again.update(key for key, times in Counter(keys).items() if times > 1)
         self._again |= distinct & self._seen
         self._seen |= distinct
 
@@ -75,20 +74,20 @@ class Repeats:
         """The rows whose key stands more than once."""
         is_again = self._again.__contains__
         picked = [
-            (rows[place], keys[_KEY.size * place : _KEY.size * (place + 1)], values[place])
+            (rows[place], keys[place], values[place])
             for rows, keys, values in self._chunks
-            for place in compress(count(), map(is_again, chain.from_iterable(_KEY.iter_unpack(keys))))
+            for place in compress(count(), map(is_again, keys))
         ]
         rows, keys, values = zip(*picked, strict=True) if picked else ((), (), ())
         return list(rows), list(keys), list(values)
 
     def _empty_into(self, buckets: _Buckets) -> None:
         for rows, keys, values in self._chunks:
-            buckets.add(zip((key for (key,) in _KEY.iter_unpack(keys)), rows, values, strict=True))
+            buckets.add(zip(keys, rows, values, strict=True))
         self._clear()
 
     def _clear(self) -> None:
-        self._chunks: list[tuple[Sequence[int], bytes, Sequence[int]]] = []
+        self._chunks: list[tuple[Sequence[int], Sequence[bytes], Sequence[int]]] = []
         self._count = 0
         self._seen: set[bytes] = set()
         self._again: set[bytes] = set()
