@@ -1,7 +1,10 @@
 """Splitting: nobody is lost, nobody stands on two sides, and the same seed does the same again."""
 
 import random
+import sys
 from collections import Counter, defaultdict
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 import xxhash
@@ -12,7 +15,7 @@ from nlp_skills.data.example import Example, Message, Meta
 from nlp_skills.data.identity import Identities
 from nlp_skills.data.sources.source import SPLITS, SplitName, SplitSettings
 from nlp_skills.data.split import choose_sides, order_rows
-from nlp_skills.errors import NotValid
+from nlp_skills.errors import MissingExtra, NotValid
 
 
 def row(
@@ -67,13 +70,13 @@ def split_examples(rows: list[Example], settings: SplitSettings) -> dict[SplitNa
 def split(rows: list[Example], settings: SplitSettings) -> dict[str, list[Example]]:
     """The split, or no example for Hypothesis where the settings leave nothing to train on."""
     try:
-        return dict(split_examples(rows, settings))
+        return {**split_examples(rows, settings)}
     except NotValid:
         assume(False)
         raise
 
 
-def sides_of(sides: dict[str, list[Example]]) -> dict[str, str]:
+def sides_of(sides: Mapping[Any, list[Example]]) -> dict[str, str]:
     return {example.meta.id: name for name, side in sides.items() for example in side}
 
 
@@ -321,3 +324,29 @@ def test_rows_that_are_all_alike_are_still_divided() -> None:
     rows = [row(n, f"one two three four five six seven eight nine ten eleven {n}") for n in range(100)]
     sides = split_examples(rows, SIMILAR)
     assert {name: len(side) for name, side in sides.items()} == {"train": 60, "valid": 20, "test": 20}
+
+
+def test_where_rows_that_are_all_alike_go_does_not_depend_on_their_order() -> None:
+    rows = [row(n, f"order {n} {sentence(0)} {sentence(1)}") for n in range(300)]
+    sides = sides_of(split_examples(rows, SIMILAR))
+    assert sides == sides_of(split_examples(rows[::-1], SIMILAR))
+    assert sides == sides_of(split_examples(random.Random(1).sample(rows, k=300), SIMILAR))
+
+
+def test_rows_that_are_alike_stay_together_where_each_is_there_several_times() -> None:
+    rows = [row(3 * n + copy, e.input_text) for n, e in enumerate(pairs(100)) for copy in range(3)]
+    where = sides_of(split_examples(rows, SIMILAR))
+    together = [{where[e.meta.id] for e in rows[start : start + 6]} for start in range(0, 600, 6)]
+    assert [sides for sides in together if len(sides) > 1] == []
+    assert Counter(where.values()).keys() == set(SPLITS)
+
+
+def test_without_the_data_extra_the_error_says_how_to_do_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "rensa", None)
+    with pytest.raises(MissingExtra) as caught:
+        split_examples(pairs(10), SIMILAR)
+    said = str(caught.value).split(". ")[-1]
+    assert said.startswith("Install it with: uv sync")
+    assert said.endswith(
+        "--extra data (or, without a checkout: pip install 'nlp-skills[data]'), or delete `similar:` under split in data_source.yaml"
+    )

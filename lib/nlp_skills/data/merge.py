@@ -5,13 +5,13 @@ Rows are numbered in the order of the sources, so the first of several is that o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
-from nlp_skills.data.identity import Identities, equal_rows, key_of, numbers
+from nlp_skills.data.alike import similar_rows
+from nlp_skills.data.identity import Identities, equal_rows, key_of
 from nlp_skills.data.sources.source import DataSources
-
-_BATCH = 500
 
 
 @dataclass
@@ -60,39 +60,13 @@ def _contradicting(known: Identities, together: list[int], wanted: str) -> list[
 
 def _near(merged: Merged, threshold: float, text_of: Callable[[int], str]) -> list[int]:
     """Rows that resemble an earlier one."""
-    dropped: set[int] = set()
-    for row, _ in similar_rows(merged.rows(), threshold, text_of, lambda row, _: row in dropped):
-        dropped.add(row)
-    return sorted(dropped)
+    dropped = bytearray(len(merged.kept))
 
+    def known(later: Any, _: Any) -> Any:
+        import numpy as np
 
-def similar_rows(
-    among: Iterable[int],
-    threshold: float,
-    text_of: Callable[[int], str],
-    known: Callable[[int, int], bool],
-) -> Iterator[tuple[int, int]]:
-    """Pairs (row, earlier row) whose texts are as similar as the threshold: candidates by sketches, compared by texts.
+        return np.frombuffer(dropped, dtype=bool)[later]
 
-    Pairs that are `known` already are not compared. Raises MissingExtra without the data extra.
-    """
-    from nlp_skills.data.similarity import FEWEST, shingles, similarity
-    from nlp_skills.data.sketches import Sketches
-
-    sketches, rows = Sketches(threshold), numbers()
-    batch: list[list[bytes]] = []
-    for row in among:
-        words = [word.encode() for word in shingles(text_of(row))]
-        if len(words) < FEWEST:
-            continue
-        rows.append(row)
-        batch.append(words)
-        if len(batch) == _BATCH:
-            sketches.add(batch)
-            batch = []
-    sketches.add(batch)
-    for later, earlier in sketches.candidates(sketches.shared()) if rows else ():
-        for one, other in zip(later.tolist(), earlier.tolist(), strict=True):
-            pair = rows[one], rows[other]
-            if not known(*pair) and similarity(text_of(pair[0]), text_of(pair[1])) >= threshold:
-                yield pair
+    for row, _ in similar_rows(merged.rows(), threshold, text_of, known):
+        dropped[row] = 1
+    return [row for row, is_dropped in enumerate(dropped) if is_dropped]

@@ -85,18 +85,28 @@ class Sketches:
         """
         import numpy as np
 
-        keys = self._table()
         rows = np.flatnonzero(among)
+        for order, keys in self.ordered(rows):
+            own = rows[order]
+            for distance in range(1, WINDOW + 1):
+                same = keys[distance:] == keys[:-distance]
+                if not same.any():
+                    break
+                one, other = own[distance:][same], own[:-distance][same]
+                yield np.maximum(one, other), np.minimum(one, other)
+
+    def ordered(self, rows: Any) -> Iterator[tuple[Any, Any]]:
+        """For each band the places in `rows`, texts by their numbers, sorted by their keys, and these keys.
+
+        Of equal keys those come together that share the two bands behind it as well.
+        """
+        import numpy as np
+
+        keys = self._table()
         for band in range(self._bands):
             own, *next_two = (keys[rows, (band + n) % self._bands] for n in range(3))
             order = np.lexsort((rows, *reversed(next_two), own))
-            numbers, sorted_keys = rows[order], own[order]
-            for distance in range(1, WINDOW + 1):
-                same = sorted_keys[distance:] == sorted_keys[:-distance]
-                if not same.any():
-                    break
-                one, other = numbers[distance:][same], numbers[:-distance][same]
-                yield np.maximum(one, other), np.minimum(one, other)
+            yield order, own[order]
 
     def _table(self) -> Any:
         import numpy as np

@@ -13,9 +13,11 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
+from typing import Any
 
 import xxhash
 
+from nlp_skills.data.alike import similar_rows
 from nlp_skills.data.identity import (
     NOTHING,
     WIDTH,
@@ -25,9 +27,8 @@ from nlp_skills.data.identity import (
     numbers,
     sort_rows,
 )
-from nlp_skills.data.merge import similar_rows
 from nlp_skills.data.sources.source import SPLITS, SplitName, SplitSettings
-from nlp_skills.errors import NotValid
+from nlp_skills.errors import MissingExtra, NotValid
 
 NO_SIDE = 255
 """The side of a row that is left out; the others are places in SPLITS."""
@@ -50,7 +51,9 @@ def choose_sides(
     sizes = _sizes(len(rows), settings)
     roots = _roots(known, rows)
     joined = (
-        _join_similar(roots, rows, settings.similar, text_of, _largest(sizes)) if settings.similar else set()
+        _join_similar(known, roots, rows, settings.similar, text_of, _largest(sizes))
+        if settings.similar
+        else set()
     )
     keys = _keys(known, rows, roots, group_of, joined)
     counts, strata = _strata(known, rows, roots, stratify=settings.stratify)
@@ -133,27 +136,72 @@ def _largest(sizes: dict[SplitName, int]) -> int:
 
 
 def _join_similar(
-    roots: array[int], rows: array[int], threshold: float, text_of: Callable[[int], str], largest: int
+    known: Identities,
+    roots: array[int],
+    rows: array[int],
+    threshold: float,
+    text_of: Callable[[int], str],
+    largest: int,
 ) -> set[int]:
     """Put rows with similar inputs under one root, unless more than `largest` rows came together; says which roots."""
-    counts = Counter(roots[row] for row in rows)
-    above: dict[int, int] = {}
+    together = _Together(roots, rows, largest)
+    try:
+        for one, other in similar_rows(_inputs(known, rows), threshold, text_of, together.settled):
+            together.join(one, other)
+    except MissingExtra as error:
+        error.args = (f"{error}, or delete `similar:` under split in data_source.yaml",)
+        raise
+    for row in rows if together.joined else ():
+        roots[row] = together.root(row)
+    return set(map(together.root, together.joined))
 
-    def root(row: int) -> int:
-        top = roots[row]
-        while top in above:
-            top = above[top]
-        return top
 
-    pairs = similar_rows(rows, threshold, text_of, lambda one, other: root(one) == root(other))
-    for one, other in pairs:
-        low, high = sorted((root(one), root(other)))
-        if low != high and counts[low] + counts[high] <= largest:
-            above[high] = low
-            counts[low] += counts[high]
-    for row in rows if above else ():
-        roots[row] = root(row)
-    return set(map(root, above))
+def _inputs(known: Identities, rows: array[int]) -> Iterator[int]:
+    """A row of each input, in an order that does not follow from the rows' places."""
+    last = NOTHING
+    for row in sort_rows(known.asked, rows):
+        if (key := key_of(known.asked, row)) != last:
+            last = key
+            yield row
+
+
+class _Together:
+    """Roots that are joined as long as they have no more than `largest` rows together."""
+
+    def __init__(self, roots: array[int], rows: array[int], largest: int) -> None:
+        self.joined: set[int] = set()
+        """Roots that are no longer any."""
+        self._largest = largest
+        self._above = array("I", roots)
+        self._counts = array("I", bytes(4 * len(roots)))
+        for row in rows:
+            self._counts[roots[row]] += 1
+
+    def root(self, row: int) -> int:
+        """The root that the row is under now."""
+        above = self._above
+        while above[row] != row:
+            above[row] = above[above[row]]
+            row = above[row]
+        return row
+
+    def settled(self, rows: Any, others: Any) -> Any:
+        """Of two numpy arrays of rows, whether each pair is under one root, or will never be."""
+        import numpy as np
+
+        above, counts = (np.frombuffer(values, dtype=np.uint32) for values in (self._above, self._counts))
+        tops, other_tops = above[rows], above[others]
+        while (above[tops] != tops).any() or (above[other_tops] != other_tops).any():
+            tops, other_tops = above[tops], above[other_tops]
+        return (tops == other_tops) | (counts[tops] + counts[other_tops] > self._largest)
+
+    def join(self, one: int, other: int) -> None:
+        """Put the two under one root, if both of their roots have room."""
+        low, high = sorted((self.root(one), self.root(other)))
+        if low != high and self._counts[low] + self._counts[high] <= self._largest:
+            self._above[high] = low
+            self._counts[low] += self._counts[high]
+            self.joined.add(high)
 
 
 def _keys(
