@@ -113,6 +113,51 @@ def test_where_statements_need_no_semicolon_a_second_one_is_refused_too():
     parse("SELECT [delete], 'exec' FROM [my;table]", "mssql")
 
 
+@pytest.mark.parametrize(
+    ("behind", "problem"),
+    [
+        (
+            "RESTORE DATABASE prod FROM DISK = 'x' WITH REPLACE",
+            "holds RESTORE, which begins another statement",
+        ),
+        ("WRITETEXT t.note @p 'x'", "holds WRITETEXT, which begins another statement"),
+        ("UPDATETEXT t.note @p 0 NULL 'x'", "holds UPDATETEXT, which begins another statement"),
+        ("RECEIVE TOP (1) * FROM queue", "holds RECEIVE, which begins another statement"),
+        ("RECONFIGURE", "holds RECONFIGURE, which begins another statement"),
+        ("ADD SIGNATURE TO p BY CERTIFICATE c", "holds ADD, which begins another statement"),
+        ("DISABLE TRIGGER ALL ON DATABASE", "holds DISABLE TRIGGER, which changes something"),
+        ("ENABLE /* all */ TRIGGER ALL ON DATABASE", "holds ENABLE TRIGGER, which changes something"),
+        ("END CONVERSATION @h", "holds END CONVERSATION, which changes something"),
+        ("SEND ON CONVERSATION @h ('x')", "holds SEND ON, which changes something"),
+        ("USE prod", "holds USE, which begins another statement"),
+        ("revert", "holds REVERT, which begins another statement"),
+        ("WHERE a = 1DELETE FROM t", "holds a number and a word with no space between them"),
+        ("WHERE a = 0x1FDROP TABLE t", "holds a number and a word with no space between them"),
+        ("FROM OPENQUERY(srv, 'DELETE FROM t')", "calls OPENQUERY, which runs on another server"),
+        ("FROM OPENROWSET(BULK 'c:/x', SINGLE_CLOB) x", "calls OPENROWSET, which runs on another server"),
+        ("FROM OPENDATASOURCE('p', 'c').d.s.t", "calls OPENDATASOURCE, which runs on another server"),
+        (", NEXT VALUE FOR numbers", "holds NEXT VALUE, which changes something"),
+    ],
+)
+def test_every_statement_of_t_sql_behind_a_select_is_refused(behind, problem):
+    with pytest.raises(NotValid) as refused:
+        parse(f"SELECT 1 {behind}", "mssql")
+    assert str(refused.value).startswith(f"Source orders: query {problem}")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT [backup], \"restore\", t.[receive], 'OPENQUERY(' FROM [add] AS t",
+        "SELECT enable, disable, trigger_name, closed, opened_at, send, value FROM t WHERE next = 1.5e3 AND b = 0xAB",
+        "SELECT CASE WHEN a = 1 THEN 2 END FROM t ORDER BY a OFFSET 5 ROWS FETCH NEXT 5 ROWS ONLY",
+        "SELECT a FROM t OPTION (USE HINT ('FORCE_ORDER'), MAXDOP 1)",
+    ],
+)
+def test_a_name_like_a_keyword_of_t_sql_is_taken_where_it_is_quoted_or_not_reserved(query):
+    parse(query, "mssql")
+
+
 @given(st.text().filter(lambda text: "\0" not in text and "${" not in text and text.isprintable()))
 def test_text_in_quotes_reaches_the_database_as_it_is(text):
     import sqlalchemy

@@ -20,10 +20,28 @@ from nlp_skills.errors import NotValid
 _READS = {"SELECT", "VALUES"}
 _WRITES = {"INSERT", "UPDATE", "DELETE", "MERGE", "REPLACE", "UPSERT"}
 _STARTS_A_STATEMENT = set(
-    "ALTER BACKUP BEGIN BULK COMMIT CREATE DBCC DECLARE DELETE DENY DROP EXEC EXECUTE GRANT IF INSERT KILL MERGE"
-    " REVOKE ROLLBACK SAVE SET SHUTDOWN TRUNCATE UPDATE USE WAITFOR WHILE".split()
+    "ADD ALTER BACKUP BEGIN BREAK BULK CHECKPOINT CLOSE COMMIT CONTINUE CREATE DBCC DEALLOCATE DECLARE DELETE DENY DISK"
+    " DROP DUMP EXEC EXECUTE GOTO GRANT IF INSERT KILL LINENO LOAD MERGE OPEN PRINT RAISERROR READTEXT RECEIVE"
+    " RECONFIGURE RESTORE RETURN REVERT REVOKE ROLLBACK SAVE SET SETUSER SHUTDOWN THROW TRUNCATE UPDATE UPDATETEXT USE"
+    " WAITFOR WHILE WRITETEXT".split()
 )
-"""In T-SQL a statement may follow another without a semicolon. All are reserved: no column has such a name."""
+"""In T-SQL a statement may follow another without a semicolon. All but RECEIVE and THROW are reserved; a column of
+such a name is written [receive]."""
+_STARTS_WITH_TWO_WORDS = {
+    ("DISABLE", "TRIGGER"),
+    ("ENABLE", "TRIGGER"),
+    ("END", "CONVERSATION"),
+    ("GET", "CONVERSATION"),
+    ("MOVE", "CONVERSATION"),
+    ("SEND", "ON"),
+    ("NEXT", "VALUE"),
+}
+"""Statements of T-SQL whose first word is also an ordinary name; and NEXT VALUE FOR, which moves a sequence on."""
+_HINTS = {("USE", "HINT"), ("USE", "PLAN")}
+"""OPTION (USE HINT (…)) says how a SELECT is to be run."""
+_RUNS_ELSEWHERE = {"OPENQUERY", "OPENROWSET", "OPENDATASOURCE"}
+"""They hand a text that is not read here to another server, or read a file of the server."""
+_T_SQL_NUMBER = re.compile(r"\d+(?:e\d*)?|0x[\da-f]*", re.I | re.A)
 _DOLLAR_QUOTES = {"postgresql", "cockroachdb", "redshift", "duckdb", "snowflake"}
 _BRACKET_QUOTES = {"sqlite", "mssql"}
 _HASH_COMMENTS = {"mysql", "mariadb", "bigquery"}
@@ -101,6 +119,10 @@ def _refuse_ambiguous(tokens: Iterable[tuple[str, str]], dialect: str, where: st
             problem = "a comment inside a comment, or one that is executed (/*! … */). Remove it"
         elif kind == "comment" and dialect in ("mysql", "mariadb") and re.match(r"--\S", text):
             problem = "-- without a space behind it, which is no comment there. Add the space"
+        elif (
+            dialect == "mssql" and kind == "word" and text[0].isdigit() and not _T_SQL_NUMBER.fullmatch(text)
+        ):
+            problem = "a number and a word with no space between them. Add the space"
         elif text == "\0":
             problem = "a NUL character. Remove it"
         else:
@@ -122,14 +144,27 @@ def _refuse_other_than_one_select(code: list[tuple[str, str]], dialect: str, whe
         problem = "writes with INTO"
     elif any(before == "(" and word in _WRITES - {"REPLACE"} for before, word in _words_behind(code)):
         problem = "changes data in a part of it"
-    elif dialect == "mssql" and (found := sorted(words & _STARTS_A_STATEMENT)):
-        problem = f"holds {found[0]}, which begins another statement"
+    elif dialect == "mssql" and (found := _other_in_t_sql(code)):
+        problem = found
     else:
         return
     raise NotValid(
         f"{where}: query {problem}. A database source sends one SELECT and never changes anything:"
         " keep one SELECT (or WITH … SELECT) in query."
     )
+
+
+def _other_in_t_sql(code: list[tuple[str, str]]) -> str | None:
+    """What a query of T-SQL holds beside a SELECT, whether or not a semicolon stands before it."""
+    words = [text.upper() if kind == "word" else "" for kind, text in code]
+    for word, behind in zip(words, [*words[1:], ""], strict=True):
+        if word in _RUNS_ELSEWHERE:
+            return f"calls {word}, which runs on another server or reads a file"
+        if word in _STARTS_A_STATEMENT and (word, behind) not in _HINTS:
+            return f"holds {word}, which begins another statement (as a name it is written [{word.lower()}])"
+        if (word, behind) in _STARTS_WITH_TWO_WORDS:
+            return f"holds {word} {behind}, which changes something"
+    return None
 
 
 def _is_balanced(code: Iterable[tuple[str, str]]) -> bool:
