@@ -16,7 +16,9 @@ from model_servers import Call, ModelServer, Reply, sentence, serving, write_row
 from nlp_skills.data.example import read_examples, write_examples
 from nlp_skills.data.regenerate import regenerate_data
 from nlp_skills.data.sources.fetch import Fetch
+from nlp_skills.data.sources.generation.answer import NoAnswer
 from nlp_skills.data.sources.generation.journal import Asked, Journal
+from nlp_skills.data.sources.generation.place import NO_KEY, is_own_machine, key_of
 from nlp_skills.data.sources.llm_generated import Estimate, estimate, read
 from nlp_skills.data.sources.source import DataSources
 from nlp_skills.errors import NlpSkillsError, NotReady, NotValid, RunFailed
@@ -296,6 +298,40 @@ def test_requests_that_were_lost_count_at_their_worst(task, server):
         rows_of(made, task, confirm=True)
     assert len(server.calls) == 2
     assert 2_000 < estimate(made, Fetch(task)).spent_tokens <= 5_000
+
+
+@pytest.mark.parametrize("status", [408, 502, 504, 524])
+def test_a_gateway_that_lost_the_answer_may_have_been_billed_and_counts_at_the_worst(task, server, status):
+    server.answer = lambda call: Reply(status=status, message="the model did not answer in time")
+    made = source(
+        server, parallel=1, price={"input": 0, "output": 42}, budget_usd=0.05, max_output_tokens=1000
+    )
+    with pytest.raises(RunFailed, match="1 without an answer counted at their worst"):
+        rows_of(made, task, confirm=True)
+    assert len(server.calls) == 1
+    assert estimate(made, Fetch(task)).spent_usd == 0.042
+    assert [json.loads(line)["line"] for line in journal(task).read_bytes().splitlines()] == ["sent"]
+
+
+@pytest.mark.parametrize("status", [401, 429, 500, 503, 529])
+def test_a_request_that_was_refused_with_a_status_costs_nothing(status):
+    assert not NoAnswer("no", status).may_be_billed
+
+
+def test_an_ollama_on_the_internet_is_paid_for_only_when_somebody_has_agreed(task, server):
+    made = source(server, provider="ollama", base_url="http://8.8.8.8:11434")
+    with pytest.raises(NotReady, match="This costs money, so it has to be confirmed"):
+        rows_of(made, task)
+    with pytest.raises(NotValid, match="budget_usd needs the price of gpt-test"):
+        rows_of(made.with_changes(budget_usd=1), task)
+    assert not estimate(made, Fetch(task)).free
+    assert (is_own_machine(made), key_of(made)) == (False, NO_KEY)
+
+
+@pytest.mark.parametrize("host", ["", "0.0.0.0", ":11434", "127.0.0.1:11434", "http://192.168.1.5:11434"])
+def test_an_ollama_in_the_own_network_is_free_however_its_host_is_written(server, monkeypatch, host):
+    monkeypatch.setenv("OLLAMA_HOST", host)
+    assert is_own_machine(source(server, provider="ollama", base_url=None))
 
 
 def test_a_preview_sends_nothing_and_shows_the_prompt_or_the_rows_there_are(task, server):

@@ -11,6 +11,10 @@ from typing import Any, Literal, TypeAlias
 
 from nlp_skills.data.secret import hide
 
+_LOST_BEHIND_A_GATEWAY = frozenset({408, 502, 504, *range(520, 528)})
+"""Timeouts and broken connections that a gateway tells by a status (RFC 9110; 520-527 are Cloudflare's): the model
+behind it may have worked. Not 529, with which Anthropic refuses what it has no room for."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -53,8 +57,11 @@ class NoAnswer(Exception):
 
     @property
     def may_be_billed(self) -> bool:
-        """Whether the model may have worked: not where the server refused with a status, or was not reached."""
-        return self._reached and self.status in (None, 200)
+        """Whether the model may have worked: not where the server refused with a status, or was not reached.
+
+        The status of a gateway that lost the model's answer is no refusal.
+        """
+        return self._reached and (self.status in (None, 200) or self.status in _LOST_BEHIND_A_GATEWAY)
 
     @property
     def passes(self) -> bool:

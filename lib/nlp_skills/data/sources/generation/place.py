@@ -13,7 +13,7 @@ from nlp_skills.data.sources.source import GeneratedSource
 from nlp_skills.errors import NotReady
 
 NO_KEY = "none"
-"""What is sent as a key to servers on the own network that ask for none."""
+"""What is sent as a key to servers that ask for none."""
 
 _KEYS = {"anthropic": "ANTHROPIC_API_KEY", "openai": "OPENAI_API_KEY", "ollama": "OLLAMA_API_KEY"}
 _URLS = {"anthropic": "ANTHROPIC_BASE_URL", "openai": "OPENAI_BASE_URL", "ollama": "OLLAMA_HOST"}
@@ -29,12 +29,20 @@ def base_url(source: GeneratedSource) -> str | None:
 def is_own_machine(source: GeneratedSource) -> bool:
     """Whether the model runs on this machine or in the own network, where nobody bills it.
 
-    Ollama does, unless it hands the request on to its cloud.
+    That is told by the address, also for Ollama: one on the internet may be rented by the hour or the token. One
+    that hands the request on to Ollama's cloud is not on this machine, wherever it is asked.
     """
     url = base_url(source)
-    if source.provider == "ollama":
-        return not (source.model.endswith("cloud") or (url and "ollama.com" in url))
-    return url is not None and _is_private(urlsplit(url if "//" in url else f"//{url}").hostname or "")
+    if _is_ollama_cloud(source, url):
+        return False
+    if url is None:
+        return source.provider == "ollama"
+    host = urlsplit(url if "//" in url else f"//{url}").hostname
+    return _is_private(host or ("localhost" if source.provider == "ollama" else ""))  # OLLAMA_HOST=:11434
+
+
+def _is_ollama_cloud(source: GeneratedSource, url: str | None) -> bool:
+    return source.provider == "ollama" and (source.model.endswith("cloud") or "ollama.com" in (url or ""))
 
 
 def _is_private(host: str) -> bool:
@@ -46,11 +54,16 @@ def _is_private(host: str) -> bool:
 
 
 def key_of(source: GeneratedSource) -> str:
-    """The key from the SDK's own environment variable. Raises NotReady where one is needed and not set."""
+    """The key from the SDK's own environment variable. Raises NotReady where one is needed and not set.
+
+    The own network needs none, nor does an Ollama anywhere but in its cloud: its server asks for no key.
+    """
     name = _KEYS[source.provider]
     if key := os.environ.get(name):
         return key
-    if is_own_machine(source):
+    if is_own_machine(source) or (
+        source.provider == "ollama" and not _is_ollama_cloud(source, base_url(source))
+    ):
         return NO_KEY
     raise NotReady(
         f"{source.name}: the environment variable {name} is not set, and {source.provider} wants a key."
