@@ -23,6 +23,7 @@ NEVER: tuple[Network, ...] = (
     ip_network("169.254.0.0/16"),
     ip_network("fe80::/10"),
     ip_network("100.100.100.200/32"),  # Alibaba Cloud's metadata
+    ip_network("192.0.0.192/32"),  # Oracle Cloud's metadata
     ip_network("168.63.129.16/32"),  # Azure's wire server, an address that looks public
     ip_network("fd00:ec2::254/128"),  # Amazon's metadata
     ip_network("fd20:ce::254/128"),  # Google's metadata
@@ -30,6 +31,29 @@ NEVER: tuple[Network, ...] = (
 """Link-local, and where clouds hand a machine its credentials: refused even when named in private_hosts."""
 
 _GLOBAL_UNICAST = ip_network("2000::/3")
+_SPECIAL: tuple[Network, ...] = tuple(
+    ip_network(network)
+    for network in (
+        "0.0.0.0/8",
+        "10.0.0.0/8",
+        "100.64.0.0/10",
+        "127.0.0.0/8",
+        "172.16.0.0/12",
+        "192.0.0.0/24",
+        "192.0.2.0/24",
+        "192.88.99.0/24",
+        "192.168.0.0/16",
+        "198.18.0.0/15",
+        "198.51.100.0/24",
+        "203.0.113.0/24",
+        "224.0.0.0/3",
+        "2001::/23",
+        "2001:db8::/32",
+        "3fff::/20",
+    )
+)
+"""IANA's special-purpose registries (RFC 6890) and multicast, what of them is not in NEVER. `is_global` says the
+same, but which of them it knows, and with which exceptions, differs between patch releases of Python."""
 _NAT64 = ip_network("64:ff9b::/96")
 
 
@@ -66,12 +90,17 @@ def allowed_addresses(
 def _refused(address: str) -> str | None:
     """ "never", "private", or None for a public address."""
     try:
-        ip = _inner(ip_address(address.partition("%")[0]))
+        given = ip_address(address.partition("%")[0])
     except ValueError:
         return "never"
-    if any(ip.version == network.version and ip in network for network in NEVER):
+    ip = _inner(given)
+    if _is_in(ip, NEVER):
         return "never"
-    return None if _is_public(ip) else "private"
+    return None if _is_public(ip) and not _is_in(given, _SPECIAL) else "private"
+
+
+def _is_in(ip: Address, networks: Sequence[Network]) -> bool:
+    return any(ip.version == network.version and ip in network for network in networks)
 
 
 def _inner(ip: Address) -> Address:
@@ -88,7 +117,7 @@ def _inner(ip: Address) -> Address:
 def _is_public(ip: Address) -> bool:
     if isinstance(ip, IPv6Address) and ip not in _GLOBAL_UNICAST:
         return False
-    return ip.is_global and not ip.is_multicast
+    return ip.is_global and not ip.is_multicast and not _is_in(ip, _SPECIAL)
 
 
 def _is_named(host: str, port: int, private_hosts: Sequence[str]) -> bool:
