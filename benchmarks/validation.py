@@ -2,7 +2,7 @@
 
     uv run --all-extras python benchmarks/validation.py [--rows 1000000] [--rounds 3] [--close 20000] [--no-peers]
 
-Writes seeded chat rows (270 bytes each; 2 % planted duplicates; --mixed: one to four questions a row) into a temporary
+Writes seeded chat rows (300 bytes each; 2 % planted duplicates; --mixed: one to four questions a row) into a temporary
 folder, three files as in a task. Each way runs in a process of its own, the clock starts after its imports:
 
     bare     msgspec's Decoder(Example).decode of every line, one process
