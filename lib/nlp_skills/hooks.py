@@ -20,7 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nlp_skills.errors import NlpSkillsError, NotFound, NotReady
+from nlp_skills.errors import NlpSkillsError, NotFound, NotReady, counted
 
 if TYPE_CHECKING:
     from nlp_skills.data.report import Finding, ValidationReport
@@ -29,6 +29,8 @@ SECONDS = 20.0
 """How long one hook may take before it says that it was cut."""
 LENGTH = 1200
 """The most characters that a note may have: it stays in the conversation."""
+REASONS = 2
+"""How many reasons why checks did not run a note tells."""
 TOOL = "mcp__plugin_nlp-skills_lib__"
 ENDED = ("succeeded", "failed", "cancelled")
 SPLIT_FILES = ("train.jsonl", "valid.jsonl", "test.jsonl")
@@ -84,25 +86,21 @@ def validate(task: Path, event: dict[str, Any]) -> str | None:
 
 def describe(task: Path, report: ValidationReport) -> str:
     """The verdict, the findings with ids and lines, and what to do next, in LENGTH characters."""
-    from nlp_skills.data.validation import LEFT_OUT
-
     errors = [finding for finding in report.findings if finding.level == "error"]
-    states = {name: state for name, state in report.checks.items() if state.startswith("not run")}
-    not_run = [name for name, state in states.items() if LEFT_OUT not in state]
     rows = ", ".join(f"{Path(name).name} {count}" for name, count in report.files.items())
     if errors:
         verdict = f"FAILED ({', '.join(dict.fromkeys(finding.check for finding in errors))})"
-    elif report.passed:
-        verdict = "passed"
+    elif report.not_run:
+        verdict = f"no error found, but {counted(len(report.not_run), 'check')} did not run"
     else:
-        verdict = "cannot tell, not every check ran"
+        verdict = "passed"
     lines = [f"nlp-skills validated the data of {task.as_posix()} ({rows} rows): {verdict}."]
-    if not_run:
-        lines.append(_cut(f"Not run: {', '.join(not_run)}.", 160))
-    if len(not_run) < len(states):
-        lines.append(f"The checks of tokens (is an answer cut, does it end) run with {TOOL}validate_data.")
+    lines += _describe_not_run(report)
     if errors:
-        end = f"Next: mend these in the source or in the file, then {TOOL}regenerate_data or {TOOL}validate_data."
+        end = (
+            f"Next: mend the source, then {TOOL}regenerate_data (it replaces edited files; they are kept in"
+            f" data/snapshots/); or {TOOL}fix_data; or edit the file, then {TOOL}validate_data."
+        )
     else:
         end = f"All of it: {_report_path(task).as_posix()}"
     order = {"error": 0, "warning": 1, "info": 2}
@@ -115,7 +113,20 @@ def describe(task: Path, report: ValidationReport) -> str:
             break
         lines.append(line)
         room -= len(line) + 1
-    return "\n".join([*lines, end])
+    return _cut("\n".join([*lines, end]), LENGTH)
+
+
+def _describe_not_run(report: ValidationReport) -> list[str]:
+    """One line for each reason, with the checks that it kept from running; what does not apply is no news."""
+    from nlp_skills.data.validation import LEFT_OUT
+
+    reasons: dict[str, list[str]] = {}
+    for check, reason in report.not_run.items():
+        told = f"{reason}; they run with {TOOL}validate_data." if reason == LEFT_OUT else reason
+        reasons.setdefault(told, []).append(check)
+    lines = [f"Not run: {', '.join(checks)}: {_cut(reason, 240)}" for reason, checks in reasons.items()]
+    shown = lines[:REASONS]
+    return shown + [f"Not run for {len(lines) - REASONS} more reasons."] * (len(lines) > REASONS)
 
 
 def _describe_finding(finding: Finding) -> str:
@@ -207,14 +218,15 @@ def run_hook(hook: str, event: dict[str, Any], home: Path, seen: Path | None, se
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """`python -m nlp_skills.hooks <hook> [<file that marks the last look>]`, the event on standard input."""
+    """`python -m nlp_skills.hooks <hook> [<file that marks the last look> [<seconds>]]`, the event on standard input."""
     hook, *rest = sys.argv[1:] if arguments is None else arguments
     try:
         from nlp_skills.task.task import tasks_folder
 
         event = json.loads(sys.stdin.buffer.read().decode("utf-8"))
         seen = Path(rest[0]) if rest else None
-        note = run_hook(hook, event, tasks_folder(), seen, SECONDS)
+        seconds = float(rest[1]) if len(rest) > 1 else SECONDS
+        note = run_hook(hook, event, tasks_folder(), seen, seconds)
     except Exception as error:
         print(f"nlp-skills {hook}: {type(error).__name__}: {error}".splitlines()[0], file=sys.stderr)
         return 0
@@ -265,5 +277,8 @@ def _cut(text: str, length: int) -> str:
 if __name__ == "__main__":
     status = main()
     sys.stdout.flush()
-    # A check that was cut still runs in its thread; leaving does not wait for it.
+    from nlp_skills.data.partitions import stop_workers
+
+    # A check that was cut still runs in its thread and in processes on all cores; leaving waits for neither.
+    stop_workers()
     os._exit(status)

@@ -179,7 +179,10 @@ def validation(found: ValidationReport) -> RenderableType:
     errors = sum(f.level == "error" for f in found.findings)
     warnings = sum(f.level == "warning" for f in found.findings)
     rows = ", ".join(f"{name} {count}" for name, count in found.files.items())
-    if found.passed:
+    if found.passed and found.not_run:
+        told = f"No error found, but {counted(len(found.not_run), 'check')} did not run"
+        head = Text(f"{told}, {counted(warnings, 'warning')}", style="bold yellow")
+    elif found.passed:
         head = Text(
             f"Passed, {counted(warnings, 'warning')}", style="bold yellow" if warnings else "bold green"
         )
@@ -199,14 +202,19 @@ def validation(found: ValidationReport) -> RenderableType:
             for row in finding.rows
         ]
         parts.append(Text(f"  → {finding.fix}"))
-    not_run: dict[str, list[str]] = {}
+    silent: dict[str, list[str]] = {}
     for check, said in found.checks.items():
-        if said.startswith(("not run", "off")):
-            not_run.setdefault(said, []).append(check)
+        if said not in ("passed", "found"):
+            silent.setdefault(said, []).append(check)
     parts += [Text(), *(Text(f"{check} {told}") for check, told in found.gate.items())] if found.gate else []
-    parts += [Text()] if not_run else []
+    parts += [Text()] if silent else []
+    # What should have run and could not stands before what is off or has nothing to look at.
     parts += [
-        Text(f"{said[:1].upper()}{said[1:]} ({', '.join(ids)})", style="dim") for said, ids in not_run.items()
+        Text(
+            f"{said[:1].upper()}{said[1:]} ({', '.join(ids)})",
+            style="yellow" if said.startswith("not run") else "dim",
+        )
+        for said, ids in sorted(silent.items(), key=lambda item: not item[0].startswith("not run"))
     ]
     return Group(*parts, Text(), Text("As a page: data/validation.html"))
 

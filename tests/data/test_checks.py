@@ -73,7 +73,7 @@ def only(report: ValidationReport, id: str) -> Finding:
     assert [finding.check for finding in report.findings] == [id]
     assert report.checks[id] == "found"
     others = {state for check, state in report.checks.items() if check != id and check in STRUCTURAL}
-    assert {state for state in others if not state.startswith("not run")} <= {"passed"}
+    assert {state for state in others if not state.startswith("does not apply")} <= {"passed"}
     return report.findings[0]
 
 
@@ -235,7 +235,7 @@ def test_rows_of_a_group_on_two_sides_are_found(tmp_path: Path, where: list[int]
 def test_there_is_no_leak_to_look_for_in_one_file(tmp_path: Path) -> None:
     report = check(tmp_path, make_task(), train=clean("train"))
     assert report.checks["SPLIT-LEAK"] == (
-        "not run: only data/train.jsonl has rows, so there is nothing to compare it with"
+        "does not apply: only data/train.jsonl has rows, so there is nothing to compare it with"
     )
     assert report.passed
 
@@ -506,7 +506,7 @@ def test_plain_texts_have_no_input_in_common(tmp_path: Path) -> None:
 
 def test_checks_of_labels_do_not_run_where_there_are_none(tmp_path: Path) -> None:
     report = check(tmp_path, make_task("generation"), train=clean("train"))
-    assert report.checks["DATA-BALANCE"] == "not run: a task of type generation has no labels"
+    assert report.checks["DATA-BALANCE"] == "does not apply: a task of type generation has no labels"
     assert report.checks["DATA-ORDER"] == report.checks["DATA-BALANCE"]
     assert report.findings == []
 

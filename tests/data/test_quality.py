@@ -69,10 +69,10 @@ def test_a_check_that_is_off_finds_nothing_and_is_no_pass(tmp_path: Path) -> Non
     assert report.gate == {"DATA-DUP": "off"}
 
 
-def test_what_did_not_run_is_said_so_in_the_gate(tmp_path: Path) -> None:
+def test_what_does_not_apply_is_said_so_in_the_gate(tmp_path: Path) -> None:
     report = check(tmp_path, 0, SPLIT_LEAK=0.5)
     assert report.gate["SPLIT-LEAK"] == (
-        "at most 0.5 of the rows: not run: only data/train.jsonl has rows, so there is nothing to compare it with"
+        "at most 0.5 of the rows: does not apply: only data/train.jsonl has rows, so there is nothing to compare it with"
     )
 
 

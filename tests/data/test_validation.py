@@ -2,18 +2,29 @@
 
 import hashlib
 import json
+import sys
 from pathlib import Path
 
 import pytest
+from small_tokenizers import chatml, save_model_folder
 
-from nlp_skills.data.example import Example, write_examples
+from nlp_skills.data.checks.tokens import Tokens
+from nlp_skills.data.example import Example, Message, Meta, encode, write_examples
 from nlp_skills.data.format import detect_layout, to_example
 from nlp_skills.data.report import ValidationReport
 from nlp_skills.data.sources.file import read_file
 from nlp_skills.data.sources.source import Columns
 from nlp_skills.data.validation import validate_data
-from nlp_skills.errors import NotReady
+from nlp_skills.errors import MissingExtra, NotReady
 from nlp_skills.task.task import Task
+
+CHECKS_OF_TOKENS = Tokens.checks
+
+
+@pytest.fixture(scope="module")
+def tokenizer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A base model of which there is the tokenizer only."""
+    return save_model_folder(tmp_path_factory.mktemp("base_model"), chatml())
 
 
 def make_task(folder: Path, labels: list[str], type: str = "classification") -> Path:
@@ -128,11 +139,96 @@ def test_the_duplicates_of_real_sets_are_found(
     assert sources == {"s": report.files["data/train.jsonl"]}
 
 
+def make_rows(task: Path, *splits: str, rows: int = 3) -> Path:
+    """Files whose inputs are long enough to be compared and share no word."""
+    for split in splits:
+        texts = [" ".join(f"{split}{n}word{word}" for word in range(12)) for n in range(rows)]
+        examples = [
+            Example(
+                meta=Meta(id=f"{split}-{n}", source="s", label="a"),
+                messages=[Message("user", text), Message("assistant", "a")],
+            )
+            for n, text in enumerate(texts)
+        ]
+        write_examples(task / "data" / f"{split}.jsonl", examples)
+    return task
+
+
 def test_token_checks_that_are_left_out_are_no_pass(tmp_path: Path) -> None:
-    task = make_task(tmp_path, ["a"])
-    row = {"meta": {"id": "1", "source": "s", "label": "a"}, "messages": []}
-    row["messages"] = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "a"}]
-    path = tmp_path / "data" / "train.jsonl"
-    path.parent.mkdir()
-    path.write_text(json.dumps(row), encoding="utf-8")
-    assert validate_data(task, tokens=False).checks["LEN-CUT"] == "not run: checks of tokens were left out"
+    report = validate_data(make_rows(make_task(tmp_path, ["a"]), "train"), tokens=False)
+    assert report.checks["LEN-CUT"] == "not run: checks of tokens were left out"
+    assert report.not_run == dict.fromkeys(CHECKS_OF_TOKENS, "checks of tokens were left out")
+    assert report.passed
+
+
+def test_a_leak_is_not_ruled_out_while_one_half_of_the_check_cannot_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "rensa", None)
+    task = make_rows(make_task(tmp_path, ["a"]), "train", "test")
+    report = validate_data(task, tokens=False)
+    reason = str(MissingExtra("Finding near-duplicates", "data"))
+    assert {check: report.not_run[check] for check in ("DATA-NEARDUP", "SPLIT-LEAK")} == {
+        "DATA-NEARDUP": reason,
+        "SPLIT-LEAK": reason,
+    }
+    assert report.checks["PREF-SAME"] == (
+        "does not apply: no row is a pair of a chosen and a rejected answer"
+    )
+    (task / "data" / "test.jsonl").write_bytes((task / "data" / "train.jsonl").read_bytes())
+    assert validate_data(task, tokens=False).checks["SPLIT-LEAK"] == "found"
+
+
+def test_there_is_no_leak_where_the_other_side_is_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = make_rows(make_task(tmp_path, ["a"]), "train")
+    (task / "data" / "test.jsonl").touch()
+    state = "does not apply: only data/train.jsonl has rows, so there is nothing to compare it with"
+    assert validate_data(task, tokens=False).checks["SPLIT-LEAK"] == state
+    monkeypatch.setitem(sys.modules, "rensa", None)
+    assert validate_data(task, tokens=False).checks["SPLIT-LEAK"] == state
+
+
+def test_a_look_without_tokens_keeps_what_was_found_in_the_tokens_of_the_same_data(
+    tmp_path: Path, tokenizer_folder: Path
+) -> None:
+    task = make_rows(make_task(tmp_path, ["a"]), "train")
+    definition = Task.load(task / "task.yaml").model_copy(
+        update={"base_model": str(tokenizer_folder), "quality": {"LEN-CUT": "error"}}
+    )
+    definition.save(task / "task.yaml")
+    long = Example(
+        meta=Meta(id="long", source="s", label="a"),
+        messages=[Message("user", "word " * 20_000), Message("assistant", "a")],
+    )
+    with (task / "data" / "train.jsonl").open("ab") as stream:
+        stream.write(encode(long) + b"\n")
+    whole = validate_data(task)
+    assert ("LEN-CUT", "error") in {(finding.check, finding.level) for finding in whole.findings}
+    assert "tokens train" in whole.distributions
+    assert validate_data(task, tokens=False) == whole
+    assert validate_data(task, tokens=False) == whole
+
+
+@pytest.mark.parametrize("changed", ["data", "model", "threshold", "max_length"])
+def test_findings_in_tokens_of_something_else_are_not_kept(
+    tmp_path: Path, tokenizer_folder: Path, changed: str
+) -> None:
+    task = make_rows(make_task(tmp_path, ["a"]), "train")
+    definition = Task.load(task / "task.yaml").model_copy(update={"base_model": str(tokenizer_folder)})
+    definition.save(task / "task.yaml")
+    assert "LEN-CUT" not in validate_data(task).not_run
+    if changed == "data":
+        make_rows(task, "train", rows=4)
+    elif changed == "model":
+        definition.model_copy(update={"base_model": "nobody/no-such-model"}).save(task / "task.yaml")
+    elif changed == "threshold":
+        definition.model_copy(update={"quality": {"LEN-CUT": 0.5}}).save(task / "task.yaml")
+    else:
+        version = task / "versions" / "v1"
+        version.mkdir(parents=True)
+        (version / "config.yaml").write_text(f"base_model: {tokenizer_folder}\nmax_length: 77\n")
+    report = validate_data(task, tokens=False)
+    assert report.checks["LEN-CUT"] == "not run: checks of tokens were left out"
+    assert report.tokens == ""

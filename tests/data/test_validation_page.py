@@ -78,11 +78,21 @@ def test_each_link_leads_to_a_section_that_is_there() -> None:
 
 
 def test_a_check_that_did_not_run_or_saw_a_sample_says_so() -> None:
-    checks = {"DATA-DUP": "passed", "DATA-LANG": "not run: task.yaml names no language", "DATA-PII": "passed"}
+    checks = {"DATA-DUP": "passed", "DATA-LANG": "not run: no py3langid", "DATA-PII": "passed"}
     page = render_validation(report(checks=checks, examined={"DATA-PII": 200_000}), TASK)
-    assert "not run: task.yaml names no language" in page
+    assert "not run: no py3langid" in page
+    assert "<h1>No error found, but 1 check did not run</h1>" in page
+    assert "Of these nothing is known: DATA-LANG." in page
     assert "nothing found in a sample of 200,000 rows" in page
     assert "2 of 3 checks ran, 2 found nothing." in page
+
+
+def test_a_check_that_does_not_apply_comes_last_and_takes_nothing_from_the_verdict() -> None:
+    checks = {"PREF-SAME": "does not apply: no row is a pair", "DATA-DUP": "passed"}
+    page = render_validation(report(checks=checks), TASK)
+    assert "<h1>These data can be trained on: no check found a fault</h1>" in page
+    assert page.index("<code>DATA-DUP</code>") < page.index("<code>PREF-SAME</code>")
+    assert "nothing is known" not in page
 
 
 def test_where_the_data_come_from_and_what_was_dropped_is_told(tmp_path: Path) -> None:

@@ -6,14 +6,19 @@ import shutil
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from nlp_skills import hooks
-from nlp_skills.data.report import Finding, RowReference, ValidationReport
-from nlp_skills.task.task import TaskType, create_task
+from nlp_skills.data.checks import CHECKS
+from nlp_skills.data.checks.tokens import Tokens
+from nlp_skills.data.report import Finding, Level, RowReference, ValidationReport
+from nlp_skills.data.validation import validate_data
+from nlp_skills.errors import MissingExtra
+from nlp_skills.task.task import Task, TaskType, create_task
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "hooks" / "after-tool.sh"
@@ -129,9 +134,28 @@ def test_a_shell_command_that_changed_data_is_noticed_once(project: Path, plugin
     assert "DATA-JSON" in note(run_script("data-validation", happened, project, plugin))
 
 
-def test_a_data_tool_names_its_task(project: Path, plugin: Path) -> None:
-    happened = event(f"{TOOL}regenerate_data", task="reviews")
+@pytest.mark.parametrize("tool", ["regenerate_data", "convert_data", "fix_data"])
+def test_a_data_tool_names_its_task(tool: str, project: Path, plugin: Path) -> None:
+    happened = event(f"{TOOL}{tool}", task="reviews")
     assert "tasks/reviews" in note(run_script("data-validation", happened, project, plugin))
+
+
+# Clients before the pinned one have MultiEdit; the pinned one says "No such tool available", so its event is played here.
+@pytest.mark.parametrize("tool", ["Write", "Edit", "MultiEdit"])
+def test_each_tool_that_changes_a_file_is_one_that_the_hook_waits_for(
+    tool: str, project: Path, plugin: Path
+) -> None:
+    [matcher] = [
+        entry["matcher"]
+        for entry in json.loads((ROOT / "hooks" / "hooks.json").read_text(encoding="utf-8"))["hooks"][
+            "PostToolUse"
+        ]
+        if "data-validation" in entry["hooks"][0]["command"]
+    ]
+    assert tool in matcher.split("|")
+    edits = [{"old_string": "good", "new_string": "bad"}]
+    happened = event(tool, file_path=str(break_row(project / "tasks" / "reviews")), edits=edits)
+    assert "DATA-JSON" in note(run_script("data-validation", happened, project, plugin))
 
 
 def test_a_misspelt_field_of_data_source_yaml_is_named(project: Path, plugin: Path) -> None:
@@ -312,9 +336,10 @@ def report_of(findings: list[Finding], checks: dict[str, str], *, passed: bool) 
 
 def test_errors_come_first_and_the_note_never_grows_too_long() -> None:
     rows = [RowReference(file="data/train.jsonl", line=n, text="secret text") for n in range(1, 6)]
+    levels: list[Level] = ["info", "warning", "error", "warning", "error", "warning", "error"]
     findings = [
         Finding(check=f"DATA-{n}", level=level, message="m" * 400, count=5, rows=rows, fix="f" * 400)
-        for n, level in enumerate(["info", "warning", "error", "warning", "error", "warning", "error"])
+        for n, level in enumerate(levels)
     ]
     said = hooks.describe(Path("tasks/reviews"), report_of(findings, {"DATA-DUP": "found"}, passed=False))
     assert len(said) <= hooks.LENGTH
@@ -326,11 +351,113 @@ def test_errors_come_first_and_the_note_never_grows_too_long() -> None:
     assert "secret text" not in said
 
 
-def test_a_check_that_did_not_run_is_no_pass() -> None:
-    checks = {"DATA-DUP": "passed", "DATA-NEARDUP": "not run: rensa is missing"}
-    said = hooks.describe(Path("tasks/reviews"), report_of([], checks, passed=False))
-    assert "cannot tell" in said
-    assert "Not run: DATA-NEARDUP." in said
+def test_a_check_that_could_not_run_is_no_pass_and_its_cure_is_said(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "rensa", None)
+    task = project / "tasks" / "reviews"
+    task_without_tokens(task)
+    report = validate_data(task, tokens=False)
+    assert report.passed
+    said = hooks.describe(task, report).splitlines()
+    assert said[0].endswith(
+        "(train.jsonl 40, valid.jsonl 10, test.jsonl 10 rows): no error found, but 2 checks did not run."
+    )
+    cure = str(MissingExtra("Finding near-duplicates", "data")).partition(" (or")[0]
+    assert said[1].startswith(f"Not run: SPLIT-LEAK, DATA-NEARDUP: {cure}")
+
+
+def test_what_does_not_apply_is_neither_said_nor_in_the_way_of_a_pass(project: Path) -> None:
+    task = project / "tasks" / "reviews"
+    task_without_tokens(task)
+    report = validate_data(task, tokens=False)
+    assert report.checks["DATA-LANG"].startswith("does not apply: task.yaml names no language")
+    said = hooks.describe(task, report)
+    assert said.splitlines()[0].endswith("rows): passed.")
+    assert "Not run" not in said
+    assert "DATA-LANG" not in said
+
+
+def test_the_checks_of_tokens_are_said_to_be_left_out_with_the_tool_that_runs_them(project: Path) -> None:
+    task = project / "tasks" / "reviews"
+    report = validate_data(task, tokens=False)
+    said = hooks.describe(task, report).splitlines()
+    assert said[0].endswith(f"no error found, but {len(Tokens.checks)} checks did not run.")
+    left_out = f"checks of tokens were left out; they run with {TOOL}validate_data."
+    assert said[1] == f"Not run: {', '.join(c for c in CHECKS if c in Tokens.checks)}: {left_out}"
+
+
+def task_without_tokens(task: Path) -> None:
+    """Asks for no check of tokens, so that the others alone decide the verdict."""
+    definition = Task.load(task / "task.yaml")
+    definition.model_copy(update={"quality": dict.fromkeys(Tokens.checks, "off")}).save(task / "task.yaml")
+
+
+def test_an_error_is_said_with_ways_that_lose_no_edit(project: Path, plugin: Path) -> None:
+    path = break_row(project / "tasks" / "reviews")
+    said = note(run_script("data-validation", event("Write", file_path=str(path)), project, plugin))
+    assert said.splitlines()[-1] == (
+        f"Next: mend the source, then {TOOL}regenerate_data (it replaces edited files; they are kept in"
+        f" data/snapshots/); or {TOOL}fix_data; or edit the file, then {TOOL}validate_data."
+    )
+
+
+def processes_of(session: int) -> set[int]:
+    """The living processes of a session, from the fields of /proc/<pid>/stat that follow the name."""
+    found = set()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, _, of, *_ = stat.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(of) == session and state not in "ZX":
+            found.add(int(stat.parent.name))
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are counted in /proc")
+def test_a_hook_that_is_cut_leaves_no_process_behind(project: Path) -> None:
+    pytest.importorskip("loky")
+    task = project / "tasks" / "reviews"
+    with (task / "data" / "train.jsonl").open("w", encoding="utf-8") as stream:
+        for n in range(150_000):
+            text = " ".join(
+                f"{word}{n * 31 % 977}" for word in ("table", "waiter", "soup", "garden", "price")
+            )
+            stream.write(row(f"review {n}: {text}", ("good", "bad")[n % 2], n) + "\n")
+    happened = json.dumps(event("Write", file_path=str(task / "data" / "train.jsonl")))
+    # A busy machine may need longer until the workers are there: then once more, with more time.
+    for seconds in (3, 6, 12, 24):
+        said, seen = run_hook_for(seconds, happened, project)
+        assert f"data-validation was cut after {seconds} s and has no verdict" in said
+        if len(seen) > 2:
+            break
+    assert len(seen) > 2, "no worker was ever started"
+
+
+def run_hook_for(seconds: int, happened: str, project: Path) -> tuple[str, set[int]]:
+    """The real process with so many seconds: what it said, and all processes of its session, which have ended."""
+    (project / "event.json").write_text(happened, encoding="utf-8")
+    with (project / "event.json").open("rb") as given, (project / "said").open("wb") as told:
+        hook = subprocess.Popen(
+            [sys.executable, "-P", "-m", "nlp_skills.hooks", "data-validation", "seen", str(seconds)],
+            stdin=given,
+            stdout=told,
+            cwd=project,
+            start_new_session=True,
+        )
+    seen: set[int] = set()
+    while hook.poll() is None:
+        seen |= processes_of(hook.pid)
+        with suppress(subprocess.TimeoutExpired):
+            hook.wait(0.05)
+    pause = threading.Event()
+    for _ in range(100):
+        if processes_of(hook.pid):
+            pause.wait(0.05)
+    assert processes_of(hook.pid) == set()
+    assert hook.returncode == 0
+    return (project / "said").read_text(encoding="utf-8"), seen
 
 
 def test_data_without_a_fault_is_said_in_two_lines() -> None:

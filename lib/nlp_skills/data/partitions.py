@@ -18,7 +18,9 @@ from functools import partial
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
+from threading import Event, Lock
 from typing import Any, Literal, TypeAlias, TypeVar
+from weakref import WeakSet
 
 from nlp_skills.errors import MissingExtra, NotReady
 
@@ -30,6 +32,11 @@ SIZE = 8 << 20
 
 Where: TypeAlias = Literal["here", "cores", "ray"]
 """In this process, in one process for each core, or wherever Ray runs."""
+
+_executors: WeakSet[Any] = WeakSet()
+"""Loky's executors that have workers; it keeps one for each thread, out of the reach of other threads."""
+_stopped = Event()
+_starting = Lock()
 
 
 @dataclass(frozen=True)
@@ -118,10 +125,10 @@ def map_partitions(
 
 
 def _on_cores(function: Callable[[Partition], R], partitions: Iterable[Partition]) -> Iterator[R]:
-    from loky import cpu_count, get_reusable_executor
+    from loky import cpu_count
 
     workers = cpu_count()
-    executor = get_reusable_executor(max_workers=workers)
+    executor = _executor(workers)
     ahead = iter(partitions)
     waiting = deque(executor.submit(function, part) for part in islice(ahead, 2 * workers))
     try:
@@ -132,6 +139,29 @@ def _on_cores(function: Callable[[Partition], R], partitions: Iterable[Partition
     finally:
         for future in waiting:
             future.cancel()
+
+
+def _executor(workers: int) -> Any:
+    """Raises NotReady after stop_workers: the process is about to end."""
+    from loky import get_reusable_executor
+
+    with _starting:
+        if _stopped.is_set():
+            raise NotReady("This process is ending and starts no more workers.")
+        executor = get_reusable_executor(max_workers=workers)
+        _executors.add(executor)
+    return executor
+
+
+def stop_workers() -> None:
+    """Kill this process's workers, busy or idle, and start no more: for a process that leaves at once.
+
+    Otherwise they outlive a process that ends by os._exit, with what it gave them to do.
+    """
+    with _starting:
+        _stopped.set()
+        while _executors:
+            _executors.pop().shutdown(wait=True, kill_workers=True)
 
 
 def _on_ray(function: Callable[[Partition], R], partitions: Iterable[Partition]) -> Iterator[R]:

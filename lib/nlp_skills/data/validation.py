@@ -19,12 +19,13 @@ from nlp_skills.data.checks.rows import Context, RowFamily
 from nlp_skills.data.partitions import Where
 from nlp_skills.data.quality import OFF, apply_quality, require_known_checks
 from nlp_skills.data.replacement import settle_data
-from nlp_skills.data.report import Finding, ValidationReport
+from nlp_skills.data.report import NOT_APPLICABLE, NOT_RUN, DoesNotApply, Finding, ValidationReport
 from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.data.sources.source import SPLITS, DataSources
+from nlp_skills.data.token_findings import known_tokens, told_with
 from nlp_skills.data.tokens import configured_max_length
 from nlp_skills.data.validation_page import render_validation
-from nlp_skills.errors import NotFound, NotReady
+from nlp_skills.errors import NotFound, NotReady, NotValid
 from nlp_skills.records import Progress, now, silent, write_atomic
 from nlp_skills.task.task import Task
 
@@ -39,8 +40,9 @@ def validate_data(
     """Check the task's data, write data/validation.json, and data/validation.html for people.
 
     `deep` looks at every row where otherwise, beyond 200,000 rows, a sample is looked at; without
-    `tokens` the checks that need the base model's tokenizer are left out; `ray` spreads the work over
-    the Ray cluster that RAY_ADDRESS names, which has to see the same files, or else this machine.
+    `tokens` the checks that need the base model's tokenizer are left out, and what the report before says
+    of them stays where it is of the same data, base model and settings; `ray` spreads the work over the
+    Ray cluster that RAY_ADDRESS names, which has to see the same files, or else this machine.
 
     Raises NotReady when there is no data yet, NotValid for an unknown check under quality in task.yaml,
     MissingExtra for ray where it is not installed.
@@ -53,7 +55,11 @@ def validate_data(
     if not files:
         raise NotReady(f"{task.name} has no data yet. Make it with: nlp-skills regenerate-data {task.name}")
     context = _context(task, definition, files)
-    report = check_data(context, progress, deep=deep, tokens=tokens, where="ray" if ray else None)
+    before = None
+    with suppress(NotFound, NotValid):
+        before = ValidationReport.load(task / "data" / "validation.json")
+    where = "ray" if ray else None
+    report = check_data(context, progress, deep=deep, tokens=tokens, where=where, before=before)
     page = render_validation(report, definition, context.snapshot)
     write_atomic(task / "data" / "validation.html", page.encode("utf-8"))
     return report.save(task / "data" / "validation.json")
@@ -95,11 +101,13 @@ def check_data(
     where: Where | None = None,
     partition_size: int | None = None,
     spill: int | None = None,
+    before: ValidationReport | None = None,
 ) -> ValidationReport:
     """Every check of CHECKS over the files of the context. Nothing is written.
 
     `where` is for both passes; None: the structure in this process, the rows on all cores if they are many.
     `partition_size` in bytes and `spill` in rows are Reader's. None of the three changes the report.
+    `before`: the report from which the findings in tokens are kept without `tokens`, if they still hold.
     """
     task = context.task
     off = {check for check, asked in task.quality.items() if asked == "off"}
@@ -125,35 +133,44 @@ def check_data(
         for finding in family.findings()
         if finding.check not in off
     ]
-    checks = {check: OFF if check in off else state for check, state in _states(families, findings).items()}
-    sampled = _sampled(examined, checks)
+    data_sha256 = _digest(reader.sha256)
+    known = None if tokens else known_tokens(before, data_sha256, context)
+    states = _states(families, findings) | (known.checks if known else {})
+    checks = {check: OFF if check in off else state for check, state in states.items()}
+    findings += known.findings if known else []
+    sampled = _sampled(examined, checks) | (known.examined if known else {})
     findings, gate = apply_quality(task.quality, findings, checks, rows + reader.unread, sampled)
     return ValidationReport(
-        data_sha256=_digest(reader.sha256),
+        data_sha256=data_sha256,
         files=reader.rows,
         checks=checks,
         examined=sampled,
         findings=findings,
-        distributions=_distributions(reader, families),
+        distributions=_distributions(reader, families) | (known.distributions if known else {}),
+        tokens=told_with(context) if tokens or known else "",
         gate=gate,
         passed=not any(finding.level == "error" for finding in findings),
     )
 
 
 def _states(families: Sequence[Family | RowFamily], findings: Iterable[Finding]) -> dict[str, str]:
-    """By check: found by any family, or passed, or not run by any."""
+    """By check: found by any family, or not run by one that could not, or passed, or not for these data."""
     found = {finding.check for finding in findings}
     not_run = [(family, family.not_run()) for family in families]
-    states = {}
-    for check in CHECKS:
-        reasons = [reasons.get(check) for family, reasons in not_run if check in family.checks] or [LEFT_OUT]
-        if check in found:
-            states[check] = "found"
-        elif None in reasons:
-            states[check] = "passed"
-        else:
-            states[check] = f"not run: {reasons[0]}"
-    return states
+    return {
+        check: "found"
+        if check in found
+        else _state([reasons.get(check) for family, reasons in not_run if check in family.checks])
+        for check in CHECKS
+    }
+
+
+def _state(reasons: Sequence[str | None]) -> str:
+    """`reasons`: why each family of the check said nothing; None for one that ran."""
+    for reason in reasons or [LEFT_OUT]:
+        if reason is not None and not isinstance(reason, DoesNotApply):
+            return NOT_RUN + reason
+    return "passed" if None in reasons else f"{NOT_APPLICABLE}{reasons[0]}"
 
 
 def _sampled(examined: Examined, checks: Mapping[str, str]) -> dict[str, int]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from nlp_skills.data.checks.catalogue import CATALOGUE
 from nlp_skills.data.pictures import finding_item, length_histogram, share_bars
-from nlp_skills.data.report import Finding, Level, ValidationReport
+from nlp_skills.data.report import NOT_APPLICABLE, Finding, Level, ValidationReport
 from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.errors import counted
 from nlp_skills.page import render_page
@@ -24,7 +24,13 @@ LEVELS: tuple[tuple[Level, str], ...] = (
     ("info", "Worth knowing"),
 )
 
-STATES = {"passed": ("✓", "yes"), "found": ("!", "no"), "off": ("–", ""), "not run": ("–", "")}
+STATES = {
+    "passed": ("✓", "yes"),
+    "found": ("!", "no"),
+    "not run": ("?", "no"),
+    "does not apply": ("–", "quiet"),
+    "off": ("–", "quiet"),
+}
 """How a check's state begins → sign and class."""
 
 
@@ -59,6 +65,9 @@ def _header(report: ValidationReport, task: Task) -> Html:
     warnings = _of(report, "warning")
     if not report.passed:
         verdict = f"These data should not be trained on yet: {counted(len(errors), 'error')}"
+    elif report.not_run:
+        found = f"No error and {counted(len(warnings), 'warning')}" if warnings else "No error"
+        verdict = f"{found} found, but {counted(len(report.not_run), 'check')} did not run"
     elif warnings:
         verdict = f"These data can be trained on, with {counted(len(warnings), 'warning')}"
     else:
@@ -103,13 +112,20 @@ def _gate(report: ValidationReport) -> Html | None:
 def _checks(report: ValidationReport) -> Html:
     ran = [state for state in report.checks.values() if state in ("passed", "found")]
     told = f"{len(ran):,} of {len(report.checks):,} checks ran, {ran.count('passed'):,} found nothing."
+    if report.not_run:
+        told += f" Of these nothing is known: {', '.join(report.not_run)}."
     if report.examined:
         told += " Some looked at a sample; nlp-skills validate-data --deep looks at every row."
     rows = [
         [element("code", check), CATALOGUE.get(check, ""), _state(check, state, report.examined)]
-        for check, state in report.checks.items()
+        for check, state in sorted(report.checks.items(), key=lambda item: _says_nothing(item[1]))
     ]
     return section("checks", "Checks", lead(told), table(["Check", "Looks for", "Result"], rows, stack=True))
+
+
+def _says_nothing(state: str) -> bool:
+    """Whether the check is off or has nothing to look at here: these come last."""
+    return state.startswith(("off", NOT_APPLICABLE))
 
 
 def _state(check: str, state: str, examined: Mapping[str, int]) -> Html:

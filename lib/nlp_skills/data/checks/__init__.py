@@ -5,7 +5,7 @@
     TOKENS      as ROWS, and needs the base model's tokenizer
 
 A new family is one more name in one of the three. Several may answer for one check: what any of them
-finds is found, and the check did not run only where none of them did.
+finds is found, and where one could not run the check did not run, whatever the others saw.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Family(Protocol):
         ...
 
     def not_run(self) -> dict[str, str]:
-        """The checks that could say nothing here, and why."""
+        """The checks that could say nothing here, and why: a plain text, or DoesNotApply where nothing is missing."""
         ...
 
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from nlp_skills.data.checks.reading import Batch, Reader
 from nlp_skills.data.checks.rows import Context
-from nlp_skills.data.report import Finding
+from nlp_skills.data.report import DoesNotApply, Finding
 
 
 class Age:
@@ -47,7 +47,7 @@ class Age:
     def not_run(self) -> dict[str, str]:
         """There has to be a limit, and a time at which something was read."""
         if self._limit() is None:
-            return {"DATA-STALE": "data_source.yaml sets no max_age_days"}
+            return {"DATA-STALE": DoesNotApply("data_source.yaml sets no max_age_days")}
         if self._context.snapshot is None or not self._context.snapshot.sources:
             return {
                 "DATA-STALE": "the data were not made from sources, so nothing says when they were fetched"

@@ -14,7 +14,7 @@ from typing import ClassVar
 from nlp_skills.data.checks.labels import split_of
 from nlp_skills.data.checks.reading import Batch, Reader
 from nlp_skills.data.checks.rows import Context
-from nlp_skills.data.report import Finding
+from nlp_skills.data.report import DoesNotApply, Finding
 
 FEW = 10
 """Rows of a label in train below which it is hardly learnt."""
@@ -106,10 +106,10 @@ class Balance:
         elif not self._train:
             reason = "train has no row that could be read"
         elif (rows := self._counts().total()) < ORDERED:
-            return {"DATA-ORDER": f"{rows} labelled rows in train are too few to tell an order"}
+            return {"DATA-ORDER": DoesNotApply(f"{rows} labelled rows in train are too few to tell an order")}
         else:
             return {}
-        return {"DATA-BALANCE": reason, "DATA-ORDER": reason}
+        return dict.fromkeys(("DATA-BALANCE", "DATA-ORDER"), DoesNotApply(reason))
 
 
 def _finding(check: str, message: str, count: int, fix: str) -> Finding:

@@ -20,7 +20,7 @@ from nlp_skills.data.checks.distances import chi_squared, kolmogorov_smirnov, st
 from nlp_skills.data.checks.labels import split_of
 from nlp_skills.data.checks.reading import Batch, Reader
 from nlp_skills.data.checks.rows import Context
-from nlp_skills.data.report import Finding
+from nlp_skills.data.report import DoesNotApply, Finding
 from nlp_skills.data.snapshot import DataSnapshot, in_buckets
 
 SHIFTED = 0.1
@@ -96,7 +96,8 @@ class Drift:
         """There has to be something to compare with."""
         if len(self._sides(self._reader.lengths)) == 2 or (self._context.before and self._context.snapshot):
             return {}
-        return {"DATA-DRIFT": "there is neither a snapshot before nor a train and a test split with rows"}
+        reason = "there is neither a snapshot before nor a train and a test split with rows"
+        return {"DATA-DRIFT": DoesNotApply(reason)}
 
 
 def _labels(snapshot: DataSnapshot) -> dict[str, int]:

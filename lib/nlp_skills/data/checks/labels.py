@@ -15,7 +15,7 @@ from nlp_skills.data.checks.blank import INVISIBLE
 from nlp_skills.data.checks.reading import Batch, Reader
 from nlp_skills.data.checks.rows import Context
 from nlp_skills.data.checks.tally import SHOWN, Tally
-from nlp_skills.data.report import Finding, Level
+from nlp_skills.data.report import DoesNotApply, Finding, Level
 from nlp_skills.errors import did_you_mean
 
 LISTED = 20
@@ -140,7 +140,7 @@ class Labels:
     def not_run(self) -> dict[str, str]:
         """There have to be labels."""
         if not self._task.type.has_labels:
-            return {"DATA-LABEL": f"a task of type {self._task.type.value} has no labels"}
+            return {"DATA-LABEL": DoesNotApply(f"a task of type {self._task.type.value} has no labels")}
         if not any(counts for counts in self._reader.labels.values()):
-            return {"DATA-LABEL": "no row could be read"}
+            return {"DATA-LABEL": DoesNotApply("no row could be read")}
         return {}

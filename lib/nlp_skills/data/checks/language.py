@@ -12,7 +12,7 @@ from nlp_skills.data.checks.labels import split_of
 from nlp_skills.data.checks.rows import Context, Rows
 from nlp_skills.data.checks.tally import Tally
 from nlp_skills.data.language import contradicts, detect_language, knows
-from nlp_skills.data.report import Finding
+from nlp_skills.data.report import DoesNotApply, Finding
 from nlp_skills.errors import MissingExtra
 
 UNTOLD = "(cannot be told)"
@@ -38,7 +38,7 @@ class Language:
         self._why_not: str | None = None
         try:
             if self._expected is None:
-                self._why_not = "task.yaml names no language (language: en, zh-Hant, ja …)"
+                self._why_not = DoesNotApply("task.yaml names no language (language: en, zh-Hant, ja …)")
             elif not knows(self._expected):
                 self._why_not = f"texts in {self._expected!r} cannot be told from others"
             self._missing = False
@@ -55,7 +55,7 @@ class Language:
             try:
                 language = detect_language(text)
             except MissingExtra as error:
-                self._why_not, self._missing = str(error), True
+                self._why_not, self._missing = self._why_not or str(error), True
                 return
             counts[language or UNTOLD] += 1
             if not self._why_not and contradicts(self._expected or "", text, language):

@@ -13,7 +13,7 @@ from nlp_skills.data.checks.reading import Batch, Reader
 from nlp_skills.data.checks.repeats import Repeat, Repeats
 from nlp_skills.data.checks.rows import Context
 from nlp_skills.data.checks.tally import Marked, Tally
-from nlp_skills.data.report import Finding
+from nlp_skills.data.report import DoesNotApply, Finding
 
 _FIX = (
     "Divide the rows anew, which keeps these together on one side, with: nlp-skills regenerate-data {task}"
@@ -79,4 +79,4 @@ class Leak:
         if len(self._files) > 1:
             return {}
         only = ", ".join(sorted(self._files)) or "no file"
-        return {"SPLIT-LEAK": f"only {only} has rows, so there is nothing to compare it with"}
+        return {"SPLIT-LEAK": DoesNotApply(f"only {only} has rows, so there is nothing to compare it with")}

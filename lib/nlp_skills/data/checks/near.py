@@ -30,7 +30,7 @@ from nlp_skills.data.checks.near_pairs import (
 from nlp_skills.data.checks.rows import Context, Rows
 from nlp_skills.data.checks.tally import SHOWN, Tally, clip
 from nlp_skills.data.example import Example
-from nlp_skills.data.report import Finding, RowReference
+from nlp_skills.data.report import DoesNotApply, Finding, RowReference
 from nlp_skills.data.similarity import FEWEST, THRESHOLD
 from nlp_skills.data.sketches import Sketches
 from nlp_skills.errors import MissingExtra
@@ -72,6 +72,7 @@ class NearRows:
 
     def see(self, rows: Rows) -> None:
         """Take in the next rows."""
+        self._know([rows.file])
         if self._missing:
             return
         texts = []
@@ -82,9 +83,10 @@ class NearRows:
                 self._note(rows.file, line, example)
         self._sketches.add(texts)
 
+    def _know(self, files: list[str]) -> None:
+        self._names += [file for file in files if file not in self._names]
+
     def _note(self, file: str, line: int, example: Example) -> None:
-        if file not in self._names:
-            self._names.append(file)
         group = example.meta.group
         system = [turn.content for turn in example.context if turn.role == "system"]
         self._file.append(self._names.index(file))
@@ -98,9 +100,9 @@ class NearRows:
 
     def merge(self, later: NearRows) -> None:
         """Put the rows of another process behind these."""
+        self._know(later._names)
         if self._missing:
             return
-        self._names += [name for name in later._names if name not in self._names]
         numbers = [self._names.index(name) for name in later._names]
         self._file.extend(array("I", (numbers[file] for file in later._file)))
         for mine, theirs in (
@@ -135,10 +137,11 @@ class NearRows:
         }
 
     def not_run(self) -> dict[str, str]:
-        """It needs the data extra; leaks are told by Leak where there is but one side."""
-        if self._missing:
-            return dict.fromkeys(self.checks, self._missing)
-        return {"SPLIT-LEAK": "there is but one side"} if len(self._paths) < 2 else {}
+        """It needs the data extra; there is no leak where but one side has rows."""
+        reasons = dict.fromkeys(self.checks, self._missing) if self._missing else {}
+        if len(self._names) < 2:
+            reasons["SPLIT-LEAK"] = DoesNotApply("only one side has rows")
+        return reasons
 
     def _compare(self) -> Found:
         import numpy as np

@@ -20,7 +20,7 @@ from typing import ClassVar, TypeVar
 from nlp_skills.data.checks.reading import Batch, Reader
 from nlp_skills.data.checks.rows import Context
 from nlp_skills.data.checks.tally import SHOWN, Tally
-from nlp_skills.data.report import Finding
+from nlp_skills.data.report import DoesNotApply, Finding
 
 FAR = 3.5
 """Modified z-score beyond which a length is unusual."""
@@ -105,7 +105,9 @@ class Outliers:
     def not_run(self) -> dict[str, str]:
         """There have to be some inputs."""
         rows = self._lengths().total()
-        return {} if rows >= FEWEST else {"DATA-OUTLIER": f"{rows} inputs are too few to tell what is usual"}
+        if rows >= FEWEST:
+            return {}
+        return {"DATA-OUTLIER": DoesNotApply(f"{rows} inputs are too few to tell what is usual")}
 
 
 def usual_lengths(lengths: Mapping[int, int]) -> tuple[float, float]:

@@ -17,7 +17,7 @@ import msgspec
 from nlp_skills.data.checks.rows import Context, Rows
 from nlp_skills.data.checks.tally import SHOWN, Tally, clip
 from nlp_skills.data.example import Example, Message
-from nlp_skills.data.report import Finding, RowReference
+from nlp_skills.data.report import DoesNotApply, Finding, RowReference
 from nlp_skills.errors import counted
 
 SHARE = 0.6
@@ -108,7 +108,7 @@ class Preferences:
         """There have to be pairs."""
         if self._pairs:
             return {}
-        return dict.fromkeys(self.checks, "no row is a pair of a chosen and a rejected answer")
+        return dict.fromkeys(self.checks, DoesNotApply("no row is a pair of a chosen and a rejected answer"))
 
 
 def is_same_pair(example: Example) -> bool:

@@ -70,5 +70,5 @@ class RowFamily(Protocol):
         ...
 
     def not_run(self) -> dict[str, str]:
-        """The checks that could say nothing here, and why: "needs the data extra …"."""
+        """The checks that could say nothing, and why: "needs the data extra …", or DoesNotApply("no row is …")."""
         ...

@@ -20,7 +20,7 @@ import msgspec
 from nlp_skills.data.checks.rows import Context, Rows
 from nlp_skills.data.checks.tally import Tally
 from nlp_skills.data.example import Example
-from nlp_skills.data.report import Finding
+from nlp_skills.data.report import DoesNotApply, Finding
 from nlp_skills.task.task import TaskType
 
 _STARTS = ("start", "begin", "start_offset", "start_char", "char_start", "start_index")
@@ -84,7 +84,7 @@ class Spans:
 
     def not_run(self) -> dict[str, str]:
         """There has to be an offset or an entity."""
-        return {} if self._looked_at else {"DATA-SPAN": "no row has offsets or an entity"}
+        return {} if self._looked_at else {"DATA-SPAN": DoesNotApply("no row has offsets or an entity")}
 
 
 def last_question(example: Example) -> str:
