@@ -101,6 +101,143 @@ def test_whatever_stood_in_a_yaml_file_the_new_value_is_read_from_it(
     assert Thing.load(path) == after
 
 
+LISTS = """# the head
+parts:
+  # about one
+  - name: one  # 1
+    text: a
+
+  # about two
+  # and more of it
+  - name: two
+    text: |
+      two
+      lines
+    # inside two
+  # about three
+  - text: c
+    name: three  # 3
+
+# about the words
+words:
+  - x  # the first
+  # above y
+  - y
+# the tail
+count: 0.50  # heavy
+"""
+
+
+class Named(Record):
+    name: str
+    text: str = ""
+
+
+class Lists(Record):
+    parts: list[Named] = []
+    words: list[str] = []
+    count: float = 0
+
+
+def blocks_of(*names: str) -> str:
+    first, rest = LISTS.split("  # about one\n", 1)
+    one, rest = rest.split("\n  # about two\n", 1)
+    two, three = rest.split("  # about three\n", 1)
+    three, rest = three.split("\n# about the words", 1)
+    found = {
+        "one": f"  # about one\n{one}",
+        "two": f"\n  # about two\n{two}",
+        "three": f"  # about three\n{three}",
+        "new": "  - name: new\n    text: |-\n      n\n      m\n",
+    }
+    return f"{first}{''.join(found[name] for name in names)}\n# about the words{rest}"
+
+
+PARTS_BY_NAME = {
+    "one": {"name": "one", "text": "a"},
+    "two": {"name": "two", "text": "two\nlines\n"},
+    "three": {"name": "three", "text": "c"},
+    "new": {"name": "new", "text": "n\nm"},
+}
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize(
+    "names",
+    ["two three", "one three", "one two", "three", "one two three new", "new two", "three new one two"],
+)
+def test_items_of_a_list_come_go_and_move_with_the_comments_above_them(tmp_path: Path, names: str, end: str):
+    path = tmp_path / "lists.yaml"
+    path.write_bytes(LISTS.replace("\n", end).encode())
+    wanted = [PARTS_BY_NAME[name] for name in names.split()]
+    Lists.load(path).with_changes(parts=wanted).save(path)
+    assert path.read_bytes().decode() == blocks_of(*names.split()).replace("\n", end)
+
+
+def test_a_list_of_words_is_matched_by_word_and_a_changed_item_stays_in_its_place(tmp_path: Path):
+    path = tmp_path / "lists.yaml"
+    path.write_text(LISTS, encoding="utf-8")
+    Lists.load(path).with_changes(words=["y", "z"]).save(path)
+    changed = LISTS.replace("  - x  # the first\n", "").replace("  - y\n", "  - y\n  - z\n")
+    assert path.read_text(encoding="utf-8") == changed
+    path.write_text(LISTS, encoding="utf-8")
+    thing = Lists.load(path)
+    renamed = [*(part.model_dump() for part in thing.parts[:2]), {"name": "drei", "text": "c"}]
+    thing.with_changes(parts=renamed).save(path)
+    assert path.read_text(encoding="utf-8") == LISTS.replace("name: three  # 3", "name: drei   # 3")
+
+
+def test_a_file_with_windows_line_ends_keeps_them_where_a_value_changes(tmp_path: Path):
+    path = tmp_path / "thing.yaml"
+    path.write_bytes(b"# why\r\nname: a\r\nextra:\r\n  b: |\r\n    c\r\n    d\r\n")
+    Thing.load(path).with_changes(count=2, extra={"b": "c\nd\n", "e": "f\ng"}).save(path)
+    assert path.read_bytes() == (
+        b"# why\r\nname: a\r\nextra:\r\n  b: |\r\n    c\r\n    d\r\n  e: |-\r\n    f\r\n    g\r\ncount: 2\r\n"
+    )
+
+
+@st.composite
+def commented(draw: st.DrawFn) -> tuple[str, list[str], list[Named]]:
+    """A file whose items have a comment above, beside and inside them; its names; the items that are wanted."""
+    names = draw(st.lists(st.sampled_from("abcdef"), unique=True, min_size=1))
+    dash, gap = draw(st.sampled_from(["", "  ", "    "])), draw(st.sampled_from(["", "\n"]))
+    block = st.sampled_from(["", f"|-\n{dash}    "])
+    items = [
+        f"{gap}{dash}# above {name}\n{dash}- name: {name}  # beside {name}\n{dash}  # inside {name}\n"
+        f"{dash}  text: {draw(block)}text of {name}\n"
+        for name in names
+    ]
+    text = f"parts:\n{''.join(items)}# the tail\ncount: 1\n"
+    wanted = draw(st.lists(st.sampled_from("abcdefgh"), unique=True, min_size=1))
+    texts = {name: draw(st.just(f"text of {name}") | st.text()) for name in wanted}
+    return text, names, [Named(name=name, text=texts[name]) for name in wanted]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@given(case=commented())
+def test_comments_of_items_that_stay_are_beside_them_whatever_else_is_edited(
+    tmp_path_factory: pytest.TempPathFactory, end: str, case: tuple[str, list[str], list[Named]]
+):
+    text, names, wanted = case
+    path = tmp_path_factory.getbasetemp() / "commented.yaml"
+    path.write_bytes(text.replace("\n", end).encode())
+    after = Lists(parts=wanted, count=1)
+    after.save(path)
+    assert Lists.load(path) == after
+    written = path.read_bytes().decode()
+    assert written.count("\r\n") == (written.count("\n") if end == "\r\n" else 0)
+    lines = [line.strip() for line in written.splitlines()]
+    for part in wanted:
+        if part.name in names:
+            at = lines.index(f"- name: {part.name}  # beside {part.name}")
+            assert (lines[at - 1], lines[at + 1]) == (f"# above {part.name}", f"# inside {part.name}")
+        assert written.count(f"# above {part.name}") == (part.name in names)
+    gone = {name for name in names if name not in {part.name for part in wanted}}
+    if len(names) != len(wanted):  # else one that is new may stand in its place
+        assert not any(f"# {where} {name}" in written for name in gone for where in ("above", "beside"))
+    assert lines[-2:] == ["# the tail", "count: 1"]
+
+
 def test_a_comment_without_a_line_end_does_not_swallow_the_first_field(tmp_path: Path):
     path = tmp_path / "thing.yaml"
     path.write_text("# nothing yet", encoding="utf-8")

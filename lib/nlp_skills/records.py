@@ -98,6 +98,8 @@ class Record(BaseModel):
         """The YAML file with this value's differences; None where there is no such file that could be kept."""
         if path.suffix not in YAML_SUFFIXES or not path.is_file():
             return None
+        from ruamel.yaml.error import YAMLError
+
         from nlp_skills.yaml_edit import edit_yaml
 
         try:
@@ -108,7 +110,10 @@ class Record(BaseModel):
             return path.read_bytes()
         old, new = (value.model_dump(mode="json", exclude_defaults=True) for value in (before, self))
         text = path.read_bytes().decode("utf-8-sig")
-        edited = edit_yaml(text, old, new).encode("utf-8")
+        try:
+            edited = edit_yaml(text, old, new).encode("utf-8")
+        except YAMLError:  # it reads YAML 1.2, strictly
+            return None
         return edited if self._reads_back(edited, path) else None
 
     def _reads_back(self, written: bytes, path: Path) -> bool:
@@ -195,7 +200,8 @@ def describe(error: ValidationError, record: type[BaseModel]) -> str:
             problems.append(f"{field}: missing")
         else:
             message = item["msg"].removeprefix("Value error, ")
-            given = None if item["type"] == SECRET else item.get("input")
+            hidden = item["type"] == SECRET or _is_hidden(record, item["loc"])
+            given = None if hidden else item.get("input")
             shown = f", not {given!r}" if isinstance(given, str | int | float | bool) else ""
             about = (
                 f"{field}: " if item["loc"] or item["type"] != "value_error" else ""
@@ -228,6 +234,18 @@ def _place(record: type[BaseModel], location: tuple[int | str, ...]) -> tuple[li
         if len(inside) == 1:
             owner, choices = inside[0], {}
     return place, owner
+
+
+def _is_hidden(record: type[BaseModel], location: tuple[int | str, ...]) -> bool:
+    """Whether what stands there is never shown: in a field with repr=False, and in no record inside it."""
+    hidden, owner = False, record
+    for end, part in enumerate(location, start=1):
+        inside = _place(record, location[:end])[1]
+        if inside is not owner:
+            hidden, owner = False, inside
+        field = inside.model_fields.get(part) if isinstance(part, str) else None
+        hidden = hidden or (field is not None and not field.repr)
+    return hidden
 
 
 def _records_in(annotation: Any) -> list[type[BaseModel]]:
