@@ -10,6 +10,7 @@ import pytest
 
 from nlp_skills.data.fix import FixReport, fix_data
 from nlp_skills.data.fixes import FixCount
+from nlp_skills.data.history import restore_data
 from nlp_skills.data.regenerate import regenerate_data
 from nlp_skills.data.replacement import settle_data
 from nlp_skills.data.snapshot import DataSnapshot
@@ -146,13 +147,29 @@ def test_there_has_to_be_data(tmp_path: Path) -> None:
         fix_data(tmp_path / "empty")
 
 
-def test_data_of_which_no_copy_could_be_kept_are_not_replaced(task: Path) -> None:
+def test_data_without_a_snapshot_are_kept_before_a_fix_replaces_them(task: Path) -> None:
     (task / "data" / "data_snapshot.json").unlink()
-    before = files_of(task)
-    with pytest.raises(NotReady, match="no copy of them could be kept"):
-        fix_data(task, checks=CHECKS, apply=True)
-    assert files_of(task) == before
-    assert fix_data(task, checks=CHECKS).fixes["DATA-PII"].changed == 10
+    before = {
+        name: (task / "data" / name).read_bytes() for name in ("train.jsonl", "valid.jsonl", "test.jsonl")
+    }
+    assert fix_data(task, checks=CHECKS, apply=True).fixes["DATA-PII"].changed == 10
+    (kept,) = (task / "data" / "snapshots").iterdir()
+    assert {name: (kept / name).read_bytes() for name in before} == before
+    restore_data(task, kept.name)
+    assert {name: (task / "data" / name).read_bytes() for name in before} == before
+
+
+def test_mended_rows_that_were_edited_by_hand_are_not_told_as_those_of_the_sources(task: Path) -> None:
+    fix_data(task, checks=CHECKS, apply=True)
+    made = DataSnapshot.load(task / "data" / "data_snapshot.json")
+    for number in (1, 2):
+        file = task / "data" / "train.jsonl"
+        file.write_bytes(file.read_bytes().replace(b"text ", f"mail {number}@acme-mail.de ".encode(), 1))
+        assert fix_data(task, checks=CHECKS, apply=True).fixes["DATA-PII"].changed == 1
+        mended = DataSnapshot.load(task / "data" / "data_snapshot.json")
+        assert mended.splits["train"].sha256 == sha256_file(file)
+        assert mended.source_hash != made.source_hash
+    assert regenerate_data(task).source_hash == made.source_hash
 
 
 def test_several_answers_to_one_question_are_a_conflict_only_where_that_is_said(tmp_path: Path) -> None:

@@ -1,12 +1,15 @@
 """Earlier data: kept when others take their place, listed, restored whole, and pruned by rule."""
 
+import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from nlp_skills.data.archive import FOLDER
+from nlp_skills.data.fix import fix_data
 from nlp_skills.data.history import list_snapshots, restore_data
 from nlp_skills.data.regenerate import convert_data, regenerate_data
 from nlp_skills.data.snapshot import DataSnapshot
@@ -14,12 +17,24 @@ from nlp_skills.data.sources.source import SPLITS, DataSources
 from nlp_skills.data.sourcing import add_source
 from nlp_skills.errors import NotFound, NotValid
 from nlp_skills.records import write_atomic
-from nlp_skills.task.task import TaskType, create_task
+from nlp_skills.task.task import Task, TaskType, create_task
 
 
 def write(path: Path, start: int) -> None:
     rows = ({"text": f"message number {n}", "label": "ab"[n % 2]} for n in range(start, start + 40))
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def edit(task: Path, text: str = "corrected") -> dict[str, bytes]:
+    """Correct a word of each split by hand; gives all the files but the snapshot."""
+    for split in SPLITS:
+        file = task / "data" / f"{split}.jsonl"
+        file.write_bytes(file.read_bytes().replace(b"message number", text.encode(), 1))
+    return files_of(task / "data")
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {name: data for name, data in data_of(folder).items() if name != "data_snapshot.json"}
 
 
 def set_retention(task: Path, **rule: Any) -> None:
@@ -157,3 +172,106 @@ def test_a_snapshot_of_the_version_before_is_compared_and_kept(task: Path, renew
     ]
     restore_data(task, names(task)[1])
     assert DataSnapshot.load(file).source_hash == old["source_hash"]
+
+
+def convert_anew(task: Path) -> None:
+    file = task / "task.yaml"
+    Task.load(file).with_changes(instruction="Which team?").save(file)
+    convert_data(task)
+
+
+REPLACE: dict[str, Callable[[Path], object]] = {
+    "regenerate_data": regenerate_data,
+    "regenerate_data of other rows": lambda task: (
+        write(task.parents[1] / "messages.jsonl", 5),
+        regenerate_data(task),
+    ),
+    "convert_data": convert_data,
+    "convert_data with another instruction": convert_anew,
+    "fix_data": lambda task: fix_data(task, checks=["DATA-EMPTY", "DATA-DUP"], apply=True),
+    "restore_data": lambda task: restore_data(task, names(task)[1]),
+}
+
+
+@pytest.mark.parametrize("replace", REPLACE)
+def test_files_that_were_edited_by_hand_are_kept_and_come_back_to_the_byte(task: Path, renew, replace: str):
+    renew(3)
+    write(task.parents[1] / "messages.jsonl", 3)
+    edited = edit(task)
+    if replace == "fix_data":  # something to mend, so that the file is replaced
+        file = task / "data" / "train.jsonl"
+        file.write_bytes(file.read_bytes() + file.read_bytes().splitlines(keepends=True)[0])
+        edited = files_of(task / "data")
+    before = names(task)
+    REPLACE[replace](task)
+    assert files_of(task / "data") != edited
+    (kept,) = [name for name in names(task) if name not in before]
+    assert files_of(task / FOLDER / kept) == edited
+    restored = restore_data(task, kept)
+    assert files_of(task / "data") == edited
+    assert restored == DataSnapshot.load(task / "data" / "data_snapshot.json")
+    assert restored.splits["train"].sha256 == hashlib.sha256(edited["train.jsonl"]).hexdigest()
+
+
+def test_the_same_edit_is_kept_once_and_another_one_beside_it(task: Path):
+    first = edit(task)
+    regenerate_data(task)
+    assert edit(task) == first
+    regenerate_data(task)
+    second = edit(task, "mended")
+    regenerate_data(task)
+    kept = [files_of(task / FOLDER / name) for name in names(task)[1:]]
+    assert kept == [second, first]
+    hashes = {snapshot.source_hash for snapshot in list_snapshots(task).snapshots}
+    assert len(hashes) == 3
+
+
+def test_an_edit_that_is_restored_and_replaced_again_is_kept_once(task: Path):
+    edited = edit(task)
+    regenerate_data(task)
+    name = names(task)[1]
+    restore_data(task, name)
+    regenerate_data(task)
+    kept = {folder.name: files_of(folder) for folder in (task / FOLDER).iterdir()}
+    assert [there for there, files in kept.items() if files == edited] == [name]
+
+
+def test_edited_files_that_stay_need_no_copy(task: Path):
+    edited = edit(task)
+    report = fix_data(task, checks=["DATA-EMPTY"], apply=True)
+    assert report.touched == 0
+    assert files_of(task / "data") == edited
+    assert not (task / FOLDER).exists()
+    found = DataSnapshot.load(task / "data" / "data_snapshot.json")
+    assert found.splits["train"].sha256 == hashlib.sha256(edited["train.jsonl"]).hexdigest()
+
+
+def test_an_edit_that_breaks_a_line_or_removes_a_file_is_kept_as_it_is(task: Path):
+    with (task / "data" / "train.jsonl").open("ab") as stream:
+        stream.write(b'{"messages": [\n')
+    (task / "data" / "valid.jsonl").unlink()
+    train = (task / "data" / "train.jsonl").read_bytes()
+    regenerate_data(task)
+    restored = restore_data(task, names(task)[1])
+    assert {name: split.count for name, split in restored.splits.items()} == {"train": 29, "test": 6}
+    assert (task / "data" / "train.jsonl").read_bytes() == train
+    assert not (task / "data" / "valid.jsonl").exists()
+
+
+def test_files_that_have_no_snapshot_are_kept(task: Path):
+    (task / "data" / "data_snapshot.json").unlink()
+    write_atomic(task / "data" / "train.jsonl", b'{"messages": []}\n')
+    written = {name: (task / "data" / name).read_bytes() for name in ("train.jsonl", "raw/messages.jsonl")}
+    regenerate_data(task)
+    restore_data(task, names(task)[1])
+    assert {name: (task / "data" / name).read_bytes() for name in written} == written
+
+
+def test_a_kept_copy_that_was_changed_does_not_count_as_one(task: Path, renew):
+    first = files_of(task / "data")
+    renew(5)
+    kept = names(task)[1]
+    (task / FOLDER / kept / "train.jsonl").write_bytes(b"")
+    renew(0)
+    renew(5)
+    assert first in [files_of(task / FOLDER / name) for name in names(task)[1:]]

@@ -13,6 +13,7 @@ from filelock import FileLock
 
 from nlp_skills.data.example import read_examples
 from nlp_skills.data.history import list_snapshots
+from nlp_skills.data.present import describe_data, hash_files
 from nlp_skills.data.regenerate import convert_data, regenerate_data
 from nlp_skills.data.report import ValidationReport
 from nlp_skills.data.snapshot import DataSnapshot
@@ -254,9 +255,12 @@ def test_other_data_count_as_not_validated_and_the_same_data_still_as_validated(
     regenerate_data(task)
     convert_data(task)
     assert ValidationReport.load(task / "data" / "validation.json") == report
+    assert (task / "data" / "validation.html").is_file()
+    (task / "data" / "tokens.html").write_text("<p>tokens of these rows</p>", encoding="utf-8")
     write(tmp_path / "messages.jsonl", rows(61))
     regenerate_data(task)
-    assert not (task / "data" / "validation.json").exists()
+    for name in ("validation.json", "validation.html", "tokens.html"):
+        assert not (task / "data" / name).exists()
 
 
 def test_only_one_process_makes_the_data(task: Path):
@@ -268,6 +272,42 @@ def test_only_one_process_makes_the_data(task: Path):
                 make(task)
     assert content_of(task) == before
     regenerate_data(task)
+
+
+LOCK_AT_THE_END = """
+import fcntl, sys
+from pathlib import Path
+from nlp_skills.data.regenerate import regenerate_data
+
+task = Path(sys.argv[1])
+
+def is_locked():
+    with (task / "data" / ".lock").open("rb") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+def hook(event, args):
+    if event == "os.remove" and str(args[0]).endswith(".unfinished"):
+        print("marker", is_locked())
+    if event == "os.rename" and str(args[1]).endswith("data_source.yaml"):
+        print("last run", is_locked())
+
+sys.addaudithook(hook)
+regenerate_data(task)
+print("afterwards", is_locked())
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="asks for the lock as POSIX has it")
+def test_a_run_writes_its_last_word_before_another_one_may_begin(task: Path):
+    ran = subprocess.run(
+        [sys.executable, "-c", LOCK_AT_THE_END, str(task)], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.splitlines() == ["last run True", "marker True", "afterwards False"]
 
 
 def test_a_source_is_looked_at_before_it_is_added(task: Path, tmp_path: Path):
@@ -407,25 +447,37 @@ def untimed(snapshot: DataSnapshot) -> dict[str, Any]:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_kill_at_any_file_operation_leaves_the_old_data_or_the_new(task: Path, tmp_path: Path):
+@pytest.mark.parametrize("edited", [False, True])
+def test_a_kill_at_any_file_operation_leaves_the_old_data_or_the_new(
+    task: Path, tmp_path: Path, edited: bool
+):
+    """Old data that somebody edited stand in the archive as what they are, where only that is why they are kept."""
     old = regenerate_data(task)
-    write(tmp_path / "messages.jsonl", rows(50, 5))
+    kept: list[Any] = [untimed(old), True]
+    if edited:
+        train = task / "data" / "train.jsonl"
+        train.write_bytes(train.read_bytes().replace(b"message", b"Message"))
+        described = describe_data(task / "data", hash_files(task / "data"))
+        assert described is not None
+        kept = [untimed(described), True]
+    else:
+        write(tmp_path / "messages.jsonl", rows(50, 5))
     steps = kill_at_every_step(task, tmp_path)
-    before: list[Any] = [untimed(old), True]
+    before: list[Any] = [untimed(old), not edited]
     after: list[Any] = [untimed(regenerate_data(task)), True]
     for step in steps:
         assert step["left"] in (before, after), step
-        assert step["archive"] in ([], [before]) and step["archive_again"] == [before], step
-        assert step["left"] == before or step["archive"] == [before], "nothing is replaced before it is kept"
+        assert step["archive"] in ([], [kept]) and step["archive_again"] == [kept], step
+        assert step["left"] == before or step["archive"] == [kept], "nothing is replaced before it is kept"
         assert step["leftovers"] == [], step
     assert [step["again"] for step in steps[:-1]] == [after] * (len(steps) - 1)
     undisturbed = {"before": after[0]["source_hash"], "added": 0, "removed": 0, "changed": 0}
     assert steps[-1]["again"] == [{**after[0], **undisturbed}, True], (
         "that run ended, and this one changed nothing"
     )
-    kept = [step["left"] == before for step in steps]
-    assert kept == sorted(kept, reverse=True), "the old data up to one moment, the new data after it"
-    assert set(kept) == {True, False}
+    old_data = [step["left"] == before for step in steps]
+    assert old_data == sorted(old_data, reverse=True), "the old data up to one moment, the new data after it"
+    assert set(old_data) == {True, False}
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from nlp_skills.data.present import data_files, describe_data, hash_edited, hash_files
 from nlp_skills.data.snapshot import DataSnapshot
-from nlp_skills.data.sources.source import SPLITS, DataSources, Retention
+from nlp_skills.data.sources.source import DataSources, Retention
 from nlp_skills.errors import NotFound, NotValid
 from nlp_skills.records import Record, sync_folder, unfinished
 
@@ -30,25 +31,30 @@ class Archived(Record):
     """When it gave its place to other data: UTC, ISO 8601, to the microsecond, because it is what they are sorted by."""
 
 
-def archive_data(task: Path) -> Path | None:
-    """Keep a copy of the task's present data; None where there are none with a snapshot.
+def archive_data(task: Path, staging: Path) -> Path | None:
+    """Keep a copy of the task's present data before those in `staging` take their place; None where nothing is lost.
 
-    Data that are kept already are not copied again; they count as new once more.
+    Files that somebody edited are kept with a snapshot that says what they are. Data that are kept already are
+    not copied again; they count as new once more.
     """
     data, kept = task / "data", task / FOLDER
-    if not (data / "data_snapshot.json").is_file():
+    files = hash_files(data)
+    snapshot = describe_data(data, files)
+    if snapshot is None or not _is_lost(files, snapshot, staging):
         return None
-    snapshot = DataSnapshot.load(data / "data_snapshot.json")
     _clear(kept)
-    place = _place_for(snapshot, kept)
-    if place.exists():
-        _now().save(place / "archive.json")
-        return place
+    same = _kept_already(task, files, snapshot)
+    if same is not None:
+        _now().save(same / "archive.json")
+        return same
+    place = _free_place(snapshot, kept)
     building = unfinished(place)
     (building / "raw").mkdir(parents=True)
     for name in data_files(data):
-        shutil.copyfile(data / name, building / name)
-        _sync(building / name)
+        if name != "data_snapshot.json":
+            shutil.copyfile(data / name, building / name)
+            _sync(building / name)
+    snapshot.save(building / "data_snapshot.json")
     _now().save(building / "archive.json")
     sync_folder(building / "raw")
     building.rename(place)
@@ -56,11 +62,12 @@ def archive_data(task: Path) -> Path | None:
     return place
 
 
-def data_files(folder: Path) -> list[str]:
-    """The files that are a task's data, by their names in data/ or in a kept snapshot."""
-    names = [f"{split}.jsonl" for split in SPLITS]
-    raw = sorted(f"raw/{file.name}" for file in (folder / "raw").glob("*.jsonl"))
-    return [*(name for name in names if (folder / name).is_file()), *raw, "data_snapshot.json"]
+def _is_lost(files: Mapping[str, str], snapshot: DataSnapshot, staging: Path) -> bool:
+    """Whether the present data are others than the staged ones; of edited files, whether one of them would be gone."""
+    if snapshot.source_hash != hash_edited(files):
+        staged = staging / "data_snapshot.json"
+        return not (staged.is_file() and is_same_data(DataSnapshot.load(staged), snapshot))
+    return not files.items() <= hash_files(staging).items()
 
 
 def is_same_data(one: DataSnapshot, other: DataSnapshot) -> bool:
@@ -70,7 +77,8 @@ def is_same_data(one: DataSnapshot, other: DataSnapshot) -> bool:
 
 def prune_snapshots(task: Path) -> None:
     """Remove the kept snapshots that the retention rule of data_source.yaml does not name."""
-    retention = DataSources.load(task / "data_source.yaml").retention
+    settings = task / "data_source.yaml"
+    retention = (DataSources.load(settings) if settings.is_file() else DataSources()).retention
     trained = trained_versions(task)
     for place, (folder, snapshot, archived) in enumerate(kept_snapshots(task)):
         stays = place < retention.keep and not _is_old(archived, retention)
@@ -117,12 +125,19 @@ def trained_versions(task: Path) -> dict[str, list[str]]:
     return found
 
 
-def _place_for(snapshot: DataSnapshot, kept: Path) -> Path:
-    """Its folder: one that holds the same data, else a name that is free."""
+def _kept_already(task: Path, files: Mapping[str, str], snapshot: DataSnapshot) -> Path | None:
+    """The folder that holds the same data, untouched since."""
+    for folder, other, _ in kept_snapshots(task):
+        if is_same_data(other, snapshot) and hash_files(folder) == files:
+            return folder
+    return None
+
+
+def _free_place(snapshot: DataSnapshot, kept: Path) -> Path:
     day = max((source.fetched for source in snapshot.sources.values()), default="")[:10] or "undated"
     name, number = f"{day}-{snapshot.source_hash[:12]}", 1
     place = kept / name
-    while place.exists() and not is_same_data(DataSnapshot.load(place / "data_snapshot.json"), snapshot):
+    while place.exists():
         number += 1
         place = kept / f"{name}-{number}"
     return place

@@ -13,10 +13,11 @@ from itertools import groupby
 from pathlib import Path
 
 from nlp_skills.data.archive import is_same_data
-from nlp_skills.data.assemble import describe_split, hash_sources
+from nlp_skills.data.assemble import hash_sources
 from nlp_skills.data.difference import compare_rows, read_named
 from nlp_skills.data.fixes import FIXES, FixCount, apply_fixes, require_fixable
 from nlp_skills.data.fixes.work import pieces
+from nlp_skills.data.present import describe_data, describe_files, hash_edited, hash_files
 from nlp_skills.data.replacement import put_in_place, settle_data, staging_folder
 from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.data.sources.source import SPLITS, DataSources
@@ -55,8 +56,8 @@ def fix_data(
     have a fix and are not off in task.yaml (`quality`), of which those that found something are written down;
     DATA-CONFLICT has to be named where answers are free text.
 
-    Raises NotReady when there is no data yet, or with `apply` none of which a copy could be kept, NotValid for
-    a check that has no fix, MissingExtra where a fix needs a package that is not installed.
+    Raises NotReady when there is no data yet, NotValid for a check that has no fix, MissingExtra where a fix needs
+    a package that is not installed.
     """
     definition = Task.load(task / "task.yaml")
     settings = task / "data_source.yaml"
@@ -67,12 +68,6 @@ def fix_data(
     settle_data(task)
     if not any((task / "data" / f"{split}.jsonl").is_file() for split in SPLITS):
         raise NotReady(f"{task.name} has no data yet. Make it with: nlp-skills regenerate-data {task.name}")
-    if apply and not (task / "data" / "data_snapshot.json").is_file():
-        raise NotReady(
-            f"{task.name}: the data have no data_snapshot.json, so no copy of them could be kept and none is replaced."
-            f" Make them with nlp-skills regenerate-data {task.name}, or put the files of data/fixed/ (nlp-skills"
-            f" fix-data {task.name}) in their place yourself."
-        )
     with staging_folder(task) as staging:
         report = _fix(task, staging, wanted, definition, progress)
         if not apply:
@@ -129,8 +124,7 @@ def _apply(task: Path, staging: Path, report: FixReport, checks: list[str], defi
     sources = sources.with_changes(fixes=checks)
     for file in raw.glob("*.jsonl"):
         shutil.copyfile(file, staging / "raw" / file.name)
-    before = DataSnapshot.load(task / "data" / "data_snapshot.json")
-    snapshot = _fixed_snapshot(task, staging, before, report, sources, definition)
+    snapshot = _fixed_snapshot(task, staging, report, sources, definition)
     snapshot.save(staging / "data_snapshot.json")
     if settings.is_file():
         sources.save(settings)
@@ -142,17 +136,19 @@ def _apply(task: Path, staging: Path, report: FixReport, checks: list[str], defi
 def _fixed_snapshot(
     task: Path,
     staging: Path,
-    before: DataSnapshot,
     report: FixReport,
     sources: DataSources,
     definition: Task,
 ) -> DataSnapshot:
-    """The snapshot of the mended data: what a regeneration of the same rows with these fixes would write, the
-    differences counted from the data before the fix."""
-    splits = {name: describe_split(staging / f"{name}.jsonl") for name in before.splits}
-    mended = before.model_copy(
-        update={"source_hash": hash_sources(before.sources, sources, definition), "splits": splits}
-    )
+    """The snapshot of the mended data: what a regeneration of the same rows with these fixes would write, or, of rows
+    that were edited by hand, one of their own; the differences counted from the data before the fix."""
+    files = hash_files(task / "data")
+    before = describe_data(task / "data", files)
+    assert before is not None, "there is a split file"
+    mended = describe_files(staging, hash_files(staging), before)
+    if before.source_hash != hash_edited(files):
+        source_hash = hash_sources(before.sources, sources, definition)
+        mended = before.model_copy(update={"source_hash": source_hash, "splits": mended.splits})
     if is_same_data(before, mended):
         return before
     fixes = Counter(before.fixes)

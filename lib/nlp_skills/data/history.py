@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from nlp_skills.data.archive import data_files, is_same_data, kept_snapshots, trained_versions
+from nlp_skills.data.archive import is_same_data, kept_snapshots, trained_versions
+from nlp_skills.data.present import data_files, named_files
 from nlp_skills.data.replacement import put_in_place, settle_data, staging_folder
 from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.errors import NotFound, NotValid, did_you_mean
@@ -87,9 +88,7 @@ def _find(task: Path, wanted: str) -> tuple[Path, DataSnapshot]:
 
 def _require_whole(folder: Path, staging: Path, snapshot: DataSnapshot) -> None:
     """Raises NotValid for a file that is gone or another than the snapshot names."""
-    expected = {f"{name}.jsonl": split.sha256 for name, split in snapshot.splits.items()}
-    expected |= {f"raw/{name}.jsonl": source.sha256 for name, source in snapshot.sources.items()}
-    for name, sha256 in expected.items():
+    for name, sha256 in named_files(snapshot).items():
         if not (staging / name).is_file() or sha256_file(staging / name) != sha256:
             raise NotValid(
                 f"{folder / name} is not the file that its snapshot names (it was changed or is gone), so it is not"

@@ -32,7 +32,7 @@ def regenerate_data(
 ) -> DataSnapshot:
     """Read every source again, convert and split, and put the new data in place in one step.
 
-    The data before are kept in data/snapshots/ (list_snapshots, restore_data). A source that costs money is
+    The data before, edited by hand or not, are kept in data/snapshots/ (list_snapshots, restore_data). A source that costs money is
     read only with `confirm`; otherwise the error says what it would cost. `ray` converts on Ray
     Data instead of this machine's cores, with the same result. A source that fails leaves the old data
     as it is. Raises NotReady without a source, NotValid naming file and line for rows that cannot be
@@ -47,11 +47,11 @@ def regenerate_data(
             for s in sources.sources
         }
         snapshot = _replace_data(task, sources, fetched, staging, progress, ray=ray)
-    # Read again: somebody may have edited it while the sources were read.
-    today = DataSources.load(task / "data_source.yaml")
-    last_run = today.regeneration.with_changes(last_run=now())
-    today.with_changes(regeneration=last_run.model_dump()).save(task / "data_source.yaml")
-    (task / "data" / UNFINISHED).unlink(missing_ok=True)
+        # Read again: somebody may have edited it while the sources were read.
+        today = DataSources.load(task / "data_source.yaml")
+        last_run = today.regeneration.with_changes(last_run=now())
+        today.with_changes(regeneration=last_run.model_dump()).save(task / "data_source.yaml")
+        (task / "data" / UNFINISHED).unlink(missing_ok=True)  # before another run may set its own
     return snapshot
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from nlp_skills.data.archive import archive_data, is_same_data, prune_snapshots
-from nlp_skills.data.snapshot import DataSnapshot
+from nlp_skills.data.archive import archive_data, prune_snapshots
+from nlp_skills.data.present import data_files
 from nlp_skills.data.sources.source import SPLITS
 from nlp_skills.errors import NotReady
 from nlp_skills.records import read_mapping, sha256_file, sync_folder, to_json, write_atomic
@@ -46,33 +46,24 @@ def staging_folder(task: Path) -> Iterator[Path]:
         try:
             yield staging
         finally:
-            shutil.rmtree(staging, ignore_errors=True)
+            if staging.exists():
+                shutil.rmtree(staging, ignore_errors=True)
 
 
 def put_in_place(task: Path, staging: Path) -> None:
     """Make the staged data the data: one rename decides, the moves after it can be repeated.
 
-    Other data that were there are copied to data/snapshots/ first, and what the retention rule of
-    data_source.yaml does not name there is removed afterwards.
+    Other data that were there, also such that somebody edited, are copied to data/snapshots/ first, and what the
+    retention rule of data_source.yaml does not name there is removed afterwards.
     """
-    replaced = not _are_the_data(task, staging)
-    if replaced:
-        archive_data(task)
+    kept = archive_data(task, staging)
     names = sorted(p.relative_to(staging).as_posix() for p in staging.rglob("*") if p.is_file())
     write_atomic(staging / "files.json", to_json(names))
     staging.rename(task / "data" / ".ready")
     sync_folder(task / "data")
     _settle(task)
-    if replaced:
+    if kept is not None:
         prune_snapshots(task)
-
-
-def _are_the_data(task: Path, staging: Path) -> bool:
-    """Whether the staged data are those that are there already."""
-    staged, present = (folder / "data_snapshot.json" for folder in (staging, task / "data"))
-    if not staged.is_file() or not present.is_file():
-        return False
-    return is_same_data(DataSnapshot.load(staged), DataSnapshot.load(present))
 
 
 def settle_data(task: Path) -> None:
@@ -90,17 +81,18 @@ def _settle(task: Path) -> None:
         return
     names: Sequence[str] = read_mapping(ready / "files.json")
     if any(not _is_same(ready / f"{split}.jsonl", data / f"{split}.jsonl") for split in SPLITS):
-        # It speaks of the data before: other data count as not validated until they are.
-        (data / "validation.json").unlink(missing_ok=True)
+        # They speak of the data before: other data count as not validated until they are.
+        for name in ("validation.json", "validation.html", "tokens.html"):
+            (data / name).unlink(missing_ok=True)
     for name in names:
         if (ready / name).is_file():
             (data / name).parent.mkdir(parents=True, exist_ok=True)
             (ready / name).replace(data / name)
     if UNFINISHED not in names:
         (data / UNFINISHED).unlink(missing_ok=True)
-    for old in (data / "raw").glob("*.jsonl"):
-        if f"raw/{old.name}" not in names:
-            old.unlink()
+    if "data_snapshot.json" in names:  # all that are the data, not some files of theirs
+        for old in (name for name in data_files(data) if name not in names):
+            (data / old).unlink()
     sync_folder(data)
     shutil.rmtree(ready)
 
