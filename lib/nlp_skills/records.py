@@ -200,13 +200,15 @@ def describe(error: ValidationError, record: type[BaseModel]) -> str:
             problems.append(f"{field}: missing")
         else:
             message = item["msg"].removeprefix("Value error, ")
+            if item["type"] != SECRET:  # it begins with a name that is somebody's
+                message = f"{message[:1].lower()}{message[1:]}"
             hidden = item["type"] == SECRET or _is_hidden(record, item["loc"])
             given = None if hidden else item.get("input")
             shown = f", not {given!r}" if isinstance(given, str | int | float | bool) else ""
             about = (
                 f"{field}: " if item["loc"] or item["type"] != "value_error" else ""
             )  # it names its fields
-            problems.append(f"{about}{message[:1].lower()}{message[1:]}{shown}")
+            problems.append(f"{about}{message}{shown}")
     more = error.error_count() - 5
     return "; ".join(problems) + (f"; and {more} more" if more > 0 else "")
 

@@ -63,6 +63,10 @@ ASSIGNED = (
     ('"api_key": "', "9fQ2xL7bT0vZ4kW8mN3c"),
     ("secret_access_key = ", some(40)),
     ("AccountKey=", some(86) + "=="),
+    ("password: ", "Zx9$kqPw81mvLs"),
+    ("password=", "aG7*tR2(kLp9Qw"),
+    ("password = ", "Zx9[kqPw81mvLs"),
+    ("token=", "rT8{$jLpZ}4]x"),
 )
 URLS = (
     "postgresql://app:{}@db.internal:5432/shop",
@@ -85,6 +89,18 @@ NO_SECRETS = (
     "Key: Responsibilities, including 24/7",
     "password must have 8 characters, digits and symbols",
     "tokenizer = AutoTokenizer.from_pretrained(base_model_2)",
+    "postgresql://app:$PGPASSWORD@db/shop",
+    "postgresql://app:%(pw)s@db/shop",
+    "postgresql://app:<password>@db/shop",
+    "redis://:***@cache/0",
+    "password=${DB_USER_1}-${DB_PASS_2}",
+    "password: {{ vault.db_pw1.value }}",
+    "password=%DB_PW_2026%",
+    "password=[REDACTED-12aB]",
+    "password=**********",
+    "password=$DB_PW_2026",
+    "password = sha256(User1.Name)",
+    "api_key=args.api_keys9[0].Value",
     "secret=internationalization",
     "keyword: Transformer-XL-2019",
     "sk-learn and sk-image are packages",
@@ -114,6 +130,12 @@ def test_a_random_value_under_a_telling_name_is_found(name: str, value: str):
 def test_a_password_in_a_url_is_found(url: str):
     text = f"connect with {url.format('gT7kQ2vZ9p')} now"
     assert mask(text, find_secrets(text)) == f"connect with {url.format('[password in a URL]')} now"
+
+
+@pytest.mark.parametrize("password", ["p$w9Zx!q", "a(9*T[q", "x{7}Qm$2"])
+def test_signs_inside_a_password_make_it_no_reference(password: str):
+    text = f"postgres://u:{password}@db.internal/shop"
+    assert [text[span.start : span.end] for span in find_secrets(text)] == [password]
 
 
 @pytest.mark.parametrize("text", NO_SECRETS)

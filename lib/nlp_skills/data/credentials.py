@@ -55,11 +55,21 @@ _URL = re.compile(
 )
 _ASSIGNED = re.compile(
     r"(?:passw(?:or)?d|passphrase|pwd|secret|token|credentials?|api[_-]?key|access[_-]?key|account[_-]?key|private[_-]?key)"
-    r"[A-Za-z0-9_-]{0,30}\\?[\"']?\s{0,4}(?:=>|:=|[=:])\s{0,4}\\?[\"']?(?P<value>[^\s\"'`,;&<>|]{8,200})",
+    r"[A-Za-z0-9_-]{0,30}\\?[\"']?\s{0,4}(?:=>|:=|[=:])\s{0,4}\\?[\"']?(?P<value>(?:(?!\\[nrt])[^\s\"'`,;&<>|]){8,200})",
     re.I,
 )
 _MAY_ASSIGN = re.compile(r"pass|pwd|secret|token|credential|key", re.I)
-_REFERENCE = re.compile(r"[${}<>()\[\]*…]|%[a-z(]|process\.env|os\.environ|^(?:https?|file|s3)://", re.I)
+_REFERENCE = re.compile(
+    r"(?:(?:\$?\{[^}]*\}+|\$?\([^)]*\)|<[^>]*>|\[[^\]]*\]|\*{3}|…|%\w+%|%\(\w+\)[sdr]|%[sdr])[-_.:/]*)+[)\]}>*.,:!?\\]*$"
+    r"|(?:\$?\{+|\$?\(|<|\[|%\()[\w.:(\[-]*$"
+    r"|\$[A-Za-z_]\w*(?:(?:[.:\[(]|->?).*)?[)\]}]*$"
+    r"|(?:process\.env|os\.environ)\b|(?:https?|file|s3)://",
+    re.I,
+)
+"""From the start of a value: what stands for one wherever it is read (${NAME}, $NAME, {name}, {{ name }}, <name>,
+[REDACTED], ***, %NAME%, %(name)s), an address. A sign of these inside a value is a sign of a password."""
+_CALL = re.compile(r"[A-Za-z_]+\d*[A-Za-z_]*(?:\.[A-Za-z_]\w*)*(?:[(\[]+(?:[A-Za-z_.]+\d*)?$|\(.*\)|\[.*\])")
+"""A value that is worked out: getpass(…), keys[0]; a quote, a comma or a space may have cut it off."""
 _PLACEHOLDER = re.compile(
     r"example|your|change|dummy|sample|placeholder|redacted|passw|pass$|^pass|pwd|secret|token|insert|replace|foo|bar"
     r"|abcdef|12345|x{3,}|\.{3}|^(?:user|admin|root|test|postgres|mysql|guest|demo)",
@@ -95,19 +105,21 @@ def _passwords(text: str) -> Iterator[Span]:
     if "://" in text:
         for match in _URL.finditer(text):
             value = match["value"]
-            if not _REFERENCE.search(value) and not _PLACEHOLDER.search(value):
+            if not _REFERENCE.match(value) and not _PLACEHOLDER.search(value):
                 yield Span(*match.span("value"), "password in a URL")
     if _MAY_ASSIGN.search(text):
         for match in _ASSIGNED.finditer(text):
             value = match["value"].rstrip(".!?")
-            if _looks_secret(value):
+            if looks_secret(value):
                 start = match.start("value")
                 yield Span(start, start + len(value), "password or key")
 
 
-def _looks_secret(value: str) -> bool:
-    """Letters and digits mixed at random: no word, no number, no name of a variable, no reference."""
-    if len(value) < 10 or _REFERENCE.search(value) or _PLACEHOLDER.search(value) or _is_invented(value):
+def looks_secret(value: str) -> bool:
+    """Whether letters and digits are mixed at random: no word, no number, no name of a variable, no reference."""
+    if len(value) < 10 or _REFERENCE.match(value) or _CALL.match(value):
+        return False
+    if _PLACEHOLDER.search(value) or _is_invented(value):
         return False
     mixed = sum(any(test(c) for c in value) for test in (str.islower, str.isupper, str.isdigit, _is_symbol))
     if not any(c.isdigit() for c in value) or not any(c.isascii() and c.isalpha() for c in value):

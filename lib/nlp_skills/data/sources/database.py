@@ -14,7 +14,7 @@ import json
 from collections.abc import Generator, Iterator
 from typing import Any
 
-from nlp_skills.data.secret import expand, hide
+from nlp_skills.data.secret import expand, show_connection
 from nlp_skills.data.sources.fetch import Fetch, Row
 from nlp_skills.data.sources.source import DatabaseSource, Scalar
 from nlp_skills.data.sources.sql.drivers import open_database
@@ -43,7 +43,7 @@ def read(source: DatabaseSource, fetch: Fetch) -> Generator[Row]:
     statement = parse_statement(source.query, database.dialect, where)
     values = _values(source, statement, where)
     fetch.notes.update(
-        connection=hide(source.connection),
+        connection=show_connection(source.connection),
         dialect=database.dialect,
         query=source.query,
         params=json.dumps(_written(source, statement), ensure_ascii=False) if values else None,

@@ -34,9 +34,11 @@ def _referenced(values: dict[str, Scalar]) -> dict[str, Scalar]:
 
 
 Url = Annotated[str, AfterValidator(_no_password)]
-"""May hold ${NAME}, read from the environment while fetching; a literal password in it is an error."""
+"""May hold ${NAME}, read from the environment while fetching; a literal password in it is an error. Its fields have
+repr=False: no error shows what was given."""
 Values = Annotated[dict[str, Scalar], AfterValidator(_referenced)]
-"""Named values that may hold ${NAME}; a literal value under a name like token or password is an error."""
+"""Named values that may hold ${NAME}; a literal value under a name like token or password is an error. Its fields
+have repr=False."""
 
 
 class Columns(Record):
@@ -92,10 +94,10 @@ class DatabaseSource(Source):
     """A single SELECT against any database that SQLAlchemy knows."""
 
     type: Literal["database"] = "database"
-    connection: Url
+    connection: Url = Field(repr=False)
     """`postgresql+psycopg://user:${PGPASSWORD}@host/db`, `sqlite:///orders.db` (relative to the task folder), `${DATABASE_URL}`."""
     query: str
-    params: Values = {}
+    params: Values = Field(default={}, repr=False)
     """Values for `:name` in the query."""
     since: str | None = None
     """A column that only grows (updated_at, id): only rows from its last value on are read, and join those read before."""
@@ -124,9 +126,9 @@ class ApiSource(Source):
     """Rows from an HTTP API that answers in JSON."""
 
     type: Literal["api"] = "api"
-    endpoint: Url
-    params: Values = {}
-    headers: Values = {}
+    endpoint: Url = Field(repr=False)
+    params: Values = Field(default={}, repr=False)
+    headers: Values = Field(default={}, repr=False)
     """`Authorization: Bearer ${API_TOKEN}`."""
     graphql: str | None = None
     """A query, sent by POST; `params` are its variables."""
@@ -148,8 +150,8 @@ class WebSource(Source):
     """The main text of web pages, one row a page."""
 
     type: Literal["web_scrape"] = "web_scrape"
-    urls: list[Url] = []
-    sitemaps: list[Url] = []
+    urls: list[Url] = Field(default=[], repr=False)
+    sitemaps: list[Url] = Field(default=[], repr=False)
     """Sitemap files, or sites whose sitemap is looked for in robots.txt and /sitemap.xml."""
     keywords: list[str] = []
     """Keep pages whose text holds at least one of them; upper and lower case are the same."""
@@ -186,7 +188,7 @@ class GeneratedSource(Source):
     provider: Literal["anthropic", "openai", "ollama"]
     """openai: every server that speaks its chat completions (vLLM, llama.cpp, OpenRouter …) by base_url."""
     model: str
-    base_url: Url | None = None
+    base_url: Url | None = Field(default=None, repr=False)
     prompt_template: str
     """With {count}, and where wanted {label} and {examples}."""
     count: int = Field(gt=0)
@@ -206,7 +208,7 @@ class GeneratedSource(Source):
     budget_tokens: int | None = Field(default=None, gt=0)
     """Input and output together. Before a request that might exceed a budget the generation stops."""
     price: Price | None = None
-    """Needed for budget_usd unless the model runs on your own machines (ollama, a private base_url): prices are
+    """Needed for budget_usd unless the model runs on this machine or in the private network (also ollama): prices are
     not built in, they change. A price for a model on a private host says that it is paid for after all."""
     near_duplicates: float = Field(default=0.8, gt=0, le=1)
     """Rows as similar as this to an existing or generated one are dropped (Jaccard of word 3-shingles)."""
@@ -224,7 +226,7 @@ class HubSource(Source):
     """The dataset's own split."""
     revision: str | None = None
     """A commit; None: the newest, which the snapshot records."""
-    token: str | None = None
+    token: str | None = Field(default=None, repr=False)
     """`${HF_TOKEN}` for a gated or private dataset; None: what huggingface_hub finds."""
 
     def model_post_init(self, _context: object) -> None:
@@ -275,7 +277,7 @@ class Regeneration(Record):
 class DataSources(Record):
     """`data_source.yaml`. The order of the sources is their rank: of equal rows the first is kept."""
 
-    sources: list[DataSource] = []
+    sources: list[DataSource] = Field(default=[], repr=False)
     deduplicate: bool = True
     """Drop rows that are equal in everything the model sees."""
     near_duplicates: float | None = Field(default=None, gt=0, lt=1)

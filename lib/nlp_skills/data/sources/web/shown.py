@@ -9,12 +9,8 @@ from collections.abc import Iterable
 from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
 
 from nlp_skills.data.secret import hide
+from nlp_skills.data.secret_names import is_secret_name
 
-_SECRET_NAME = re.compile(
-    r"(?:^|[^a-z])(?:\w*token|\w*secret|passw(?:or)?d|pwd|(?:api|access|secret)?[_-]?key|sig(?:nature)?|auth\w*"
-    r"|session\w*|credentials?)(?:$|[^a-z])",
-    re.I,
-)
 _REFERENCE = re.compile(r"\$\{([A-Za-z_]\w*)\}")
 _LONGEST = 300
 
@@ -39,7 +35,7 @@ def _shown_value(name: str, value: str) -> str:
     hidden = hide(value)
     if hidden != value or hidden.startswith("${"):
         return hidden
-    return "***" if value and _SECRET_NAME.search(name) else quote(value, safe=":/,")
+    return "***" if value and is_secret_name(name) else quote(value, safe=":/,")
 
 
 class Mask:
