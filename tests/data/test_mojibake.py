@@ -121,3 +121,9 @@ def test_without_ftfy_nothing_is_claimed(tmp_path: Path, monkeypatch: pytest.Mon
     family = run_family(Mojibake, make_task(), tmp_path, [row("a café here")])
     assert family.findings() == []
     assert "--extra data" in family.not_run()["DATA-MOJIBAKE"]
+
+
+@pytest.mark.parametrize("text", ["Reply CLAIM 4txt/Ì¼1.20 each", "5wkg days.Ì¬n"])
+def test_a_repair_that_would_leave_an_accent_without_its_letter_is_no_repair(text: str) -> None:
+    assert repair(text) == text
+    assert is_garbled(text)

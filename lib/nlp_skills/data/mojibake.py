@@ -25,11 +25,21 @@ _EAST_ASIAN = re.compile(r"[\u3000-\u30ff\u4e00-\u9fff\uac00-\ud7a3\uff01-\uff65
 
 def is_garbled(text: str) -> bool:
     """Whether characters of a text are garbled or lost. Raises MissingExtra without ftfy."""
-    return not text.isascii() and (bool(_LOST.search(text)) or repair(text) != text)
+    return not text.isascii() and (bool(_LOST.search(text)) or _read_again(text) != text)
+
+
+_LOOSE_MARK = re.compile("(?:^|\\W)[\u0300-\u036f]")
+"""An accent that stands on no letter: what was read as UTF-8 was something else."""
 
 
 def repair(text: str) -> str:
     """The text as it was written, where that can be told; otherwise as it is. Raises MissingExtra without ftfy."""
+    again = _read_again(text)
+    return text if _LOOSE_MARK.search(again) and not _LOOSE_MARK.search(text) else again
+
+
+def _read_again(text: str) -> str:
+    """The text as it reads when the reading that garbled it is undone."""
     if text.isascii():
         return text
     try:
