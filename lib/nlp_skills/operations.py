@@ -170,7 +170,6 @@ OPERATIONS: tuple[Operation, ...] = (
         "data.fix",
         "Mend what can be mended safely: duplicates, leaks, garbled text, label spellings, personal data; shows it first, applies it on request.",
         words="clean data, remove duplicates, mask PII, deduplicate, fix encoding, 清理資料, データ修正",
-        step=True,
     ),
     Operation(
         "preview_tokens",

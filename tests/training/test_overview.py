@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from nlp_skills.data.regenerate import regenerate_data
+from nlp_skills.data.sourcing import add_source
 from nlp_skills.task.task import TaskType, create_task
 from nlp_skills.training.job import Job, lock_file
 from nlp_skills.training.overview import show_task
@@ -53,3 +55,15 @@ def test_a_run_that_was_killed_is_shown_as_failed(news: Path):
     assert show_task(news).versions[0].training == "failed"
     with FileLock(lock_file(folder)):
         assert show_task(news).versions[0].training == "running"
+
+
+def test_a_source_that_was_not_read_yet_is_read_next(tmp_path: Path) -> None:
+    task = tmp_path / "tasks" / "two"
+    create_task(tmp_path / "tasks", "two", type=TaskType.CLASSIFICATION, goal="Sort.")
+    rows = "".join(f"text {n},{'ab'[n % 2]}\n" for n in range(40))
+    for name in ("one", "more"):
+        (tmp_path / f"{name}.csv").write_text(f"text,label\n{rows}", encoding="utf-8")
+        add_source(task, str(tmp_path / f"{name}.csv"))
+        assert show_task(task).next == "Read the data: nlp-skills regenerate-data two"
+        regenerate_data(task)
+        assert show_task(task).next == "Check the data: nlp-skills validate-data two"

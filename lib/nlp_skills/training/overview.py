@@ -84,14 +84,16 @@ def _next(task: Path, rows: dict[str, int], validation: str, versions: list[Vers
     sources = _read(task / "data_source.yaml").get("sources")
     if not sources:
         return f"Add data: nlp-skills add-source {name} FILE"
-    if not rows:
+    read = _read(task / "data" / "data_snapshot.json").get("sources")
+    new = [s for s in sources if isinstance(read, dict) and isinstance(s, dict) and s.get("name") not in read]
+    if not rows or new:
         return f"Read the data: nlp-skills regenerate-data {name}"
     if validation == "not validated":
         return f"Check the data: nlp-skills validate-data {name}"
     if validation == "found errors":
         return (
-            f"See what is wrong: nlp-skills validate-data {name}. Mend it at its source, then:"
-            f" nlp-skills regenerate-data {name}"
+            f"See what is wrong: nlp-skills validate-data {name}. Mend it with nlp-skills fix-data {name}, or at its"
+            f" source and then: nlp-skills regenerate-data {name}"
         )
     if not versions:
         return f"Make a first version: nlp-skills create-version {name}"
