@@ -189,3 +189,13 @@ def test_a_check_is_off_with_and_without_quotes(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     assert Task.load(path).quality == {"DATA-LANG": "off", "DATA-DUP": "off", "DATA-PII": 0.5}
+
+
+@pytest.mark.parametrize("asked", ["1%", 5, 1, True, None, [0.1], "errors"])
+def test_a_threshold_that_is_none_is_named_with_what_it_may_be(asked: object) -> None:
+    with pytest.raises(
+        NotValid, match=r"quality: for DATA-DUP give a share from 0 to below 1 \(1 % is 0\.01\)"
+    ):
+        Task.parse(
+            {"name": "a", "type": "qa", "goal": "b", "created": "", "quality": {"DATA-DUP": asked}}, "t"
+        )

@@ -16,6 +16,9 @@ from nlp_skills.records import Record, now
 MARKER = ".nlp-skills"
 """The folder beside the tasks folder that marks a project; hooks do nothing without it."""
 
+LEVELS = ("error", "warning", "info", "off")
+"""What a threshold may make of a check's findings."""
+
 _NAME = re.compile(r"[a-z0-9]+(?:[-_][a-z0-9]+)*")
 _RESERVED = {"con", "prn", "aux", "nul", *(f"com{n}" for n in range(10)), *(f"lpt{n}" for n in range(10))}
 
@@ -57,11 +60,18 @@ def _task_name(name: str) -> str:
     return name
 
 
-def _off_is_a_word(quality: Any) -> Any:
-    """YAML reads off without quotes as false."""
+def _thresholds(quality: Any) -> Any:
+    """YAML reads off without quotes as false; what is neither share nor level is named with what it may be."""
     if not isinstance(quality, dict):
         return quality
-    return {check: "off" if asked is False else asked for check, asked in quality.items()}
+    read = {check: "off" if asked is False else asked for check, asked in quality.items()}
+    for check, asked in read.items():
+        share = isinstance(asked, float | int) and not isinstance(asked, bool) and 0 <= asked < 1
+        if not share and asked not in LEVELS:
+            raise ValueError(
+                f"for {check} give a share from 0 to below 1 (1 % is 0.01), or one of {', '.join(LEVELS)}; not {asked!r}"
+            )
+    return read
 
 
 class Constraints(Record):
@@ -94,7 +104,7 @@ class Task(Record):
     constraints: Constraints = Constraints()
     quality: Annotated[
         dict[str, Annotated[float, Field(ge=0, lt=1)] | Literal["error", "warning", "info", "off"]],
-        BeforeValidator(_off_is_a_word),
+        BeforeValidator(_thresholds),
     ] = {}
     """By check id: its findings count as this level, or as an error once they touch more than this share of the rows."""
     status: str = "active"
