@@ -37,8 +37,8 @@ def test_data_with_errors_makes_no_version_until_it_is_mended(task: Path) -> Non
         create_version(task)
     assert version_names(task) == []
     assert show_task(task).next == (
-        "See what is wrong: nlp-skills validate-data reviews. Mend it at its source, then:"
-        " nlp-skills regenerate-data reviews"
+        "See what is wrong: nlp-skills validate-data reviews. Mend it with nlp-skills fix-data reviews, or at its"
+        " source and then: nlp-skills regenerate-data reviews"
     )
     definition.save(file)
     assert validate_data(task).passed
