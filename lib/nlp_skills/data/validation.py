@@ -20,7 +20,7 @@ from nlp_skills.data.partitions import Where
 from nlp_skills.data.quality import OFF, apply_quality, require_known_checks
 from nlp_skills.data.replacement import settle_data
 from nlp_skills.data.report import NOT_APPLICABLE, NOT_RUN, DoesNotApply, Finding, ValidationReport
-from nlp_skills.data.snapshot import DataSnapshot
+from nlp_skills.data.snapshot import DataSnapshot, in_buckets
 from nlp_skills.data.sources.source import SPLITS, DataSources
 from nlp_skills.data.token_findings import known_tokens, told_with
 from nlp_skills.data.tokens import configured_max_length
@@ -190,7 +190,7 @@ def _distributions(reader: Reader, families: Iterable[object]) -> dict[str, dict
     for file, labels in reader.labels.items():
         shown[f"labels {split_of(file)}"] = _listed(labels)
     for file, lengths in reader.lengths.items():
-        shown[f"characters {split_of(file)}"] = _buckets(lengths)
+        shown[f"characters {split_of(file)}"] = in_buckets(lengths)
     for file, sources in reader.sources.items():
         shown[f"sources {split_of(file)}"] = _listed(sources)
     for family in families:
@@ -206,14 +206,3 @@ def _listed(values: Mapping[str, int] | Mapping[str | None, int]) -> dict[str, i
     if len(counts) > MAX_LISTED:
         listed["(all others)"] = counts.total() - sum(listed.values())
     return listed
-
-
-def _buckets(lengths: Mapping[int, int]) -> dict[str, int]:
-    """Input lengths in characters; buckets of 100, from 1,000 of 1,000, from 10,000 of 10,000 …"""
-    buckets: dict[str, int] = {}
-    for length in sorted(lengths):
-        width = 10 ** max(2, len(str(length)) - 1)
-        low = length // width * width
-        name = f"{low}-{low + width - 1}"
-        buckets[name] = buckets.get(name, 0) + lengths[length]
-    return buckets

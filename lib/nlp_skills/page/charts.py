@@ -2,8 +2,7 @@
 
 A chart is as wide as its column: positions are percentages and text keeps its size, so the same
 SVG is readable at 360 px and at 1280 px. The plot is the SVG's own box; labels stand outside of it
-(overflow is visible) in the margin that the class in page.css leaves. Only the heat map and the
-lineage graph have a width of their own, and scroll inside their box where that is too wide.
+(overflow is visible) in the margin that the class in page.css leaves.
 
 Colours are classes: page.css holds the light and the dark palette (Okabe and Ito 2008, which
 readers with any kind of colour vision can tell apart), and no meaning is carried by colour alone.

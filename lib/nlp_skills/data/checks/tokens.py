@@ -28,6 +28,7 @@ from nlp_skills.data.checks.token_faults import (
 )
 from nlp_skills.data.example import Example
 from nlp_skills.data.report import Finding
+from nlp_skills.data.snapshot import in_buckets
 from nlp_skills.data.tokens import TokenRow, tokenize_all
 from nlp_skills.errors import NlpSkillsError, counted
 
@@ -187,19 +188,12 @@ class Tokens:
 
     def distributions(self) -> dict[str, dict[str, int]]:
         """`tokens train` …: tokens of a row → rows; buckets of 100, from 1,000 of 1,000, from 10,000 of 10,000."""
-        return {f"tokens {split_of(file)}": _buckets(lengths) for file, lengths in self._lengths.items()}
+        return {
+            f"tokens {split_of(file)}": in_buckets(Counter(lengths))
+            for file, lengths in self._lengths.items()
+        }
 
 
 def _quantile(ordered: list[int], share: float) -> int:
     """The smallest length that this share of the rows does not exceed (nearest rank)."""
     return ordered[max(1, math.ceil(share * len(ordered))) - 1]
-
-
-def _buckets(lengths: array[int]) -> dict[str, int]:
-    buckets: dict[str, int] = {}
-    for length, rows in sorted(Counter(lengths).items()):
-        width = 10 ** max(2, len(str(length)) - 1)
-        low = length // width * width
-        name = f"{low}-{low + width - 1}"
-        buckets[name] = buckets.get(name, 0) + rows
-    return buckets
