@@ -96,6 +96,7 @@ def describe(task: Path, report: ValidationReport) -> str:
         verdict = "passed"
     lines = [f"nlp-skills validated the data of {task.as_posix()} ({rows} rows): {verdict}."]
     lines += _describe_not_run(report)
+    lines += _describe_deep(report)
     if errors:
         end = (
             f"Next: mend the source, then {TOOL}regenerate_data (it replaces edited files; they are kept in"
@@ -127,6 +128,16 @@ def _describe_not_run(report: ValidationReport) -> list[str]:
     lines = [f"Not run: {', '.join(checks)}: {_cut(reason, 240)}" for reason, checks in reasons.items()]
     shown = lines[:REASONS]
     return shown + [f"Not run for {len(lines) - REASONS} more reasons."] * (len(lines) > REASONS)
+
+
+def _describe_deep(report: ValidationReport) -> list[str]:
+    """From when the findings are that a look at every row has made, where they were kept."""
+    from nlp_skills.data.report import at_minute
+
+    if not report.told_deep:
+        return []
+    when, checks = at_minute(min(report.told_deep.values())), _cut(", ".join(report.told_deep), 160)
+    return [f"Of a look at every row ({when}), kept because the data are the same: {checks}."]
 
 
 def _describe_finding(finding: Finding) -> str:

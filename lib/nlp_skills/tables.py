@@ -216,6 +216,8 @@ def validation(found: ValidationReport) -> RenderableType:
         )
         for said, ids in sorted(silent.items(), key=lambda item: not item[0].startswith("not run"))
     ]
+    if found.looks:
+        parts += [Text(), *(Text(look, style="dim") for look in found.looks)]
     return Group(*parts, Text(), Text("As a page: data/validation.html"))
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Collection
+from typing import Literal, Self
 
 from nlp_skills.records import Record
 
 Level = Literal["error", "warning", "info"]
 NOT_RUN = "not run: "
 NOT_APPLICABLE = "does not apply: "
+SAID = ("passed", "found")
+"""The states of a check that has looked and can say what is there."""
+DISTRIBUTED = {"languages": "DATA-LANG", "tokens": "LEN-CUT"}
+"""How the name of a distribution begins → the check that counts it; the others are counted whatever is checked."""
 
 
 class DoesNotApply(str):
@@ -16,6 +21,11 @@ class DoesNotApply(str):
 
     A family gives it as the reason of not_run; a plain text says that the check should have run and could not.
     """
+
+
+def at_minute(when: str) -> str:
+    """`2026-11-21T14:31:36Z` → `2026-11-21 14:31 UTC`."""
+    return f"{when[:10]} {when[11:16]} UTC"
 
 
 class RowReference(Record):
@@ -56,6 +66,12 @@ class ValidationReport(Record):
     these data (no labels, no pairs, no limit set, too few rows) is none either, and nothing is missing."""
     examined: dict[str, int] = {}
     """Check → rows that it looked at, where that was a seeded sample and not every row."""
+    deep: dict[str, str] = {}
+    """Check → when it looked at every row (UTC, ISO 8601), where otherwise a sample is looked at.
+
+    A later validation of the same data that looks at a sample keeps what was found then."""
+    deep_with: str = ""
+    """What the checks under `deep` were made with: type, language, thresholds."""
     findings: list[Finding] = []
     distributions: dict[str, dict[str, int]] = {}
     """By name (`labels train`, `characters train`, `languages train`, `sources train`): value or bucket → rows."""
@@ -76,3 +92,42 @@ class ValidationReport(Record):
             for check, state in self.checks.items()
             if state.startswith(NOT_RUN)
         }
+
+    @property
+    def told_deep(self) -> dict[str, str]:
+        """`deep` without the checks that had nothing to look at."""
+        return {check: when for check, when in self.deep.items() if self.checks[check] in SAID}
+
+    @property
+    def looks(self) -> list[str]:
+        """Sentences on how much was looked at, where that was not simply every row at this time."""
+        told = []
+        by_rows: dict[int, list[str]] = {}
+        for check, rows in self.examined.items():
+            by_rows.setdefault(rows, []).append(check)
+        for rows, checks in by_rows.items():
+            told.append(
+                f"In a sample of {rows:,} rows: {', '.join(checks)}. With --deep they look at every row."
+            )
+        by_time: dict[str, list[str]] = {}
+        for check, when in self.told_deep.items():
+            by_time.setdefault(when, []).append(check)
+        for when, checks in by_time.items():
+            told.append(f"In every row, as of {at_minute(when)}: {', '.join(checks)}.")
+        return told
+
+    def about(self, checks: Collection[str]) -> Self:
+        """The part of the report that these checks have said."""
+        return self.model_copy(
+            update={
+                "checks": {check: state for check, state in self.checks.items() if check in checks},
+                "examined": {check: rows for check, rows in self.examined.items() if check in checks},
+                "deep": {check: when for check, when in self.deep.items() if check in checks},
+                "findings": [finding for finding in self.findings if finding.check in checks],
+                "distributions": {
+                    name: counts
+                    for name, counts in self.distributions.items()
+                    if DISTRIBUTED.get(name.split(" ")[0]) in checks
+                },
+            }
+        )

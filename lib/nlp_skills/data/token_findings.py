@@ -24,24 +24,11 @@ def told_with(context: Context) -> str:
     return f"{context.task.base_model}, max_length {context.max_length}, {thresholds}"
 
 
-def known_tokens(
-    before: ValidationReport | None, data_sha256: str, context: Context
-) -> ValidationReport | None:
-    """The part of a report that is about tokens; None where they were left out or the report is of something else."""
+def known_tokens(before: ValidationReport | None, data_sha256: str, context: Context) -> frozenset[str]:
+    """The checks of tokens of which the report before says what still holds; none where it is of something else."""
     if before is None or before.data_sha256 != data_sha256 or before.tokens != told_with(context):
-        return None
-    return before.model_copy(
-        update={
-            # What could not run may run by now: it is left out, which says how to have it run.
-            "checks": {
-                check: state
-                for check, state in before.checks.items()
-                if check in CHECKS and not state.startswith(NOT_RUN)
-            },
-            "examined": {check: rows for check, rows in before.examined.items() if check in CHECKS},
-            "findings": [finding for finding in before.findings if finding.check in CHECKS],
-            "distributions": {
-                name: counts for name, counts in before.distributions.items() if name.startswith("tokens ")
-            },
-        }
+        return frozenset()
+    # What could not run may run by now: it is left out, which says how to have it run.
+    return frozenset(
+        check for check, state in before.checks.items() if check in CHECKS and not state.startswith(NOT_RUN)
     )

@@ -12,14 +12,15 @@ from contextlib import suppress
 from pathlib import Path
 
 from nlp_skills.data.checks import CHECKS, ROWS, STRUCTURE, TOKENS, Distributed, Family
-from nlp_skills.data.checks.examine import FEW, Examined, examine_rows
+from nlp_skills.data.checks.examine import FEW, SAMPLE, Examined, examine_rows
 from nlp_skills.data.checks.labels import split_of
 from nlp_skills.data.checks.reading import Reader
 from nlp_skills.data.checks.rows import Context, RowFamily
+from nlp_skills.data.deep_findings import known_deep, looked_with
 from nlp_skills.data.partitions import Where
 from nlp_skills.data.quality import OFF, apply_quality, require_known_checks
 from nlp_skills.data.replacement import settle_data
-from nlp_skills.data.report import NOT_APPLICABLE, NOT_RUN, DoesNotApply, Finding, ValidationReport
+from nlp_skills.data.report import NOT_APPLICABLE, NOT_RUN, SAID, DoesNotApply, Finding, ValidationReport
 from nlp_skills.data.snapshot import DataSnapshot, in_buckets
 from nlp_skills.data.sources.source import SPLITS, DataSources
 from nlp_skills.data.token_findings import known_tokens, told_with
@@ -39,7 +40,8 @@ def validate_data(
 ) -> ValidationReport:
     """Check the task's data, write data/validation.json, and data/validation.html for people.
 
-    `deep` looks at every row where otherwise, beyond 200,000 rows, a sample is looked at; without
+    `deep` looks at every row where otherwise, beyond 200,000 rows, a sample is looked at; what it finds stays in
+    the reports of later looks at a sample while data and settings are the same. Without
     `tokens` the checks that need the base model's tokenizer are left out, and what the report before says
     of them stays where it is of the same data, base model and settings; `ray` spreads the work over the
     Ray cluster that RAY_ADDRESS names, which has to see the same files, or else this machine.
@@ -101,13 +103,15 @@ def check_data(
     where: Where | None = None,
     partition_size: int | None = None,
     spill: int | None = None,
+    sample: int = SAMPLE,
     before: ValidationReport | None = None,
 ) -> ValidationReport:
     """Every check of CHECKS over the files of the context. Nothing is written.
 
     `where` is for both passes; None: the structure in this process, the rows on all cores if they are many.
     `partition_size` in bytes and `spill` in rows are Reader's. None of the three changes the report.
-    `before`: the report from which the findings in tokens are kept without `tokens`, if they still hold.
+    `sample`: of more rows about so many are looked at, without `deep`. `before`: the report from which the
+    findings in tokens are kept without `tokens`, and those of a look at every row without `deep`, if they still hold.
     """
     task = context.task
     off = {check for check, asked in task.quality.items() if asked == "off"}
@@ -117,37 +121,47 @@ def check_data(
         for family in structure:
             family.see(batch)
     rows = sum(reader.rows.values())
+    data_sha256 = _digest(reader.sha256)
+    of_tokens = frozenset[str]() if tokens else known_tokens(before, data_sha256, context)
+    of_all_rows = frozenset[str]() if deep else known_deep(before, data_sha256, context)
+    known = before.about(of_tokens | of_all_rows) if before else None
+    settled = off.union(known.checks if known else ())
     examined = examine_rows(
-        [make for make in (*ROWS, *(TOKENS if tokens else ())) if not off.issuperset(make.checks)],
+        [make for make in (*ROWS, *(TOKENS if tokens else ())) if not settled.issuperset(make.checks)],
         context,
         reader.partitions,
         rows,
         progress,
         deep=deep,
         where=where or ("cores" if rows >= FEW else "here"),
+        sample=sample,
     )
     families = [*structure, *examined.families]
     findings = [
         finding.model_copy(update={"fix": finding.fix.replace("{task}", task.name)})
         for family in families
         for finding in family.findings()
-        if finding.check not in off
+        if finding.check not in settled
     ]
-    data_sha256 = _digest(reader.sha256)
-    known = None if tokens else known_tokens(before, data_sha256, context)
-    states = _states(families, findings) | (known.checks if known else {})
-    checks = {check: OFF if check in off else state for check, state in states.items()}
+    checks = _states(families, findings) | (known.checks if known else {})
+    checks |= dict.fromkeys(off.intersection(checks), OFF)
     findings += known.findings if known else []
-    sampled = _sampled(examined, checks) | (known.examined if known else {})
+    looked = [check for check in _looked_at(examined, checks) if check not in settled]
+    sampled = {check: examined.rows for check in looked if examined.sampled and checks[check] in SAID}
+    sampled |= known.examined if known else {}
+    all_seen = dict.fromkeys(looked if deep and rows > sample else (), context.today)
+    all_seen |= known.deep if known else {}
     findings, gate = apply_quality(task.quality, findings, checks, rows + reader.unread, sampled)
     return ValidationReport(
         data_sha256=data_sha256,
         files=reader.rows,
         checks=checks,
         examined=sampled,
+        deep=all_seen,
+        deep_with=looked_with(context) if all_seen else "",
         findings=findings,
         distributions=_distributions(reader, families) | (known.distributions if known else {}),
-        tokens=told_with(context) if tokens or known else "",
+        tokens=told_with(context) if tokens or of_tokens else "",
         gate=gate,
         passed=not any(finding.level == "error" for finding in findings),
     )
@@ -173,11 +187,10 @@ def _state(reasons: Sequence[str | None]) -> str:
     return "passed" if None in reasons else f"{NOT_APPLICABLE}{reasons[0]}"
 
 
-def _sampled(examined: Examined, checks: Mapping[str, str]) -> dict[str, int]:
-    if not examined.sampled:
-        return {}
+def _looked_at(examined: Examined, checks: Mapping[str, str]) -> list[str]:
+    """The checks whose families were shown rows, and of which each could run."""
     seen = {check for family in examined.families for check in family.checks}
-    return {c: examined.rows for c, state in checks.items() if c in seen and state in ("found", "passed")}
+    return [check for check, state in checks.items() if check in seen and not state.startswith(NOT_RUN)]
 
 
 def _digest(hashes: Mapping[str, str]) -> str:

@@ -6,11 +6,9 @@ sources spread. Made from the report, the task and the snapshot; the same record
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from nlp_skills.data.checks.catalogue import CATALOGUE
 from nlp_skills.data.pictures import finding_item, length_histogram, share_bars
-from nlp_skills.data.report import NOT_APPLICABLE, Finding, Level, ValidationReport
+from nlp_skills.data.report import NOT_APPLICABLE, Finding, Level, ValidationReport, at_minute
 from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.errors import counted
 from nlp_skills.page import render_page
@@ -116,8 +114,10 @@ def _checks(report: ValidationReport) -> Html:
         told += f" Of these nothing is known: {', '.join(report.not_run)}."
     if report.examined:
         told += " Some looked at a sample; nlp-skills validate-data --deep looks at every row."
+    if report.told_deep:
+        told += " What was found in every row of so many stays as of its time while the data are the same."
     rows = [
-        [element("code", check), CATALOGUE.get(check, ""), _state(check, state, report.examined)]
+        [element("code", check), CATALOGUE.get(check, ""), _state(check, state, report)]
         for check, state in sorted(report.checks.items(), key=lambda item: _says_nothing(item[1]))
     ]
     return section("checks", "Checks", lead(told), table(["Check", "Looks for", "Result"], rows, stack=True))
@@ -128,11 +128,13 @@ def _says_nothing(state: str) -> bool:
     return state.startswith(("off", NOT_APPLICABLE))
 
 
-def _state(check: str, state: str, examined: Mapping[str, int]) -> Html:
+def _state(check: str, state: str, report: ValidationReport) -> Html:
     sign, kind = next((shown for start, shown in STATES.items() if state.startswith(start)), ("–", ""))
     words = {"passed": "nothing found", "found": "found something"}.get(state, state)
-    if check in examined:
-        words += f" in a sample of {examined[check]:,} rows"
+    if check in report.examined:
+        words += f" in a sample of {report.examined[check]:,} rows"
+    elif check in report.told_deep:
+        words += f" in every row, as of {at_minute(report.deep[check])}"
     return element(
         "span", element("span", sign, class_="sign", aria_hidden="true"), " ", words, class_=kind or None
     )
