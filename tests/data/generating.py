@@ -31,7 +31,7 @@ def make_task(folder: Path, **fields: Any) -> Path:
 
 
 def source(server: ModelServer, **fields: Any) -> GeneratedSource:
-    """Through the OpenAI protocol, free (a loopback address without a price)."""
+    """Through the OpenAI protocol, free (a loopback address without a price) or with a limit that is never reached."""
     given = {
         "name": "made",
         "provider": "openai",
@@ -41,7 +41,8 @@ def source(server: ModelServer, **fields: Any) -> GeneratedSource:
         "count": 20,
         "rows_per_request": 5,
     }
-    return GeneratedSource.parse({**given, **fields}, "source")
+    limit = {"budget_tokens": 10**9} if "price" in fields and "budget_usd" not in fields else {}
+    return GeneratedSource.parse({**given, **limit, **fields}, "source")
 
 
 def rows_of(source: GeneratedSource, task: Path, **options: Any) -> list[dict[str, Any]]:

@@ -5,12 +5,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from generating import KEY, example, journal, make_task, rows_of, set_keys, source
+from generating import KEY, example, journal, make_task, rows_of, source
 from model_servers import Call, ModelServer, Reply, sentence, serving, write_rows
 
 from nlp_skills.data.example import read_examples, write_examples
@@ -22,23 +22,6 @@ from nlp_skills.data.sources.generation.place import NO_KEY, is_own_machine, key
 from nlp_skills.data.sources.llm_generated import Estimate, estimate, read
 from nlp_skills.data.sources.source import DataSources
 from nlp_skills.errors import NlpSkillsError, NotReady, NotValid, RunFailed
-
-
-@pytest.fixture(autouse=True)
-def _keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    set_keys(monkeypatch)
-
-
-@pytest.fixture
-def server() -> Iterator[ModelServer]:
-    with serving(ModelServer()) as running:
-        yield running
-
-
-@pytest.fixture
-def task(tmp_path: Path) -> Path:
-    return make_task(tmp_path / "notes")
-
 
 # ── never paid twice ──
 
@@ -251,6 +234,7 @@ def test_an_estimate_says_what_is_left_to_pay(task, server):
         spent_tokens=600,
         spent_usd=0.0042,
         free=False,
+        budget="budget_tokens: 1000000000",
     )
     assert estimate(made.with_changes(count=30), Fetch(task)).requests == 2
 
@@ -262,10 +246,53 @@ def test_whoever_pays_is_told_that_there_are_no_training_rows_to_show_yet(task, 
         " regenerate the data without this source first."
     )
     asked = estimate(made.with_changes(budget_tokens=50_000), Fetch(task))
-    assert asked.warning == warning
+    assert asked.warnings == [warning]
     assert str(asked).endswith(f" It ends before budget_tokens: 50000. {warning}")
     write_examples(task / "data" / "train.jsonl", [example("a row", "x", "files", 1)])
-    assert estimate(made, Fetch(task)).warning is None
+    assert estimate(made, Fetch(task)).warnings == []
+
+
+@pytest.mark.parametrize(
+    "unlimited",
+    [
+        {"price": {"input": 1, "output": 1}, "budget_tokens": None},
+        {"base_url": "http://8.8.8.8/v1"},
+        {"provider": "ollama", "base_url": "http://8.8.8.8:11434"},
+        {"provider": "anthropic", "base_url": None},
+    ],
+)
+def test_what_costs_money_needs_a_limit(task, server, unlimited):
+    for read_so in ({}, {"preview": True}, {"confirm": True}):
+        with pytest.raises(NotValid) as error:
+            rows_of(source(server, **unlimited), task, **read_so)
+        assert str(error.value) == (
+            "made: a source of type llm_generated that costs money needs a limit. Set budget_tokens, for example"
+            " budget_tokens: 200000 (input and output together), or budget_usd: 2 with price: {input: …, output: …}."
+            " Without one goes only a model that runs on your own machines."
+        )
+    assert server.calls == []
+    assert len(rows_of(source(server, price={"input": 0, "output": 0}, budget_tokens=None), task)) == 20
+
+
+@pytest.mark.parametrize(
+    ("limit", "what"),
+    [({"budget_tokens": 3_000}, "budget_tokens: 3000"), ({"budget_usd": 0.03}, "budget_usd: 0.03")],
+)
+def test_a_budget_that_may_not_be_enough_is_told_before_the_first_request(task, server, limit, what):
+    made = source(server, price={"input": 10, "output": 10}, max_output_tokens=1_000, **limit)
+    asked = estimate(made, Fetch(task))
+    [warning] = asked.warnings
+    assert warning.startswith(f"made: {what} may not be enough. The 4 requests can cost ")
+    assert "what is left of the budget pays in any case for 1 of them, that is 5 of 20 rows." in warning
+    with pytest.raises(NotReady, match="may not be enough"):
+        rows_of(made, task)
+    with pytest.raises(NotReady, match="may not be enough"):
+        rows_of(made, task, preview=True)
+    told: list[str] = []
+    server.when_received = lambda call: told.append(call.path)
+    assert len(rows_of(made, task, confirm=True, tell=told.append)) == 20, "the answers were shorter"
+    assert told == [f"Warning: {warning}", *["/v1/chat/completions"] * 4]
+    assert estimate(made.with_changes(**dict.fromkeys(limit, 10**6)), Fetch(task)).warnings == []
 
 
 @pytest.mark.parametrize("limit", [{"budget_tokens": 9_000}, {"budget_usd": 0.09}])
@@ -319,7 +346,7 @@ def test_a_request_that_was_refused_with_a_status_costs_nothing(status):
 
 
 def test_an_ollama_on_the_internet_is_paid_for_only_when_somebody_has_agreed(task, server):
-    made = source(server, provider="ollama", base_url="http://8.8.8.8:11434")
+    made = source(server, provider="ollama", base_url="http://8.8.8.8:11434", budget_tokens=10**6)
     with pytest.raises(NotReady, match="This costs money, so it has to be confirmed"):
         rows_of(made, task)
     with pytest.raises(NotValid, match="budget_usd needs the price of gpt-test"):

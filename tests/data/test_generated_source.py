@@ -3,13 +3,11 @@
 import hashlib
 import json
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from generating import example, make_task, near, rows_of, set_keys, source, texts
-from model_servers import Call, ModelServer, Reply, sentence, serving, write_rows
+from generating import example, make_task, near, rows_of, source, texts
+from model_servers import Call, Reply, sentence, write_rows
 
 from nlp_skills.data.example import read_examples, write_examples
 from nlp_skills.data.regenerate import regenerate_data
@@ -18,23 +16,6 @@ from nlp_skills.data.sources.llm_generated import read
 from nlp_skills.data.sources.source import DataSources
 from nlp_skills.data.validation import validate_data
 from nlp_skills.errors import NotReady, NotValid, RunFailed
-
-
-@pytest.fixture(autouse=True)
-def _keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    set_keys(monkeypatch)
-
-
-@pytest.fixture
-def server() -> Iterator[ModelServer]:
-    with serving(ModelServer()) as running:
-        yield running
-
-
-@pytest.fixture
-def task(tmp_path: Path) -> Path:
-    return make_task(tmp_path / "notes")
-
 
 # ── asking ──
 

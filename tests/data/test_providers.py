@@ -56,7 +56,8 @@ def source(provider: str, server: ModelServer | None = None, **fields: Any) -> G
         "count": 4,
         "rows_per_request": 4,
     }
-    return GeneratedSource.parse({**given, **fields}, "source")
+    limit = {} if server and "price" not in fields else {"budget_tokens": 10**6}
+    return GeneratedSource.parse({**given, **limit, **fields}, "source")
 
 
 def rows_of(source: GeneratedSource, task: Path, **options: Any) -> list[dict[str, Any]]:
@@ -180,7 +181,7 @@ def test_a_connection_that_breaks_may_have_been_billed_and_one_that_is_refused_w
     assert lost > 4096
     with serving(ModelServer()) as gone:
         elsewhere = source(provider, gone, price={"input": 1, "output": 1})
-    with pytest.raises(RunFailed, match=f"made: {provider} gave no answer: "):
+    with pytest.raises(RunFailed, match=f"made: {provider} gave no answer: {elsewhere.base_url}: "):
         rows_of(elsewhere, task, confirm=True)
     assert estimate(made, Fetch(task)).spent_tokens == lost
 
@@ -257,12 +258,27 @@ def test_a_schema_that_anthropic_cannot_be_held_to_is_said_before_anything_is_se
     ("provider", "name"), [("anthropic", "ANTHROPIC_API_KEY"), ("openai", "OPENAI_API_KEY")]
 )
 def test_a_missing_key_is_a_sentence(task, provider, name):
-    with pytest.raises(NotReady) as error:
-        rows_of(source(provider), task, confirm=True)
-    assert str(error.value) == (
-        f"made: the environment variable {name} is not set, and {provider} wants a key."
+    place = {"anthropic": "https://api.anthropic.com", "openai": "https://api.openai.com/v1"}[provider]
+    said = (
+        f"made: {name} is not set, and {place} wants a key."
         f" Set it where this runs (export {name}=…) and try again."
     )
+    with pytest.raises(NotReady) as error:
+        rows_of(source(provider), task, confirm=True)
+    assert str(error.value) == said
+    assert estimate(source(provider), Fetch(task)).warnings == [said]
+
+
+def test_a_key_is_wanted_of_every_server_but_one_on_this_machine(task, server):
+    for url in ("http://10.1.2.3:8000/v1", "https://8.8.8.8/v1"):
+        with pytest.raises(NotReady, match="made: OPENAI_API_KEY is not set, and http"):
+            rows_of(source("openai", base_url=url), task, confirm=True)
+    with pytest.raises(NotReady, match=r"to a server that asks for none: export OPENAI_API_KEY=none"):
+        rows_of(source("openai", base_url="http://10.1.2.3:8000/v1"), task)
+    assert len(rows_of(source("openai", server), task)) == 4
+    server.answer = lambda call: Reply(status=401, message="no such key")
+    with pytest.raises(RunFailed, match=r"\(HTTP 401\): .*no such key\. OPENAI_API_KEY is not set\."):
+        rows_of(source("openai", server, seed=7), task)
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)

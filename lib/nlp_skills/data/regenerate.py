@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,12 @@ from nlp_skills.task.task import Task
 
 
 def regenerate_data(
-    task: Path, *, confirm: bool = False, ray: bool = False, progress: Progress = silent
+    task: Path,
+    *,
+    confirm: bool = False,
+    ray: bool = False,
+    progress: Progress = silent,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> DataSnapshot:
     """Read every source again, convert and split, and put the new data in place in one step.
 
@@ -43,7 +48,7 @@ def regenerate_data(
     with staging_folder(task) as staging:
         present = _present(task)
         fetched = {
-            s.name: _fetch(s, Fetch(task, progress, confirm=confirm), staging, present)
+            s.name: _fetch(s, Fetch(task, progress, tell, confirm=confirm), staging, present)
             for s in sources.sources
         }
         snapshot = _replace_data(task, sources, fetched, staging, progress, ray=ray)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -24,6 +24,8 @@ class Fetch:
     task: Path
     """The task folder. data/cache/<source name>/ in it outlives a reading that is cut off."""
     progress: Progress = silent
+    tell: Callable[[str], None] = lambda _: None
+    """Hears what a person should know before it happens, as a sentence: that a budget may not be enough."""
     preview: bool = False
     """Only the first rows are wanted: no more is fetched, and nothing is paid for or stored."""
     confirm: bool = False

@@ -33,17 +33,20 @@ from nlp_skills.data.sources.fetch import Fetch, Row
 from nlp_skills.data.sources.generation.budget import (
     Budget,
     Cost,
+    affordable,
     budget_text,
     cost,
     cost_of,
     is_free,
     price_of,
+    require_limit,
     spent,
     worst_cost,
 )
 from nlp_skills.data.sources.generation.estimate import Estimate
 from nlp_skills.data.sources.generation.journal import Answered, Journal, sha256_text
 from nlp_skills.data.sources.generation.keeping import Keeping
+from nlp_skills.data.sources.generation.place import missing_key
 from nlp_skills.data.sources.generation.plan import Plan, Slot
 from nlp_skills.data.sources.generation.sending import Letter, Sending
 from nlp_skills.data.sources.source import GeneratedSource
@@ -86,6 +89,7 @@ class Generation:
                 " their examples and by the kind of rows they ask for."
             )
         self._price = price_of(source)
+        require_limit(source, self._price)
         self._source = source
         self._fetch = fetch
         task = Task.load(fetch.task / "task.yaml")
@@ -104,8 +108,8 @@ class Generation:
                     f"This costs money, so it has to be confirmed. {self.estimate()} To go ahead, call regenerate_data"
                     f" again with confirm=true (nlp-skills regenerate-data {self._fetch.task.name} --confirm)."
                 )
-            if self._plan.lacks_examples:
-                self._fetch.progress(self._no_examples(), 0, None)
+            for warning in self.estimate().warnings:
+                self._fetch.tell(f"Warning: {warning}")
             with self._journal.writing():
                 self._send_missing()
         if not self._keeping.rows:
@@ -201,8 +205,25 @@ class Generation:
             spent_usd=before.usd,
             free=is_free(self._price),
             budget=budget_text(source) or None,
-            warning=self._no_examples() if letters and self._plan.lacks_examples else None,
+            warnings=self._warnings(letters, costs, before) if letters else [],
         )
+
+    def _warnings(self, letters: list[Letter], costs: list[Cost], before: Cost) -> list[str]:
+        """Before anything is paid: what may come to nothing."""
+        found = [self._no_examples()] if self._plan.lacks_examples else []
+        total = sum(costs, Cost())
+        buys = affordable(self._source, before, max(costs, key=lambda one: one.tokens))
+        if buys is not None and buys < len(letters):
+            rows = sum(letter.asked.count for letter in letters[:buys])
+            wanted = sum(letter.asked.count for letter in letters)
+            found.append(
+                f"{self._source.name}: {budget_text(self._source)} may not be enough. The {len(letters):,} requests"
+                f" can cost {total} (at the worst); what is left of the budget pays in any case for {buys:,} of them,"
+                f" that is {rows:,} of {wanted:,} rows. Answers are often shorter than max_output_tokens"
+                f" ({self._source.max_output_tokens:,}): lower it, ask for less (count), or raise the budget."
+            )
+        missing = missing_key(self._source)
+        return [*found, missing] if missing else found
 
     def preview(self) -> list[dict[str, Any]]:
         """The first rows that were generated so far, with repeats among them."""

@@ -58,6 +58,16 @@ def price_of(source: GeneratedSource) -> Price | None:
     return price
 
 
+def require_limit(source: GeneratedSource, price: Price | None) -> None:
+    """Raises NotValid for a source that costs money and may cost any amount."""
+    if not is_free(price) and source.budget_tokens is None and source.budget_usd is None:
+        raise NotValid(
+            f"{source.name}: a source of type llm_generated that costs money needs a limit. Set budget_tokens, for"
+            " example budget_tokens: 200000 (input and output together), or budget_usd: 2 with price: {input: …,"
+            " output: …}. Without one goes only a model that runs on your own machines."
+        )
+
+
 def is_free(price: Price | None) -> bool:
     """Whether nobody sends a bill."""
     return price is not None and not price.input and not price.output
@@ -91,6 +101,15 @@ def cost_of(answer: Answered, price: Price | None) -> Cost:
     """As written down when it was paid; where no price was known then, at today's."""
     counted = cost(price, answer.input_tokens, answer.output_tokens)
     return counted if answer.cost_usd is None else Cost(counted.tokens, answer.cost_usd)
+
+
+def affordable(source: GeneratedSource, so_far: Cost, worst: Cost) -> int | None:
+    """How many requests at their worst the rest of the budget pays for; None: any number."""
+    tokens, usd = source.budget_tokens, source.budget_usd
+    rests = [(tokens - so_far.tokens) // worst.tokens] if tokens is not None and worst.tokens else []
+    if usd is not None and worst.usd:
+        rests.append(int((usd - (so_far.usd or 0) + 1e-9) / worst.usd))
+    return max(0, min(rests)) if rests else None
 
 
 def budget_text(source: GeneratedSource) -> str:

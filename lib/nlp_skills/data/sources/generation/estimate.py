@@ -29,7 +29,8 @@ class Estimate(Record):
     """The model runs on your own machines."""
     budget: str | None = None
     """What ends it earlier."""
-    warning: str | None = None
+    warnings: list[str] = []
+    """What whoever decides should know: a budget that may not be enough, a key that is not set."""
 
     def __str__(self) -> str:
         """A paragraph for the person who decides."""
@@ -40,5 +41,5 @@ class Estimate(Record):
             f" {self.most_requests:,} with those that replace dropped rows: at the worst {self.most_tokens:,} tokens,"
             f" {usd}. Answered before, and not paid again: {counted(self.answered, 'request')}. Spent so far:"
             f" {self.spent_tokens:,} tokens, {before}."
-            f"{f' It ends before {self.budget}.' if self.budget else ''}{f' {self.warning}' if self.warning else ''}"
+            f"{f' It ends before {self.budget}.' if self.budget else ''}{''.join(f' {warning}' for warning in self.warnings)}"
         )

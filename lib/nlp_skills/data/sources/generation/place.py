@@ -10,12 +10,18 @@ from urllib.parse import urlsplit
 
 from nlp_skills.data.secret import expand
 from nlp_skills.data.sources.source import GeneratedSource
+from nlp_skills.data.sources.web.shown import show_url
 from nlp_skills.errors import NotReady
 
 NO_KEY = "none"
 """What is sent as a key to servers that ask for none."""
 
 _KEYS = {"anthropic": "ANTHROPIC_API_KEY", "openai": "OPENAI_API_KEY", "ollama": "OLLAMA_API_KEY"}
+_PLACES = {
+    "anthropic": "https://api.anthropic.com",
+    "openai": "https://api.openai.com/v1",
+    "ollama": "http://localhost:11434",
+}
 _URLS = {"anthropic": "ANTHROPIC_BASE_URL", "openai": "OPENAI_BASE_URL", "ollama": "OLLAMA_HOST"}
 
 
@@ -32,43 +38,73 @@ def is_own_machine(source: GeneratedSource) -> bool:
     That is told by the address, also for Ollama: one on the internet may be rented by the hour or the token. One
     that hands the request on to Ollama's cloud is not on this machine, wherever it is asked.
     """
-    url = base_url(source)
-    if _is_ollama_cloud(source, url):
-        return False
-    if url is None:
-        return source.provider == "ollama"
-    host = urlsplit(url if "//" in url else f"//{url}").hostname
-    return _is_private(host or ("localhost" if source.provider == "ollama" else ""))  # OLLAMA_HOST=:11434
+    addresses = _addresses(source)
+    return bool(addresses) and all(address.is_private for address in addresses)
+
+
+def _is_loopback(source: GeneratedSource) -> bool:
+    addresses = _addresses(source)
+    return bool(addresses) and all(address.is_loopback for address in addresses)
+
+
+def shown_url(source: GeneratedSource) -> str:
+    """Where the model is asked, as it may be shown; without a base_url, who is asked."""
+    url = source.base_url or os.environ.get(_URLS[source.provider])
+    return show_url(url) if url else _PLACES[source.provider]
 
 
 def _is_ollama_cloud(source: GeneratedSource, url: str | None) -> bool:
     return source.provider == "ollama" and (source.model.endswith("cloud") or "ollama.com" in (url or ""))
 
 
-def _is_private(host: str) -> bool:
+def _addresses(source: GeneratedSource) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+    """Those of the server, none where it is the provider's own or not found."""
+    url = base_url(source)
+    if _is_ollama_cloud(source, url) or (url is None and source.provider != "ollama"):
+        return []
+    host = urlsplit(url if "//" in url else f"//{url}").hostname if url else None
+    local = "localhost" if source.provider == "ollama" else ""  # OLLAMA_HOST=:11434
     try:
-        addresses = [str(found[4][0]) for found in socket.getaddrinfo(host, None)]
+        found = [str(info[4][0]) for info in socket.getaddrinfo(host or local, None)]
     except (OSError, UnicodeError):
-        return False
-    return all(ipaddress.ip_address(address.partition("%")[0]).is_private for address in addresses)
+        return []
+    return [ipaddress.ip_address(address.partition("%")[0]) for address in found]
 
 
 def key_of(source: GeneratedSource) -> str:
-    """The key from the SDK's own environment variable. Raises NotReady where one is needed and not set.
+    """The key from the SDK's own environment variable. Raises NotReady where one is needed and not set."""
+    if missing := missing_key(source):
+        raise NotReady(missing)
+    return os.environ.get(_KEYS[source.provider]) or NO_KEY
 
-    The own network needs none, nor does an Ollama anywhere but in its cloud: its server asks for no key.
+
+def missing_key(source: GeneratedSource) -> str | None:
+    """A sentence where the provider wants a key and there is none.
+
+    A server on this machine may be asked without one, and an Ollama anywhere but in its cloud, which knows no keys.
     """
     name = _KEYS[source.provider]
-    if key := os.environ.get(name):
-        return key
-    if is_own_machine(source) or (
-        source.provider == "ollama" and not _is_ollama_cloud(source, base_url(source))
-    ):
-        return NO_KEY
-    raise NotReady(
-        f"{source.name}: the environment variable {name} is not set, and {source.provider} wants a key."
-        f" Set it where this runs (export {name}=…) and try again."
+    if os.environ.get(name) or _is_loopback(source) or signs_in_otherwise(source):
+        return None
+    if source.provider == "ollama" and not _is_ollama_cloud(source, base_url(source)):
+        return None
+    own = f" (to a server that asks for none: export {name}=none)" if is_own_machine(source) else ""
+    return (
+        f"{source.name}: {name} is not set, and {shown_url(source)} wants a key."
+        f" Set it where this runs (export {name}=…){own} and try again."
     )
+
+
+def key_state(source: GeneratedSource) -> str:
+    """A sentence for whoever was refused."""
+    name = _KEYS[source.provider]
+    return f"The key is that of {name}." if os.environ.get(name) else f"{name} is not set."
+
+
+def signs_in_otherwise(source: GeneratedSource) -> bool:
+    """Anthropic's SDK has other ways too."""
+    names = ("ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_PROFILE")
+    return source.provider == "anthropic" and any(map(os.environ.get, names))
 
 
 def hide_keys(source: GeneratedSource) -> None:

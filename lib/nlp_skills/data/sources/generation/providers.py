@@ -25,7 +25,13 @@ from nlp_skills.data.sources.generation.answer import (
     in_a_form_it_knows,
     retry_after,
 )
-from nlp_skills.data.sources.generation.place import base_url, hide_keys, key_of
+from nlp_skills.data.sources.generation.place import (
+    base_url,
+    hide_keys,
+    key_of,
+    shown_url,
+    signs_in_otherwise,
+)
 from nlp_skills.data.sources.generation.rows import is_strict, without_type_lists
 from nlp_skills.data.sources.source import GeneratedSource
 from nlp_skills.errors import MissingExtra, NotReady, NotValid
@@ -54,9 +60,8 @@ def connect(source: GeneratedSource, schema: dict[str, Any]) -> Iterator[Ask]:
 def _anthropic(source: GeneratedSource, schema: dict[str, Any]) -> Iterator[Ask]:
     import anthropic
 
-    signed_in = os.environ.get("ANTHROPIC_AUTH_TOKEN") or os.environ.get("ANTHROPIC_PROFILE")
     # Without an explicit key the SDK looks for its other ways to sign in.
-    key = None if signed_in and not os.environ.get("ANTHROPIC_API_KEY") else key_of(source)
+    key = None if signs_in_otherwise(source) and not os.environ.get("ANTHROPIC_API_KEY") else key_of(source)
     try:
         client = anthropic.Anthropic(api_key=key, base_url=base_url(source), max_retries=0, timeout=SECONDS)
     except anthropic.AnthropicError as error:
@@ -69,7 +74,7 @@ def _anthropic(source: GeneratedSource, schema: dict[str, Any]) -> Iterator[Ask]
     held: Any = {"output_config": {"format": {"type": "json_schema", "schema": held_to}}}
 
     def ask(request: Request, form: str) -> Answer:
-        with _failures(anthropic):
+        with _failures(anthropic, source):
             message = client.messages.create(
                 model=source.model,
                 max_tokens=source.max_output_tokens,
@@ -118,7 +123,7 @@ def _openai(source: GeneratedSource, schema: dict[str, Any]) -> Iterator[Ask]:
             settings["response_format"] = formats[form]
         if source.temperature is not None:
             settings["temperature"] = source.temperature
-        with _failures(openai):
+        with _failures(openai, source):
             completion = client.chat.completions.create(
                 model=source.model,
                 messages=[{"role": "user", "content": request.prompt}],
@@ -167,9 +172,9 @@ def _ollama(source: GeneratedSource, schema: dict[str, Any]) -> Iterator[Ask]:
         try:
             reply = client.chat(source.model, message, format=schema, options=options)
         except ConnectionError as error:
-            raise NoAnswer(str(error), reached=False) from None
+            raise NoAnswer(f"{shown_url(source)}: {error}", reached=False) from None
         except httpx.TransportError as error:
-            raise NoAnswer(f"{type(error).__name__}: {error}") from None
+            raise NoAnswer(f"{shown_url(source)}: {type(error).__name__}: {error}") from None
         except ValueError as error:
             raise NoAnswer(f"the answer is no JSON: {error}", 200) from None
         return Answer(
@@ -188,7 +193,7 @@ _CONNECTS = {"anthropic": _anthropic, "openai": _openai, "ollama": _ollama}
 
 
 @contextmanager
-def _failures(sdk: Any) -> Iterator[None]:
+def _failures(sdk: Any, source: GeneratedSource) -> Iterator[None]:
     """The errors of an SDK (both have the same) as NoAnswer."""
     try:
         yield
@@ -202,7 +207,8 @@ def _failures(sdk: Any) -> Iterator[None]:
     except sdk.APIConnectionError as error:
         # Where no connection could be made, nothing was asked.
         reached = type(error.__cause__).__name__ not in ("ConnectError", "ConnectTimeout", "PoolTimeout")
-        raise NoAnswer(f"{error} {error.__cause__ or ''}".strip(), reached=reached) from None
+        said = f"{error} {error.__cause__ or ''}".strip()
+        raise NoAnswer(f"{shown_url(source)}: {said}", reached=reached) from None
     except (sdk.APIResponseValidationError, ValueError) as error:
         raise NoAnswer(f"the answer cannot be read: {error}", 200) from None
     except sdk.APIError.__base__ as error:  # AnthropicError, OpenAIError: it could not sign in
