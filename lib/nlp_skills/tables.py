@@ -14,7 +14,7 @@ from nlp_skills.records import Record
 
 if TYPE_CHECKING:
     from nlp_skills.data.fix import FixReport
-    from nlp_skills.data.history import SnapshotList
+    from nlp_skills.data.history import Restored, SnapshotList
     from nlp_skills.data.report import ValidationReport
     from nlp_skills.data.snapshot import DataSnapshot
     from nlp_skills.data.sourcing import Preview
@@ -114,14 +114,19 @@ def task_overview(found: TaskOverview) -> RenderableType:
     return Group(*parts, Text(), Text(f"Next: {found.next}", style="bold"))
 
 
-def snapshot(found: DataSnapshot) -> RenderableType:
-    """The splits with their labels, and what changed."""
+def splits(found: DataSnapshot) -> RenderableType:
+    """The splits with their labels."""
     labels = sorted({label for split in found.splits.values() for label in split.label_counts})
     shown = labels if len(labels) <= 10 else []
     rows = table("split", "rows", *shown, "sha256", right=("rows", *shown))
     for name, split in found.splits.items():
         counts = [str(split.label_counts.get(label, 0)) for label in shown]
         rows.add_row(name, str(split.count), *counts, split.sha256[:12])
+    return rows
+
+
+def snapshot(found: DataSnapshot) -> RenderableType:
+    """The splits, and what changed."""
     dropped = [
         counted(count, noun)
         for count, noun in (
@@ -132,23 +137,59 @@ def snapshot(found: DataSnapshot) -> RenderableType:
         if count
     ]
     fixed = [f"{check} {count:,}" for check, count in found.fixes.items() if count]
-    changes = (
-        f"Against the data before: {found.added:,} added, {found.removed:,} removed, {found.changed:,} changed."
-        + (f" Dropped: {', '.join(dropped)}." if dropped else "")
-        + (f" Rows that fixes touched: {', '.join(fixed)}." if fixed else "")
+    told = [
+        found.against,
+        f"Dropped: {', '.join(dropped)}." if dropped else "",
+        f"Rows that fixes touched: {', '.join(fixed)}." if fixed else "",
+        "Edited files that are replaced are kept: nlp-skills list-snapshots shows them."
+        if found.before_edited
+        else "",
+    ]
+    changes = " ".join(sentence for sentence in told if sentence)
+    parts: list[RenderableType] = [splits(found)]
+    if len(found.sources) > 1 or any(source.dropped or source.unusable for source in found.sources.values()):
+        parts += [Text(), yields(found)]
+    return Group(*parts, *([Text(), Text(changes)] if changes else []), *warnings(found.warnings))
+
+
+def yields(found: DataSnapshot) -> Table:
+    """What each source gave, and what was left of it."""
+    rows = table(
+        "source", "read", "unusable", "dropped", "used", right=("read", "unusable", "dropped", "used")
     )
-    return Group(rows, Text(), Text(changes))
+    for name, source in found.sources.items():
+        used = "" if source.used is None else f"{source.used:,}"
+        rows.add_row(name, f"{source.rows:,}", f"{source.unusable:,}", f"{source.dropped:,}", used)
+    return rows
+
+
+def warnings(told: Iterable[str]) -> list[Text]:
+    """Each on a line of its own, below what they are about."""
+    lines = [Text(f"Warning: {warning}", style=LEVELS["warning"]) for warning in told]
+    return [Text(), *lines] if lines else []
 
 
 def snapshots(found: SnapshotList) -> RenderableType:
     """The present data first, then what was kept."""
-    rows = table("snapshot", "fetched", "rows", "versions")
+    rows = table("snapshot", "fetched", "rows", "versions", "")
     rows.columns[0].no_wrap = True
     for kept in found.snapshots:
         counts = ", ".join(f"{split} {count:,}" for split, count in kept.rows.items())
-        rows.add_row(kept.name, kept.date[:10], counts, ", ".join(kept.versions))
+        edited = "edited by hand" if kept.edited else ""
+        rows.add_row(kept.name, kept.date[:10], counts, ", ".join(kept.versions), edited)
+    if not found.snapshots:
+        return Text(f"{found.task} has no data yet. Make it with: nlp-skills regenerate-data {found.task}")
     told = f"Bring one back with: nlp-skills restore-data {found.task} SNAPSHOT"
     return Group(rows, *([Text(), Text(told)] if len(found.snapshots) > 1 else []))
+
+
+def restored(found: Restored) -> RenderableType:
+    """Which data lie there now, and where those of before are."""
+    if found.kept:
+        told = f"Restored {found.restored}; the data before is kept as {found.kept}."
+    else:
+        told = f"Restored {found.restored}."
+    return Group(splits(found.snapshot), Text(), Text(told, style="bold"))
 
 
 def fixes(found: FixReport) -> RenderableType:
@@ -409,6 +450,7 @@ RENDERERS: dict[str, Callable[[Any], RenderableType]] = {
     "TaskOverview": task_overview,
     "DataSnapshot": snapshot,
     "SnapshotList": snapshots,
+    "Restored": restored,
     "FixReport": fixes,
     "ValidationReport": validation,
     "EvalResult": evaluation,

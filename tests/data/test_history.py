@@ -111,7 +111,7 @@ def test_earlier_data_come_back_and_the_present_ones_are_kept_in_their_turn(task
     kept = names(task)[1]
     restored = restore_data(task, kept)
     assert data_of(task / "data") == first
-    assert restored.to_bytes() == first["data_snapshot.json"]
+    assert restored.snapshot.to_bytes() == first["data_snapshot.json"]
     other = next(name for name in names(task) if name not in ("present", kept))
     hashed = DataSnapshot.load(task / FOLDER / other / "data_snapshot.json").source_hash
     restore_data(task, hashed[:16])
@@ -209,8 +209,8 @@ def test_files_that_were_edited_by_hand_are_kept_and_come_back_to_the_byte(task:
     assert files_of(task / FOLDER / kept) == edited
     restored = restore_data(task, kept)
     assert files_of(task / "data") == edited
-    assert restored == DataSnapshot.load(task / "data" / "data_snapshot.json")
-    assert restored.splits["train"].sha256 == hashlib.sha256(edited["train.jsonl"]).hexdigest()
+    assert restored.snapshot == DataSnapshot.load(task / "data" / "data_snapshot.json")
+    assert restored.snapshot.splits["train"].sha256 == hashlib.sha256(edited["train.jsonl"]).hexdigest()
 
 
 def test_the_same_edit_is_kept_once_and_another_one_beside_it(task: Path):
@@ -253,7 +253,8 @@ def test_an_edit_that_breaks_a_line_or_removes_a_file_is_kept_as_it_is(task: Pat
     train = (task / "data" / "train.jsonl").read_bytes()
     regenerate_data(task)
     restored = restore_data(task, names(task)[1])
-    assert {name: split.count for name, split in restored.splits.items()} == {"train": 29, "test": 6}
+    counts = {name: split.count for name, split in restored.snapshot.splits.items()}
+    assert counts == {"train": 29, "test": 6}
     assert (task / "data" / "train.jsonl").read_bytes() == train
     assert not (task / "data" / "valid.jsonl").exists()
 
@@ -275,3 +276,83 @@ def test_a_kept_copy_that_was_changed_does_not_count_as_one(task: Path, renew):
     renew(0)
     renew(5)
     assert first in [files_of(task / FOLDER / name) for name in names(task)[1:]]
+
+
+def remake(task: Path, how: str) -> DataSnapshot:
+    return {"regenerate_data": regenerate_data, "convert_data": convert_data}[how](task)
+
+
+@pytest.mark.parametrize("how", ["regenerate_data", "convert_data"])
+def test_a_hand_edit_that_is_replaced_is_counted_kept_and_said(task: Path, how: str):
+    edited = edit(task)
+    made = remake(task, how)
+    present, kept = list_snapshots(task).snapshots
+    assert (made.before, made.before_edited, made.edited) == (kept.source_hash, True, False)
+    assert (made.added, made.removed, made.changed) == (0, 0, 3)
+    assert files_of(task / FOLDER / kept.name) == edited
+    assert (present.edited, kept.edited) == (False, True)
+    assert made.against == (
+        "Against the data before, which had been edited by hand: 0 added, 0 removed, 3 changed."
+    )
+    again = remake(task, how)
+    assert (again.before, again.before_edited, again.changed) == (made.source_hash, False, 0)
+
+
+def test_rows_that_were_deleted_and_written_by_hand_are_counted(task: Path, renew):
+    renew(3)
+    file = task / "data" / "train.jsonl"
+    first, second, *others = file.read_bytes().splitlines(keepends=True)
+    new = first.replace(b"message number", b"a new message").replace(b'"id":"messages-', b'"id":"mine-')
+    file.write_bytes(b"".join([*others, new]))
+    write(task.parents[1] / "messages.jsonl", 3)
+    made = regenerate_data(task)
+    assert (made.added, made.removed, made.changed) == (2, 1, 0)
+    assert second in file.read_bytes()
+
+
+def texts(files: dict[str, bytes]) -> set[str]:
+    lines = (line for name, data in files.items() if "/" not in name for line in data.splitlines())
+    return {json.loads(line)["messages"][-2]["content"] for line in lines}
+
+
+def test_an_edit_before_other_rows_came_is_counted_against_what_lay_there(task: Path, renew):
+    edited = texts(edit(task))
+    made = renew(5)
+    now = texts(files_of(task / "data"))
+    assert made.before_edited
+    assert (made.added, made.removed, made.changed) == (len(now - edited), len(edited - now), 0)
+
+
+def test_present_data_that_somebody_edited_are_listed_as_edited(task: Path):
+    assert [one.edited for one in list_snapshots(task).snapshots] == [False]
+    file = task / "data" / "train.jsonl"
+    file.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[1:]))
+    (present,) = list_snapshots(task).snapshots
+    assert (present.name, present.edited, present.rows["train"]) == ("present", True, 27)
+
+
+def test_a_restored_edit_is_still_one_by_hand(task: Path):
+    edit(task)
+    regenerate_data(task)
+    restored = restore_data(task, names(task)[1])
+    assert restored.snapshot.edited
+    present, _, kept = list_snapshots(task).snapshots
+    assert (present.edited, kept.edited) == (True, True)
+    assert regenerate_data(task).before_edited
+
+
+def test_restoring_names_what_it_restored_and_what_it_kept(task: Path, renew):
+    renew(5)
+    (_, old) = names(task)
+    restored = restore_data(task, old)
+    assert restored.restored == old
+    assert restored.kept in names(task) and restored.kept != old
+    again = restore_data(task, old)
+    assert (again.restored, again.kept) == (old, None)
+    set_retention(task, keep=0)
+    assert restore_data(task, restored.kept).kept is None
+
+
+def test_the_first_data_are_compared_with_nothing(task: Path):
+    first = DataSnapshot.load(task / "data" / "data_snapshot.json")
+    assert (first.before, first.against) == (None, "")

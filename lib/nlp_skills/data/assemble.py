@@ -17,18 +17,18 @@ from pathlib import Path
 
 from nlp_skills.data.archive import is_same_data
 from nlp_skills.data.convert import Conversion, convert_source, find_labels, read_layout
-from nlp_skills.data.difference import Named, compare_rows, read_named
+from nlp_skills.data.difference import Named, compare_rows, read_named, same_lines
 from nlp_skills.data.fixes import apply_fixes
 from nlp_skills.data.format import Layout, instruction
 from nlp_skills.data.identity import Identities, key_of
 from nlp_skills.data.merge import Merged, merge_rows
 from nlp_skills.data.partitions import SIZE, Where
+from nlp_skills.data.present import describe_data, hash_files
 from nlp_skills.data.replacement import UNFINISHED
 from nlp_skills.data.snapshot import DataSnapshot, SourceSnapshot
 from nlp_skills.data.sources.source import SPLITS, DataSources, SplitName
 from nlp_skills.data.split import NO_SIDE, choose_sides
 from nlp_skills.data.writing import Lines, describe_split, write_splits
-from nlp_skills.errors import NotFound, NotValid
 from nlp_skills.records import Progress, to_json
 from nlp_skills.task.task import Task
 
@@ -85,7 +85,7 @@ def assemble_data(
     fixed = apply_fixes(staging, sources.fixes, definition, progress) if sources.fixes else {}
     if fixed:
         splits = {name: describe_split(staging / f"{name}.jsonl") for name in SPLITS}
-    before = _snapshot_of(data)
+    before = describe_data(data, hash_files(data))
     snapshot = DataSnapshot(
         source_hash=hash_sources(fetched, sources, definition),
         sources={name: source.with_changes(id=layouts[name].columns.id) for name, source in fetched.items()},
@@ -95,15 +95,17 @@ def assemble_data(
         near_duplicates_dropped=merged.near_duplicates,
         conflicts_dropped=merged.conflicts,
         before=before.source_hash if before else None,
+        before_edited=before is not None and before.edited,
         fixes={check: count.changed + count.dropped for check, count in fixed.items()},
     )
     if before is not None and (data / UNFINISHED).is_file() and is_same_data(before, snapshot):
         # A run that was cut off has put these data in place: they are still compared with those before it.
-        told = before.model_dump(include={"before", "added", "removed", "changed"})
+        told = before.model_dump(include={"before", "before_edited", "added", "removed", "changed"})
         snapshot = snapshot.model_copy(update=told)
     elif before is None or before.splits != splits:
-        rows = read_named(staging, snapshot) if fixed else _named(known, sides)
-        difference = compare_rows(read_named(data, before), rows)
+        by_line = same_lines(before, snapshot)
+        rows = read_named(staging, snapshot, by_line) if fixed or by_line else _named(known, sides)
+        difference = compare_rows(read_named(data, before, by_line), rows)
         snapshot = snapshot.model_copy(update=vars(difference))
     return snapshot.save(staging / "data_snapshot.json"), definition
 
@@ -190,13 +192,6 @@ def hash_sources(fetched: dict[str, SourceSnapshot], sources: DataSources, task:
         "order": "by row",
     }
     return hashlib.sha256(to_json(parts)).hexdigest()
-
-
-def _snapshot_of(data: Path) -> DataSnapshot | None:
-    try:
-        return DataSnapshot.load(data / "data_snapshot.json")
-    except (NotFound, NotValid):
-        return None
 
 
 def _named(known: Identities, sides: bytearray) -> Named:

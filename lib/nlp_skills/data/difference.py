@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,14 +34,29 @@ class Difference:
     changed: int = 0
 
 
-def read_named(data: Path, snapshot: DataSnapshot | None) -> Named:
-    """The rows of the split files in a folder, line by line; of files that are broken those before the break."""
+def same_lines(before: DataSnapshot | None, after: DataSnapshot) -> frozenset[str]:
+    """The sources whose rows' lines tell them apart: their raw rows are the same, and only a hand has changed the rows."""
+    if before is None or not before.edited:
+        return frozenset()
+    return frozenset(
+        name
+        for name, source in after.sources.items()
+        if name in before.sources and before.sources[name].sha256 == source.sha256
+    )
+
+
+def read_named(data: Path, snapshot: DataSnapshot | None, by_line: Collection[str] = ()) -> Named:
+    """The rows of the split files in a folder, line by line; of files that are broken those before the break.
+
+    Rows of the sources in `by_line` are told by the id that was made from their line where they have none.
+    """
     found = Named()
     sources = snapshot.sources if snapshot else {}
     for split in SPLITS:
         try:
             for example in read_examples(data / f"{split}.jsonl"):
-                by_id = _has_id(example.meta.id, example.meta.line, sources.get(example.meta.source))
+                source = example.meta.source
+                by_id = source in by_line or _has_id(example.meta.id, example.meta.line, sources.get(source))
                 found.names += name_key(example, by_id=by_id)
                 found.contents += bytes.fromhex(example.content_hash())
         except (NotFound, NotValid):

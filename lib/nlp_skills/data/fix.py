@@ -14,7 +14,7 @@ from pathlib import Path
 
 from nlp_skills.data.archive import is_same_data
 from nlp_skills.data.assemble import hash_sources
-from nlp_skills.data.difference import compare_rows, read_named
+from nlp_skills.data.difference import compare_rows, read_named, same_lines
 from nlp_skills.data.fixes import FIXES, FixCount, apply_fixes, require_fixable
 from nlp_skills.data.fixes.work import pieces
 from nlp_skills.data.present import describe_data, describe_files, hash_edited, hash_files
@@ -153,11 +153,15 @@ def _fixed_snapshot(
         return before
     fixes = Counter(before.fixes)
     fixes.update({check: count.changed + count.dropped for check, count in report.fixes.items()})
-    difference = compare_rows(read_named(task / "data", before), read_named(staging, before))
+    by_line = same_lines(before, before)
+    difference = compare_rows(
+        read_named(task / "data", before, by_line), read_named(staging, before, by_line)
+    )
     return mended.model_copy(
         update={
             "fixes": {check: fixes[check] for check in sources.fixes},
             "before": before.source_hash,
+            "before_edited": before.edited,
             **vars(difference),
         }
     )

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from nlp_skills.data.archive import is_same_data, kept_snapshots, trained_versions
-from nlp_skills.data.present import data_files, named_files
+from nlp_skills.data.present import data_files, describe_data, hash_files, named_files
 from nlp_skills.data.replacement import put_in_place, settle_data, staging_folder
 from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.errors import NotFound, NotValid, did_you_mean
@@ -18,6 +18,8 @@ class KeptSnapshot(Record):
 
     name: str
     """What restore_data knows it by; `present` for the data that are there."""
+    edited: bool = False
+    """Somebody has edited it by hand: it does not follow from its sources."""
     date: str
     """When its rows were fetched: UTC, ISO 8601."""
     rows: dict[str, int]
@@ -25,6 +27,18 @@ class KeptSnapshot(Record):
     source_hash: str
     versions: list[str]
     """Those that were made on it."""
+
+
+class Restored(Record):
+    """Earlier data that are the present data again."""
+
+    task: str
+    restored: str
+    """Their name in list_snapshots."""
+    kept: str | None
+    """That of the data which were there before; None: these were no others, or the retention rule keeps none."""
+    snapshot: DataSnapshot
+    """data/data_snapshot.json as it is now."""
 
 
 class SnapshotList(Record):
@@ -38,8 +52,8 @@ def list_snapshots(task: Path) -> SnapshotList:
     """The present data and the earlier ones that are kept in data/snapshots/, the newest first."""
     settle_data(task)
     trained = trained_versions(task)
-    present = task / "data" / "data_snapshot.json"
-    found = [("present", DataSnapshot.load(present))] if present.is_file() else []
+    present = describe_data(task / "data", hash_files(task / "data"))
+    found = [("present", present)] if present else []
     found += [(folder.name, snapshot) for folder, snapshot, _ in kept_snapshots(task)]
     return SnapshotList(
         task=task.name, snapshots=[_kept(name, snapshot, trained) for name, snapshot in found]
@@ -49,6 +63,7 @@ def list_snapshots(task: Path) -> SnapshotList:
 def _kept(name: str, snapshot: DataSnapshot, trained: dict[str, list[str]]) -> KeptSnapshot:
     return KeptSnapshot(
         name=name,
+        edited=snapshot.edited,
         date=max((source.fetched for source in snapshot.sources.values()), default=""),
         rows={split: found.count for split, found in snapshot.splits.items()},
         source_hash=snapshot.source_hash,
@@ -56,7 +71,7 @@ def _kept(name: str, snapshot: DataSnapshot, trained: dict[str, list[str]]) -> K
     )
 
 
-def restore_data(task: Path, snapshot: str, *, progress: Progress = silent) -> DataSnapshot:
+def restore_data(task: Path, snapshot: str, *, progress: Progress = silent) -> Restored:
     """Put earlier data back in place; the present ones are kept in data/snapshots/ in their turn.
 
     `snapshot` is its name in list_snapshots, or the beginning of its source_hash. The settings of
@@ -70,8 +85,8 @@ def restore_data(task: Path, snapshot: str, *, progress: Progress = silent) -> D
             progress(f"restoring {name}", done, len(names))
             shutil.copyfile(folder / name, staging / name)
         _require_whole(folder, staging, found)
-        put_in_place(task, staging)
-    return found
+        kept = put_in_place(task, staging)
+    return Restored(task=task.name, restored=folder.name, kept=kept.name if kept else None, snapshot=found)
 
 
 def _find(task: Path, wanted: str) -> tuple[Path, DataSnapshot]:

@@ -56,7 +56,9 @@ def describe_files(folder: Path, files: Mapping[str, str], recorded: DataSnapsho
     found = recorded.sources.items() if recorded else ()
     # `since` goes: the raw rows may be others than those up to that value.
     sources = {
-        name: source.with_changes(sha256=files[file], rows=_count_lines(folder / file), since=None)
+        name: source.with_changes(
+            sha256=files[file], rows=_count_lines(folder / file), since=None, unusable=0, dropped=0, used=None
+        )
         for name, source in found
         if (file := f"raw/{name}.jsonl") in files
     }
@@ -65,6 +67,7 @@ def describe_files(folder: Path, files: Mapping[str, str], recorded: DataSnapsho
         sources=sources,
         splits={split: _describe(folder / file) for split in SPLITS if (file := f"{split}.jsonl") in files},
         seed=recorded.seed if recorded else 0,
+        edited=True,
     )
 
 

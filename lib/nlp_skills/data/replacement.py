@@ -50,11 +50,12 @@ def staging_folder(task: Path) -> Iterator[Path]:
                 shutil.rmtree(staging, ignore_errors=True)
 
 
-def put_in_place(task: Path, staging: Path) -> None:
+def put_in_place(task: Path, staging: Path) -> Path | None:
     """Make the staged data the data: one rename decides, the moves after it can be repeated.
 
     Other data that were there, also such that somebody edited, are copied to data/snapshots/ first, and what the
-    retention rule of data_source.yaml does not name there is removed afterwards.
+    retention rule of data_source.yaml does not name there is removed afterwards. Gives the folder of the copy; None
+    where nothing had to be kept, or the rule keeps none.
     """
     kept = archive_data(task, staging)
     names = sorted(p.relative_to(staging).as_posix() for p in staging.rglob("*") if p.is_file())
@@ -64,6 +65,7 @@ def put_in_place(task: Path, staging: Path) -> None:
     _settle(task)
     if kept is not None:
         prune_snapshots(task)
+    return kept if kept is not None and kept.is_dir() else None
 
 
 def settle_data(task: Path) -> None:

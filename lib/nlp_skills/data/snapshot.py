@@ -16,6 +16,12 @@ class SourceSnapshot(Record):
     """Of data/raw/<name>.jsonl."""
     fetched: str
     request: dict[str, str | int | float | bool | None]
+    unusable: int = 0
+    """Rows that were left out because they cannot be used (skip_bad_rows)."""
+    dropped: int = 0
+    """Rows that were left out because they repeat, resemble or contradict an earlier one."""
+    used: int | None = None
+    """Rows in train, valid and test; None where the snapshot does not say it."""
     since: str | int | float | None = None
     """The last value of the source's `since` column: the next reading goes on from there."""
     settings: str | None = None
@@ -63,10 +69,24 @@ class DataSnapshot(Record):
     conflicts_dropped: int = 0
     fixes: dict[str, int] = {}
     """Check → rows that its automatic fix has changed or dropped."""
+    edited: bool = False
+    """Somebody edited the files by hand: they do not follow from the sources, and `source_hash` is that of the files."""
     before: str | None = None
-    """`source_hash` of the snapshot that this one is compared with."""
+    """`source_hash` of the data that this one is compared with: those that lay there; None: there were none."""
+    before_edited: bool = False
+    """Those had been edited by hand."""
     added: int = 0
     removed: int = 0
     changed: int = 0
     """Rows against the snapshot before: new, gone, and same id with another content. Rows of a source without
     an id column are told by their content, so they are new or gone."""
+    warnings: list[str] = []
+    """What did not come out as it was probably meant: a source that gave nothing, a side without a row."""
+
+    @property
+    def against(self) -> str:
+        """What changed, as a sentence; empty where nothing was there before."""
+        if self.before is None:
+            return ""
+        before = "the data before, which had been edited by hand" if self.before_edited else "the data before"
+        return f"Against {before}: {self.added:,} added, {self.removed:,} removed, {self.changed:,} changed."
