@@ -26,9 +26,10 @@ from nlp_skills.data.partitions import SIZE, Where
 from nlp_skills.data.present import describe_data, hash_files
 from nlp_skills.data.replacement import UNFINISHED
 from nlp_skills.data.snapshot import DataSnapshot, SourceSnapshot
-from nlp_skills.data.sources.source import SPLITS, DataSources, SplitName
+from nlp_skills.data.sources.source import SPLITS, DataSources
 from nlp_skills.data.split import NO_SIDE, choose_sides
 from nlp_skills.data.writing import Lines, describe_split, write_splits
+from nlp_skills.data.yields import count_again, count_yields, warn_of
 from nlp_skills.records import Progress, to_json
 from nlp_skills.task.task import Task
 
@@ -71,24 +72,26 @@ def assemble_data(
     where = _where(raw, ray=ray)
     layouts = {s.name: read_layout(s, raw, definition) for s in sources.sources}
     definition = _with_labels(definition, sources, layouts, raw, where)
-    pinned: dict[SplitName, list[range]] = {name: [] for name in SPLITS}
     conversions = [
         Conversion(source, layouts[source.name], definition, sources.split.seed) for source in sources.sources
     ]
     converting = Steps("converting rows", sum(source.rows for source in fetched.values()), progress)
-    with _converted(conversions, raw, where, pinned, converting, skip=sources.skip_bad_rows) as lines:
+    converted: dict[str, range] = {}
+    with _converted(conversions, raw, where, converted, converting, skip=sources.skip_bad_rows) as lines:
         known = lines.known
         progress("dividing rows", 0, None)
         merged = merge_rows(known, sources, lambda row: lines.example(row).input_text)
-        sides = _sides(lines, merged, sources, pinned)
+        sides = _sides(lines, merged, sources, converted)
         splits = write_splits(lines, sides, staging, progress)
+    yields = count_yields(fetched, sources, converted, merged.kept, sides)
     fixed = apply_fixes(staging, sources.fixes, definition, progress) if sources.fixes else {}
     if fixed:
         splits = {name: describe_split(staging / f"{name}.jsonl") for name in SPLITS}
+        yields = count_again(yields, staging)
     before = describe_data(data, hash_files(data))
     snapshot = DataSnapshot(
         source_hash=hash_sources(fetched, sources, definition),
-        sources={name: source.with_changes(id=layouts[name].columns.id) for name, source in fetched.items()},
+        sources={name: source.with_changes(id=layouts[name].columns.id) for name, source in yields.items()},
         splits=splits,
         seed=sources.split.seed,
         duplicates_dropped=merged.duplicates,
@@ -97,6 +100,7 @@ def assemble_data(
         before=before.source_hash if before else None,
         before_edited=before is not None and before.edited,
         fixes={check: count.changed + count.dropped for check, count in fixed.items()},
+        warnings=warn_of(yields, splits, sources),
     )
     if before is not None and (data / UNFINISHED).is_file() and is_same_data(before, snapshot):
         # A run that was cut off has put these data in place: they are still compared with those before it.
@@ -134,12 +138,12 @@ def _converted(
     conversions: list[Conversion],
     raw: Path,
     where: Where,
-    pinned: dict[SplitName, list[range]],
+    converted: dict[str, range],
     steps: Steps,
     *,
     skip: bool,
 ) -> Iterator[Lines]:
-    """The examples of all sources as lines of a file that is gone afterwards; `pinned` gets the rows with a side."""
+    """The examples of all sources as lines of a file that is gone afterwards; `converted` gets each source's rows."""
     file = raw.parent / "lines"
     known = Identities(conversions[0].seed)
     try:
@@ -149,22 +153,19 @@ def _converted(
             from_raw = raw / f"{source.name}.jsonl"
             for rows in convert_source(conversion, from_raw, file, known, where, skip=skip):
                 steps.add(rows)
-            if source.side is not None:
-                pinned[source.side].append(range(first, len(known)))
+            converted[source.name] = range(first, len(known))
         with file.open("rb", buffering=0) as stream:
             yield Lines(stream, known)
     finally:
         file.unlink(missing_ok=True)
 
 
-def _sides(
-    lines: Lines, merged: Merged, sources: DataSources, pinned: dict[SplitName, list[range]]
-) -> bytearray:
+def _sides(lines: Lines, merged: Merged, sources: DataSources, converted: dict[str, range]) -> bytearray:
     """The side of each row, as choose_sides gives it; rows of a pinned source are where it says."""
     free = bytearray(merged.kept)
-    for ranges in pinned.values():
-        for rows in ranges:
-            free[rows.start : rows.stop] = bytes(len(rows))
+    pinned = [(source.side, converted[source.name]) for source in sources.sources if source.side is not None]
+    for _, rows in pinned:
+        free[rows.start : rows.stop] = bytes(len(rows))
     sides = bytearray([NO_SIDE]) * len(lines.known)
     divided = array("I", (row for row, is_free in enumerate(free) if is_free))
     if divided:
@@ -175,8 +176,8 @@ def _sides(
             lambda row: lines.example(row).meta.group or "",
             lambda row: lines.example(row).input_text,
         )
-    for name, ranges in pinned.items():
-        for row in (row for rows in ranges for row in rows if merged.kept[row]):
+    for name, rows in pinned:
+        for row in (row for row in rows if merged.kept[row]):
             sides[row] = SPLITS.index(name)
     return sides
 
