@@ -59,7 +59,7 @@ def test_numbers_as_people_write_them_are_read(tmp_path: Path):
         ("max_length", 8),
         ("max_grad_norm", 0),
         ("method", "magic"),
-        ("peft", "qlora"),
+        ("peft", "ia3"),
         ("dtype", "float16"),
         ("lr_scheduler_type", "cosin"),
         ("target_modules", "some-linear"),

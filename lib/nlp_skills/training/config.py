@@ -14,6 +14,10 @@ from nlp_skills.records import Record
 
 ALL_LINEAR = "all-linear"
 
+MethodName = Literal["sft", "dpo", "orpo", "kto", "grpo", "cpt"]
+"""A row of METHODS (training/methods)."""
+Peft = Literal["lora", "qlora", "dora", "none"]
+
 
 class LoRAConfig(Record):
     """The adapter's part of the settings, with PEFT's own names (Hu et al. 2021, arXiv:2106.09685)."""
@@ -24,6 +28,8 @@ class LoRAConfig(Record):
     target_modules: list[str] | Literal["all-linear"] = ALL_LINEAR
     use_dora: bool = False
     """Weight-decomposed adaptation (Liu et al. 2024, arXiv:2402.09353)."""
+    use_rslora: bool = False
+    """Scale by alpha / sqrt(r) instead of alpha / r, so that high ranks learn (Kalajdzievski 2023, arXiv:2312.03732)."""
 
 
 class TrainConfig(Record):
@@ -32,12 +38,14 @@ class TrainConfig(Record):
     base_model: str = "smollm2-135m-instruct"
     """A Hub id, a local folder, a GGUF file, or the name of an embedded model."""
     base_revision: str | None = None
-    method: Literal["sft"] = "sft"
-    peft: Literal["lora", "dora", "none"] = "lora"
+    method: MethodName = "sft"
+    peft: Peft = "lora"
+    """qlora: the frozen weights in 4 bits (Dettmers et al. 2023, arXiv:2305.14314); none: all weights are trained."""
     lora_r: int = Field(default=16, ge=1)
     lora_alpha: int = Field(default=32, ge=1)
     lora_dropout: float = Field(default=0.0, ge=0, lt=1)
     target_modules: list[str] | Literal["all-linear"] = ALL_LINEAR
+    use_rslora: bool = False
     epochs: float = Field(default=3.0, gt=0)
     learning_rate: float = Field(default=2e-4, gt=0)
     lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "cosine"
@@ -51,6 +59,32 @@ class TrainConfig(Record):
     gradient_checkpointing: bool = False
     max_length: int = Field(default=MAX_LENGTH, ge=16)
     """Tokens; a longer row is an error before training, never a silent cut."""
+    packing: bool = False
+    """Several short rows in one sequence; only where the attention keeps them apart (flash attention on a GPU)."""
+    assistant_only_loss: bool = True
+    """False: the prompt is learned too."""
+    beta: float | None = Field(default=None, ge=0)
+    """How strongly dpo, kto and grpo hold on to the base model; the weight of the odds ratio in orpo. None: 0.1, grpo 0."""
+    sft_weight: float = Field(default=0.0, ge=0)
+    """dpo: weight of the chosen answers' own likelihood, against chosen answers that become less likely (P25)."""
+    rewards: list[str] = []
+    """grpo: names of REWARDS, or `rewards.py:function` for one in the task folder; their sum is the reward."""
+    num_generations: int = Field(default=8, ge=2)
+    """grpo: answers to each prompt that are compared."""
+    max_completion_length: int = Field(default=256, ge=1)
+    """grpo: tokens that an answer may have."""
+    temperature: float = Field(default=1.0, gt=0)
+    """grpo: of the answers."""
+    replay_file: str | None = None
+    """General rows mixed in against forgetting (P10): JSONL in the task folder, shaped as data/train.jsonl."""
+    replay_share: float = Field(default=0.1, gt=0, lt=1)
+    """Of the rows of an epoch, where there is a replay_file."""
+    early_stopping_patience: int | None = Field(default=None, ge=1)
+    """Evaluations without a validation loss that is better by more than its standard error; None: no early end."""
+    keep: Literal["last", "best"] = "last"
+    """best: the earliest checkpoint whose validation loss is within one standard error of the lowest."""
+    enable_thinking: bool | None = None
+    """Given to chat templates that have a thinking mode, in training, evaluation and serving alike; None: not given."""
     dtype: Literal["auto", "bfloat16", "float32"] = "auto"
     """auto: bfloat16 where the processor or GPU computes in it, otherwise float32."""
     eval_steps: int | None = Field(default=None, ge=1)
@@ -59,6 +93,12 @@ class TrainConfig(Record):
     """None: about eight times in a run, at least once an epoch, and at its end."""
     logging_steps: int = Field(default=1, ge=1)
     seed: int = 13
+    num_processes: int = Field(default=1, ge=1)
+    """One for each GPU; more than one are started by `accelerate launch`."""
+    distributed: Literal["ddp", "fsdp", "deepspeed"] = "ddp"
+    """How several processes share the work: each the whole model, or the model in parts."""
+    report_to: list[Literal["trackio", "mlflow", "wandb"]] = []
+    """Where metrics are sent beside metrics.jsonl."""
     threads: int | None = Field(default=None, ge=1)
     """CPU threads; None: one for each core that is free. Part of what makes a run repeatable."""
 
@@ -71,14 +111,16 @@ class TrainConfig(Record):
             lora_dropout=self.lora_dropout,
             target_modules=self.target_modules,
             use_dora=self.peft == "dora",
+            use_rslora=self.use_rslora,
         )
 
     def with_lora(self, lora: LoRAConfig) -> TrainConfig:
         """The same run with another adapter."""
         return self.with_changes(
-            peft="dora" if lora.use_dora else "lora",
+            peft="dora" if lora.use_dora else "qlora" if self.peft == "qlora" else "lora",
             lora_r=lora.r,
             lora_alpha=lora.lora_alpha,
             lora_dropout=lora.lora_dropout,
             target_modules=lora.target_modules,
+            use_rslora=lora.use_rslora,
         )
