@@ -75,7 +75,7 @@ def measure(way: str, rows: int, threads: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         if way == "ours":
             from nlp_skills.training.config import TrainConfig
-            from nlp_skills.training.sft import build_trainer
+            from nlp_skills.training.methods.sft import build_trainer
 
             model = load_base_model(files, "auto", longest)
             config = TrainConfig(epochs=1, save_steps=10_000)

@@ -37,9 +37,9 @@ LAYERS = (
 SHELLS = ("cli", "mcp_server", "hooks", "tables", "__main__")
 
 HEAVY = {
-    "torch": {"training/sft.py"},
-    "transformers": {"training/sft.py"},
-    "trl": {"training/sft.py"},
+    "torch": {"training/methods/sft.py", "training/methods/length_buckets.py"},
+    "transformers": {"training/methods/sft.py"},
+    "trl": {"training/methods/sft.py"},
     "mcp": {"mcp_server.py"},
     **{
         name: set()

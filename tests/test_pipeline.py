@@ -12,7 +12,7 @@ from nlp_skills.errors import AlreadyExists, NotFound, NotValid
 from nlp_skills.pipeline import against_parent, name_for_commands, prepare, quickstart, run, start
 from nlp_skills.records import silent
 from nlp_skills.task.task import TaskType, create_task
-from nlp_skills.training.train import create_version
+from nlp_skills.training.new_version import create_version
 
 pytest.importorskip("torch", reason="the whole way needs the train extra")
 

@@ -16,7 +16,7 @@ from nlp_skills.pipeline import QUICKSTART_INSTRUCTION, prepare, train_and_test,
 from nlp_skills.records import read_mapping, sha256_file, silent
 from nlp_skills.task.task import Task, TaskType, create_task
 from nlp_skills.task.version import Version, derive_lineage
-from nlp_skills.training.train import create_version
+from nlp_skills.training.new_version import create_version
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("smollm2"), pytest.mark.timeout(1800)]
 

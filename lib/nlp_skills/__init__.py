@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from nlp_skills.task.task import Task, TaskType, create_task
     from nlp_skills.training.config import LoRAConfig, TrainConfig
     from nlp_skills.training.config import TrainConfig as TrainingConfig
+    from nlp_skills.training.new_version import create_version
     from nlp_skills.training.presets import PresetConfigs
-    from nlp_skills.training.train import create_version, train_model
+    from nlp_skills.training.train import train_model
     from nlp_skills.training.trainer import LoRATrainer
 
     __version__: str
@@ -66,7 +67,7 @@ _PLACES = {
     "app": "cli",
     "compare_versions": "evaluation.compare",
     "create_task": "task.task",
-    "create_version": "training.train",
+    "create_version": "training.new_version",
     "evaluate_version": "evaluation.evaluate",
     "list_tasks": "task.index",
     "load_training_data": "data.prepare",

@@ -192,7 +192,7 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         "create_version",
-        "training.train",
+        "training.new_version",
         "Make the next version: frozen training settings (LoRA rank, epochs, learning rate) on a snapshot of the data.",
         words="hyperparameters, LoRA, DoRA, config, try other settings, 超參數, 新版本",
         step=True,
@@ -205,7 +205,7 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         "training_status",
-        "training.train",
+        "training.status",
         "How far a training run is: step, loss, time left, or why it failed.",
         words="is it done, progress, loss, ETA, log, 訓練進度, 学習状況",
     ),

@@ -32,7 +32,9 @@ from nlp_skills.task.comparison import Comparison
 from nlp_skills.task.task import Task, TaskType, create_task, find_task, task_names, tasks_folder
 from nlp_skills.task.version import Version, version_names
 from nlp_skills.training.config import TrainConfig
-from nlp_skills.training.train import create_version, read_job, train_model
+from nlp_skills.training.job import read_job
+from nlp_skills.training.new_version import create_version
+from nlp_skills.training.train import train_model
 
 Tell: TypeAlias = Callable[[str], None]
 """`tell(sentence)`: what a newcomer should read while the work goes on."""

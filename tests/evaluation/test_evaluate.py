@@ -14,7 +14,7 @@ from nlp_skills.evaluation.evaluate import choose_decoding, evaluate_version
 from nlp_skills.records import sha256_tree
 from nlp_skills.task.task import Task, TaskType, create_task
 from nlp_skills.training.model_info import ModelInfo
-from nlp_skills.training.train import create_version
+from nlp_skills.training.new_version import create_version
 
 ANSWERS = [
     "今天股價大漲，投資人非常滿意，本月營收創下新高。" * 4,

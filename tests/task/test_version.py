@@ -24,7 +24,7 @@ from nlp_skills.task.version import (
 )
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.job import Cost, Environment, Job
-from nlp_skills.training.train import create_version
+from nlp_skills.training.new_version import create_version
 
 SNAPSHOT = DataSnapshot(
     source_hash="5" * 64,
@@ -158,7 +158,7 @@ def test_a_parent_that_is_not_there_leaves_nothing_behind(task: Path):
 CREATOR = """
 import sys
 from pathlib import Path
-from nlp_skills.training.train import create_version
+from nlp_skills.training.new_version import create_version
 
 task = Path(sys.argv[1])
 print("ready", flush=True)

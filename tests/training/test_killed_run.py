@@ -22,18 +22,13 @@ from nlp_skills.data.sourcing import add_source
 from nlp_skills.records import sha256_tree
 from nlp_skills.task.task import TaskType, create_task
 from nlp_skills.task.version import Version, derive_lineage
-from nlp_skills.training.job import is_running
+from nlp_skills.training.job import is_running, read_job
 from nlp_skills.training.metrics_log import read_metrics
 from nlp_skills.training.model_info import ModelInfo
-from nlp_skills.training.train import (
-    create_version,
-    read_job,
-    spawn_run,
-    start_training,
-    stop_training,
-    train_model,
-    training_status,
-)
+from nlp_skills.training.new_version import create_version
+from nlp_skills.training.status import training_status
+from nlp_skills.training.targets.local import start_run
+from nlp_skills.training.train import start_training, stop_training, train_model
 
 KILLS = int(os.environ.get("NLP_SKILLS_KILLS", "3"))
 
@@ -101,7 +96,7 @@ def test_run_killed_at_random_moments_ends_as_an_undisturbed_one(untrained: Path
     folder = task / "versions" / "v1"
     chance = random.Random(7)
     for _ in range(KILLS):
-        process = spawn_run(task, folder)
+        process = start_run(task, folder)
         wanted = chance.randrange(0, 12)
         until_step(process, folder, wanted)
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from nlp_skills.records import Record
+from nlp_skills.records import Record, now
 
 JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
@@ -50,6 +50,19 @@ class Job(Record):
     """How many times the run went on from a checkpoint."""
     environment: Environment | None = None
     cost: Cost | None = None
+
+
+def read_job(folder: Path) -> Job | None:
+    """The version's job, when it has one."""
+    file = folder / "job.json"
+    return Job.load(file) if file.is_file() else None
+
+
+def record_cancelled(folder: Path) -> None:
+    """Say so in job.json, unless the run got to its own end before it was stopped."""
+    job = read_job(folder)
+    if job is not None and job.status in ("queued", "running"):
+        job.with_changes(status="cancelled", ended=now()).save(folder / "job.json")
 
 
 def lock_file(version: Path) -> Path:

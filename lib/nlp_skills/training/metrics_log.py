@@ -38,6 +38,11 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def last_value(rows: list[dict[str, Any]], key: str) -> float | None:
+    """The newest value of that name, in whichever line it stands."""
+    return next((row[key] for row in reversed(rows) if key in row), None)
+
+
 class MetricsLog:
     """The file of one run; resuming forgets what came after the checkpoint."""
 

@@ -10,7 +10,6 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -20,25 +19,20 @@ from nlp_skills.base_model import (
     load_tokenizer,
     resolve_base_model,
 )
-from nlp_skills.data.example import read_examples
 from nlp_skills.data.snapshot import DataSnapshot
-from nlp_skills.data.tokens import TokenRow, tokenize_rows
-from nlp_skills.errors import NlpSkillsError, NotFound, NotValid, RunFailed
-from nlp_skills.records import (
-    now,
-    read_mapping,
-    sha256_file,
-    sha256_tree,
-    sync_folder,
-    to_json,
-    write_atomic,
-)
+from nlp_skills.errors import NlpSkillsError, NotValid
+from nlp_skills.records import now, sha256_tree
 from nlp_skills.task.version import record_lineage
+from nlp_skills.training.checkpoints import checkpoints, step_of
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.environment import Stopwatch, environment, free_cores, peak_memory_mb
 from nlp_skills.training.job import Cost, Job, lock_file
+from nlp_skills.training.methods import load_method
+from nlp_skills.training.methods.arguments import total_steps
 from nlp_skills.training.metrics_log import MetricsLog
 from nlp_skills.training.model_info import ModelInfo
+from nlp_skills.training.rows import check_data_unchanged, tokenize_split
+from nlp_skills.training.saved_model import check_model, save_model
 
 
 def run_training(task: Path, version: str) -> Job:
@@ -83,8 +77,7 @@ def train_version(task: Path, folder: Path, job: Job) -> Job:
     import torch
     import transformers
 
-    from nlp_skills.training.sft import METHODS, checkpoints, total_steps
-
+    method = load_method(config.method)
     transformers.logging.set_verbosity_warning()
     threads = config.threads or free_cores()
     torch.set_num_threads(threads)
@@ -107,10 +100,10 @@ def train_version(task: Path, folder: Path, job: Job) -> Job:
     work = place / "checkpoints"
     work.mkdir(parents=True, exist_ok=True)
     newest = next(iter(reversed(checkpoints(work))), None)
-    done = int(newest.name.rsplit("-", 1)[1]) if newest else 0
+    done = step_of(newest) if newest else 0
     log = MetricsLog(folder / "metrics.jsonl", resumed_at=done)
     stopwatch = Stopwatch(log.seconds_before)
-    trainer = METHODS[config.method](config, model, tokenizer, rows, work, [log.callback(stopwatch)])
+    trainer = method.build_trainer(config, model, tokenizer, rows, work, [log.callback(stopwatch)])
     counts = [(p.numel(), p.requires_grad) for p in trainer.model.parameters()]
     trainable, total = sum(n for n, learns in counts if learns), sum(n for n, _ in counts)
     say(
@@ -141,81 +134,6 @@ def train_version(task: Path, folder: Path, job: Job) -> Job:
     memory, gpu_memory = peak_memory_mb()
     cost = Cost(seconds=round(stopwatch.seconds(), 1), peak_memory_mb=memory, peak_gpu_memory_mb=gpu_memory)
     return job.with_changes(status="succeeded", ended=now(), exit_code=0, cost=cost.model_dump(mode="json"))
-
-
-def check_data_unchanged(task: Path, snapshot: DataSnapshot, version: str) -> None:
-    """Raises NotValid when a split is no longer the one that the version was made for."""
-    for name, split in snapshot.splits.items():
-        file = task / "data" / f"{name}.jsonl"
-        if not file.is_file() or sha256_file(file) != split.sha256:
-            raise NotValid(
-                f"{task.name}: data/{name}.jsonl is not the file that {version} was made for (its hash differs)."
-                f" Make a new version with: nlp-skills create-version {task.name}"
-            )
-
-
-def tokenize_split(tokenizer: Any, task: Path, split: str, max_length: int) -> list[TokenRow]:
-    """The split's rows as tokens. Raises NotValid naming the rows that are too long: nothing is cut silently."""
-    try:
-        examples = list(read_examples(task / "data" / f"{split}.jsonl"))
-    except NotFound:
-        if split == "train":
-            raise
-        return []
-    cure = (
-        f"Make a version that takes them: nlp-skills create-version {task.name} --max-length {{longest}}"
-        " --per-device-train-batch-size 2 (long rows need memory)"
-    )
-    return tokenize_rows(tokenizer, examples, max_length, file=f" of data/{split}.jsonl", cure=cure)
-
-
-def save_model(trainer: Any, tokenizer: Any, place: Path, config: TrainConfig) -> Path:
-    """The adapter (or the full model) with its tokenizer, under its name only when it is whole."""
-    name = "model" if config.peft == "none" else "adapter"
-    staging, target = place / f".{name}.tmp", place / name
-    shutil.rmtree(staging, ignore_errors=True)
-    trainer.model.save_pretrained(staging)
-    tokenizer.save_pretrained(staging)
-    settings = staging / "adapter_config.json"
-    if settings.is_file():
-        # PEFT keeps the module names in a set, whose order is another one in each process.
-        found = read_mapping(settings)
-        found["target_modules"] = sorted(found["target_modules"])
-        write_atomic(settings, to_json(found))
-    if target.exists():
-        shutil.rmtree(target)
-    staging.rename(target)
-    sync_folder(place)
-    return target
-
-
-def check_model(folder: Path) -> None:
-    """RUN-NAN and RUN-DELTA: the saved tensors are finite, and an adapter is not the identity.
-
-    Raises RunFailed; a run that did not learn is not called a success (P07, P13, P34).
-    """
-    from safetensors import safe_open
-
-    learned = False
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        raise RunFailed(f"{folder} holds no weights after the run.")
-    adapter = (folder / "adapter_config.json").is_file()
-    for file in files:
-        with safe_open(file, framework="pt") as tensors:
-            for key in tensors.keys():  # noqa: SIM118 (safe_open has no __iter__)
-                tensor = tensors.get_tensor(key)
-                if not tensor.isfinite().all():
-                    raise RunFailed(
-                        f"RUN-NAN: {key} holds NaN or infinity. Lower learning_rate, or use bfloat16."
-                    )
-                learned = learned or not adapter or ("lora_B" in key and bool(tensor.abs().sum() > 0))
-    if not learned:
-        raise RunFailed(
-            "RUN-DELTA: nothing was learned: the adapter is still the identity (every lora_B is zero). In a run of one"
-            " step the learning rate has not risen yet: make a version with more epochs, or bring more rows."
-            " Otherwise check target_modules."
-        )
 
 
 def say(message: str) -> None:

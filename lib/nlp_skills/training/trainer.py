@@ -17,8 +17,9 @@ from nlp_skills.data.tokens import tokenize_rows
 from nlp_skills.errors import AlreadyExists, NotValid
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.environment import Stopwatch, free_cores
+from nlp_skills.training.methods import load_method
 from nlp_skills.training.metrics_log import MetricsLog
-from nlp_skills.training.run import check_model, save_model
+from nlp_skills.training.saved_model import check_model, save_model
 
 Rows = Iterable[Mapping[str, Any] | Example]
 
@@ -57,9 +58,8 @@ class LoRATrainer:
         import torch
         import transformers
 
-        from nlp_skills.training.sft import METHODS
-
         config = self.config
+        method = load_method(config.method)
         torch.set_num_threads(config.threads or free_cores())
         transformers.set_seed(config.seed)
         files = resolve_base_model(config.base_model, config.base_revision)
@@ -73,7 +73,7 @@ class LoRATrainer:
         config.save(place / "config.yaml")
         log = MetricsLog(place / "metrics.jsonl", resumed_at=0)
         model = load_base_model(files, config.dtype)
-        trainer = METHODS[config.method](config, model, tokenizer, rows, work, [log.callback(Stopwatch())])
+        trainer = method.build_trainer(config, model, tokenizer, rows, work, [log.callback(Stopwatch())])
         trainer.train()
         saved = save_model(trainer, tokenizer, place, config)
         check_model(saved)

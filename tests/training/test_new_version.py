@@ -10,8 +10,8 @@ from nlp_skills.data.validation import validate_data
 from nlp_skills.errors import NotFound, NotReady, NotValid
 from nlp_skills.task.task import Task, TaskType, create_task
 from nlp_skills.task.version import version_names
+from nlp_skills.training.new_version import create_version
 from nlp_skills.training.overview import show_task
-from nlp_skills.training.train import create_version
 
 
 @pytest.fixture

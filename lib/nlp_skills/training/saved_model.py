@@ -1,0 +1,60 @@
+"""The model of a run on disk: saved whole, and looked at before the run is called a success."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from nlp_skills.errors import RunFailed
+from nlp_skills.records import read_mapping, sync_folder, to_json, write_atomic
+from nlp_skills.training.config import TrainConfig
+
+
+def save_model(trainer: Any, tokenizer: Any, place: Path, config: TrainConfig) -> Path:
+    """The adapter (or the full model) with its tokenizer, under its name only when it is whole."""
+    name = "model" if config.peft == "none" else "adapter"
+    staging, target = place / f".{name}.tmp", place / name
+    shutil.rmtree(staging, ignore_errors=True)
+    trainer.model.save_pretrained(staging)
+    tokenizer.save_pretrained(staging)
+    settings = staging / "adapter_config.json"
+    if settings.is_file():
+        # PEFT keeps the module names in a set, whose order is another one in each process.
+        found = read_mapping(settings)
+        found["target_modules"] = sorted(found["target_modules"])
+        write_atomic(settings, to_json(found))
+    if target.exists():
+        shutil.rmtree(target)
+    staging.rename(target)
+    sync_folder(place)
+    return target
+
+
+def check_model(folder: Path) -> None:
+    """RUN-NAN and RUN-DELTA: the saved tensors are finite, and an adapter is not the identity.
+
+    Raises RunFailed; a run that did not learn is not called a success (P07, P13, P34).
+    """
+    from safetensors import safe_open
+
+    learned = False
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise RunFailed(f"{folder} holds no weights after the run.")
+    adapter = (folder / "adapter_config.json").is_file()
+    for file in files:
+        with safe_open(file, framework="pt") as tensors:
+            for key in tensors.keys():  # noqa: SIM118 (safe_open has no __iter__)
+                tensor = tensors.get_tensor(key)
+                if not tensor.isfinite().all():
+                    raise RunFailed(
+                        f"RUN-NAN: {key} holds NaN or infinity. Lower learning_rate, or use bfloat16."
+                    )
+                learned = learned or not adapter or ("lora_B" in key and bool(tensor.abs().sum() > 0))
+    if not learned:
+        raise RunFailed(
+            "RUN-DELTA: nothing was learned: the adapter is still the identity (every lora_B is zero). In a run of one"
+            " step the learning rate has not risen yet: make a version with more epochs, or bring more rows."
+            " Otherwise check target_modules."
+        )
