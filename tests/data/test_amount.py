@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from check_families import chat, make_task, over_files, pair
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
@@ -69,6 +69,24 @@ def test_the_interval_is_wilsons(measured: tuple[int, int]) -> None:
     inside = right / rows
     if 0 < inside < 1:  # scipy puts the ends of the others to 0 and 1
         assert half_width(inside, rows) == pytest.approx((high - low) / 2, rel=1e-4)
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@given(
+    kind=st.sampled_from([("generation", 0, 50), ("classification", 2, 50), ("classification", 5, 100)]),
+    train=st.integers(0, 110),
+    test=st.integers(0, 24).map(lambda n: 5 * n),  # a share of 0.8 can be measured
+)
+def test_exactly_the_sides_that_are_too_small_are_told(
+    tmp_path: Path, kind: tuple[str, int, int], train: int, test: int
+) -> None:
+    type, labels, least = kind
+    task = make_task(type, labels=[f"label {n}" for n in range(labels)])
+    found = over_files(Amount, tmp_path, task, train=chats(train), test=chats(test))
+    low, high = binomtest(round(0.8 * test), test).proportion_ci(method="wilson") if test else (0, 1)
+    expected = [("Train", train)] if train < least else []
+    expected += [("Test", test)] if (high - low) / 2 > 0.1 else []
+    assert [(finding.message.split()[0], finding.count) for finding in found.findings()] == expected
 
 
 def test_what_is_enough_is_the_first_ten_that_are() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from check_families import chat, make_task, over_files
-from hypothesis import assume, given
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -24,6 +24,9 @@ from nlp_skills.data.snapshot import DataSnapshot, SplitSnapshot, in_buckets
 LABELS = ["down", "flat", "up"]
 TASK = make_task("classification", labels=LABELS)
 counts = st.dictionaries(st.sampled_from("abcdef"), st.integers(1, 500), min_size=2)
+busy = settings(
+    max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
 samples = st.lists(st.integers(0, 60), min_size=8, max_size=80)
 
 
@@ -66,6 +69,48 @@ def test_a_small_shift_is_a_remark_and_few_rows_prove_nothing(tmp_path: Path) ->
     (finding,) = over_files(Drift, tmp_path, TASK, train=train, test=test).findings()
     assert finding.level == "info"
     assert over_files(Drift, tmp_path, TASK, train=train, test=test[:9]).findings() == []
+
+
+weights = st.tuples(*[st.integers(2, 6)] * 3)
+
+
+@busy
+@given(weights=weights, rounds=st.integers(3, 8), words=st.integers(3, 30))
+def test_sides_of_equal_shares_pass_whatever_these_are(
+    tmp_path: Path, weights: tuple[int, int, int], rounds: int, words: int
+) -> None:
+    whole = 7 * sum(weights)  # a multiple of the cycle of labels and of that of lengths
+    train, test = (labelled(weights, words, whole * times) for times in (rounds, 3))
+    assert over_files(Drift, tmp_path, TASK, train=train, test=test).findings() == []
+
+
+@busy
+@given(weights=weights, flooding=st.sampled_from(LABELS), share=st.floats(0.6, 1), data=st.data())
+def test_rows_of_one_label_that_are_planted_in_test_are_told_as_that(
+    tmp_path: Path, weights: tuple[int, int, int], flooding: str, share: float, data: st.DataObject
+) -> None:
+    train = labelled(weights, count=7 * sum(weights) * 4)
+    test = [*train]
+    others = [n for n, example in enumerate(train) if example.meta.label != flooding]
+    for n in data.draw(st.permutations(others))[: round(share * len(others))]:
+        test[n] = chat(test[n].input_text, flooding, flooding)
+    (finding,) = over_files(Drift, tmp_path, TASK, train=train, test=test).findings()
+    before, after = (sum(e.meta.label == flooding for e in side) / len(side) for side in (train, test))
+    assert (finding.check, finding.level, finding.count) == ("DATA-DRIFT", "warning", len(test))
+    assert finding.message.startswith("The labels are spread otherwise in test than in train (PSI ")
+    assert f"): {flooding} {before:.0%} → {after:.0%}, " in finding.message
+
+
+@busy
+@given(weights=weights, words=st.integers(3, 30), times=st.integers(3, 8))
+def test_longer_inputs_that_are_planted_in_test_are_told_as_that(
+    tmp_path: Path, weights: tuple[int, int, int], words: int, times: int
+) -> None:
+    whole = 7 * sum(weights)
+    train, test = labelled(weights, words, whole * 4), labelled(weights, words * times + 20, whole * 2)
+    (finding,) = over_files(Drift, tmp_path, TASK, train=train, test=test).findings()
+    assert (finding.check, finding.count) == ("DATA-DRIFT", len(test))
+    assert finding.message.startswith("The lengths are spread otherwise in test than in train (PSI ")
 
 
 def test_labels_and_lengths_are_compared_with_the_snapshot_before(tmp_path: Path) -> None:

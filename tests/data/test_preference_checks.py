@@ -49,6 +49,33 @@ def test_a_preference_for_length_is_told_with_its_share_ratio_and_chance() -> No
     assert [row.text for row in finding.rows] == [f"20 characters to 10: q {n}" for n in range(5)]
 
 
+@given(
+    order=st.permutations(range(COUNT)),
+    equal=st.integers(0, COUNT),
+    share=st.floats(0, 1),
+    factor=st.integers(2, 9),
+)
+def test_exactly_the_pairs_whose_longer_answer_wins_are_counted(
+    order: list[int], equal: int, share: float, factor: int
+) -> None:
+    """So many pairs are of one length, and in this share of the others the chosen answer is the longer one."""
+    unequal = COUNT - equal
+    planted = sorted(order[: round(share * unequal)])
+    rows = []
+    for n in range(COUNT):
+        one, other = (factor, 1) if n in planted else (1, 1) if n in order[unequal:] else (1, factor)
+        rows.append(pair(f"q {n}", "x" * 10 * one, "y" * 10 * other))
+    findings = over_rows(Preferences, rows, TASK).findings()
+    chance = binomtest(len(planted), unequal, 0.5, alternative="greater").pvalue if unequal else 1.0
+    if chance >= 0.01 or len(planted) / unequal < 0.6:
+        assert findings == []
+        return
+    (finding,) = findings
+    assert (finding.check, finding.count) == ("PREF-LENGTH", len(planted))
+    assert f" in {len(planted) / unequal:.0%} of {unequal} pair" in finding.message
+    assert lines(finding) == [n + 1 for n in planted[:5]]
+
+
 def test_a_preference_for_short_answers_and_one_by_chance_are_none() -> None:
     short = [pair(f"q {n}", "x" * 10, "y" * 20) for n in range(COUNT)]
     few = [pair(f"q {n}", "x" * 20, "y" * 10) for n in range(6)]
