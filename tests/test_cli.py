@@ -114,7 +114,10 @@ def test_json_is_the_bytes_of_the_record(reviews: Path):
 
 def test_a_result_is_readable_without_json(reviews: Path):
     assert "train" in succeed("regenerate-data", "reviews").stdout
-    assert "Passed" in succeed("validate-data", "reviews").stdout
+    verdict = ValidationReport.parse(
+        json.loads(succeed("validate-data", "reviews", "--json").stdout), "the output"
+    ).verdict
+    assert verdict in succeed("validate-data", "reviews").stdout
     assert "Next: " in succeed("show-task", "reviews").stdout
     assert "message 0 about thing 0" in succeed("preview-source", "reviews").stdout
 
@@ -214,6 +217,48 @@ def test_home_is_the_option_then_the_environment_then_tasks(here: Path, monkeypa
     succeed("create-task", "b", "--type", "qa", "--goal", "g")
     succeed("create-task", "c", "--type", "qa", "--goal", "g", "--home", "one")
     assert sorted(p.parent.as_posix() for p in Path().glob("*/*/task.yaml")) == ["one/a", "one/c", "two/b"]
+
+
+def test_without_a_tokenizer_the_verdict_is_no_pass(reviews: Path):
+    file = reviews / "task.yaml"
+    Task.load(file).with_changes(base_model="nobody/no-such-model").save(file)
+    shown = succeed("validate-data", "reviews").stdout
+    assert shown.startswith("No error found, but 7 checks did not run, ")
+    assert "Passed" not in shown
+
+
+def test_restoring_says_what_was_restored_and_where_the_data_before_are(reviews: Path, here: Path):
+    first = succeed("regenerate-data", "reviews").stdout
+    assert "0 added" in first
+    (here / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS[:50]), encoding="utf-8")
+    succeed("regenerate-data", "reviews")
+    listed = json.loads(succeed("list-snapshots", "reviews", "--json").stdout)["snapshots"]
+    old = listed[1]["name"]
+    shown = " ".join(succeed("restore-data", "reviews", old).stdout.split())
+    (kept,) = {path.name for path in (reviews / "data" / "snapshots").iterdir()} - {old}
+    assert shown.endswith(f"Restored {old}; the data before is kept as {kept}.")
+    assert "Against" not in shown
+
+
+def test_the_first_data_are_said_to_differ_from_nothing_and_a_hand_edit_is_said(reviews: Path, here: Path):
+    succeed("create-task", "again", "--type", "classification", "--goal", "g")
+    succeed("add-source", "again", "rows.jsonl")
+    assert "Against" not in succeed("regenerate-data", "again").stdout
+    train = reviews / "data" / "train.jsonl"
+    train.write_bytes(train.read_bytes().replace(b"message ", b"Message ", 1))
+    assert "edited by hand" in succeed("list-snapshots", "reviews").stdout
+    shown = " ".join(succeed("regenerate-data", "reviews").stdout.split())
+    assert "which had been edited by hand: 0 added, 0 removed, 1 changed." in shown
+    assert "present" in succeed("list-snapshots", "reviews").stdout.splitlines()[1]
+
+
+def test_fix_data_lists_only_what_does_something(reviews: Path):
+    train = reviews / "data" / "train.jsonl"
+    train.write_bytes(train.read_bytes() + train.read_bytes().splitlines(keepends=True)[0])
+    found = json.loads(succeed("fix-data", "reviews", "--json").stdout)["fixes"]
+    assert {check: (count["changed"], count["dropped"]) for check, count in found.items()} == {
+        "DATA-DUP": (0, 1)
+    }
 
 
 def test_data_with_errors_end_with_status_1_and_are_shown(reviews: Path):

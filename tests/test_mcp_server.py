@@ -241,3 +241,24 @@ def test_the_server_speaks_over_standard_input_and_output(reviews: Path, home: P
     assert out == "" and "Traceback" not in errors
     assert answers[1]["serverInfo"]["name"] == "lib"
     assert answers[2]["structuredContent"]["tasks"][0]["name"] == "reviews"
+
+
+def test_results_with_hundreds_of_labels_stay_short_and_name_the_file_that_has_all(home: Path):
+    rows = [{"text": f"message {n} about {n * 7}", "label": f"topic-{n % 300}"} for n in range(1200)]
+    (home.parent / "rows.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
+    answer(home, "create_task", name="topics", type="classification", goal="Which topic?")
+    answer(home, "add_source", task="topics", path=str(home.parent / "rows.jsonl"))
+    made = answer(home, "regenerate_data", task="topics")
+    whole = read_mapping(home / "topics" / "data" / "data_snapshot.json")
+    for name, split in made["splits"].items():
+        counts = whole["splits"][name]["label_counts"]
+        assert len(counts) > 21
+        rest = f"(and {len(counts) - 20:,} more; see data/data_snapshot.json)"
+        assert list(split["label_counts"])[20:] == [rest]
+        assert sum(split["label_counts"].values()) == split["count"]
+    result = call(home, "validate_data", task="topics", tokens=False)
+    said = result.structured_content["distributions"]["labels train"]
+    assert len(said) == 21 and list(said)[-1].endswith("more; see data/validation.json)")
+    assert sum(said.values()) == made["splits"]["train"]["count"]
+    assert len(json.dumps(result.structured_content)) < 12_000
+    assert len(json.dumps(made)) < 8_000

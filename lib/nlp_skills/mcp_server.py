@@ -51,7 +51,7 @@ def build_tool(operation: Operation, home: Path | None) -> Callable[..., Any]:
         try:
             if operation.heavy:
                 return run_apart(operation, tasks_folder(home), given, progress)
-            return operation.call(tasks_folder(home), given, progress, lambda _: None)
+            return operation.call(tasks_folder(home), given, progress, lambda _: None).brief()
         except (NlpSkillsError, OSError) as error:  # OSError: a full disk, a file without permission
             raise ToolError(str(error)) from None
 
@@ -108,7 +108,7 @@ def run_apart(operation: Operation, home: Path, given: dict[str, Any], progress:
     if "error" in result and "message" in result:
         raise ToolError(result["message"])
     returned = inspect.signature(operation.function, eval_str=True).return_annotation
-    return returned.model_validate(result)
+    return returned.model_validate(result).brief()
 
 
 def _options(name: str, value: Any) -> list[str]:

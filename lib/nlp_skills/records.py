@@ -131,6 +131,10 @@ class Record(BaseModel):
         """The identity of the value: SHA-256 of its JSON bytes, in hex."""
         return hashlib.sha256(self.to_bytes()).hexdigest()
 
+    def brief(self) -> Self:
+        """The value as a tool gives it to an assistant; a record that may grow long shortens itself there."""
+        return self
+
     def with_changes(self, **changes: Any) -> Self:
         """A copy with some fields replaced, validated again."""
         return type(self).parse({**self.model_dump(mode="json"), **changes}, "the changed value")

@@ -196,8 +196,6 @@ def fixes(found: FixReport) -> RenderableType:
     """By check what was changed and dropped, with the first rows; what to do with it."""
     parts: list[RenderableType] = []
     for check, count in found.fixes.items():
-        if not count.changed and not count.dropped:
-            continue
         done = [f"{n:,} {word}" for n, word in ((count.changed, "changed"), (count.dropped, "dropped")) if n]
         parts.append(Text.assemble((f"{check} ", "bold"), f"{' and '.join(done)}:"))
         for row in count.rows:
@@ -217,20 +215,10 @@ def fixes(found: FixReport) -> RenderableType:
 
 def validation(found: ValidationReport) -> RenderableType:
     """The verdict first, then what was found and how to mend it."""
-    errors = sum(f.level == "error" for f in found.findings)
-    warnings = sum(f.level == "warning" for f in found.findings)
-    rows = ", ".join(f"{name} {count}" for name, count in found.files.items())
-    if found.passed and found.not_run:
-        told = f"No error found, but {counted(len(found.not_run), 'check')} did not run"
-        head = Text(f"{told}, {counted(warnings, 'warning')}", style="bold yellow")
-    elif found.passed:
-        head = Text(
-            f"Passed, {counted(warnings, 'warning')}", style="bold yellow" if warnings else "bold green"
-        )
-    else:
-        head = Text(
-            f"Not passed: {counted(errors, 'error')}, {counted(warnings, 'warning')}", style="bold red"
-        )
+    rows = ", ".join(f"{name} {count:,}" for name, count in found.files.items())
+    warned = any(finding.level == "warning" for finding in found.findings)
+    good = "bold yellow" if warned or found.not_run else "bold green"
+    head = Text(found.verdict, style=good if found.passed else "bold red")
     parts: list[RenderableType] = [Text.assemble(head, f"  ({rows})")]
     order = list(LEVELS)
     for finding in sorted(found.findings, key=lambda finding: order.index(finding.level)):

@@ -310,6 +310,13 @@ def test_rows_that_were_deleted_and_written_by_hand_are_counted(task: Path, rene
     assert second in file.read_bytes()
 
 
+def test_a_line_that_an_edit_has_broken_hides_no_other_row(task: Path):
+    file = task / "data" / "train.jsonl"
+    file.write_bytes(b"{" + file.read_bytes())
+    made = regenerate_data(task)
+    assert (made.before_edited, made.added, made.removed, made.changed) == (True, 1, 0, 0)
+
+
 def texts(files: dict[str, bytes]) -> set[str]:
     lines = (line for name, data in files.items() if "/" not in name for line in data.splitlines())
     return {json.loads(line)["messages"][-2]["content"] for line in lines}

@@ -105,8 +105,13 @@ def test_where_the_data_come_from_and_what_was_dropped_is_told(tmp_path: Path) -
         splits={},
         seed=1,
         duplicates_dropped=70,
+        before="ef" * 32,
         added=1230,
     )
     page = render_validation(report(), TASK, snapshot)
-    assert "1,230 rows added, 0 removed, 0 changed. Dropped: 70 equal rows." in page
+    against = "Against the data before: 1,230 added, 0 removed, 0 changed."
+    assert f"{against} Dropped: 70 equal rows." in page
+    first = render_validation(report(), TASK, snapshot.model_copy(update={"before": None}))
+    assert "Against" not in first
+    assert '<p class="lead">Dropped: 70 equal rows.</p>' in first
     assert render_validation(report(), TASK, snapshot) == page

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nlp_skills.data.example import read_examples
+import msgspec
+
+from nlp_skills.data.example import Example
 from nlp_skills.data.identity import buckets, key_of, name_key
 from nlp_skills.data.snapshot import DataSnapshot, SourceSnapshot
 from nlp_skills.data.sources.source import SPLITS
-from nlp_skills.errors import NotFound, NotValid
+
+_decode = msgspec.json.Decoder(Example).decode
 
 
 @dataclass
@@ -46,22 +50,29 @@ def same_lines(before: DataSnapshot | None, after: DataSnapshot) -> frozenset[st
 
 
 def read_named(data: Path, snapshot: DataSnapshot | None, by_line: Collection[str] = ()) -> Named:
-    """The rows of the split files in a folder, line by line; of files that are broken those before the break.
+    """The rows of the split files in a folder, line by line; a line that is broken is no row.
 
     Rows of the sources in `by_line` are told by the id that was made from their line where they have none.
     """
     found = Named()
     sources = snapshot.sources if snapshot else {}
     for split in SPLITS:
-        try:
-            for example in read_examples(data / f"{split}.jsonl"):
-                source = example.meta.source
-                by_id = source in by_line or _has_id(example.meta.id, example.meta.line, sources.get(source))
-                found.names += name_key(example, by_id=by_id)
-                found.contents += bytes.fromhex(example.content_hash())
-        except (NotFound, NotValid):
-            continue
+        for example in _readable(data / f"{split}.jsonl"):
+            source = example.meta.source
+            by_id = source in by_line or _has_id(example.meta.id, example.meta.line, sources.get(source))
+            found.names += name_key(example, by_id=by_id)
+            found.contents += bytes.fromhex(example.content_hash())
     return found
+
+
+def _readable(file: Path) -> Iterator[Example]:
+    """The rows of a file that may be gone or broken by a hand."""
+    if not file.is_file():
+        return
+    with file.open("rb") as stream:
+        for line in stream:
+            with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                yield _decode(line)
 
 
 def _has_id(identity: str, line: int, source: SourceSnapshot | None) -> bool:

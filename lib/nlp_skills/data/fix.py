@@ -35,7 +35,7 @@ class FixReport(Record):
     applied: bool
     """False: the data are as they were, the mended files lie in data/fixed/."""
     fixes: dict[str, FixCount]
-    """By check, in the order in which they were applied."""
+    """By check that did something, in the order in which they were applied."""
     rows: dict[str, tuple[int, int]]
     """By file: rows before and after."""
 
@@ -72,7 +72,7 @@ def fix_data(
         report = _fix(task, staging, wanted, definition, progress)
         if not apply:
             return _show(task, staging, report)
-        lasting = [*sources.fixes, *(_that_did_something(report) if checks is None else checks)]
+        lasting = [*sources.fixes, *(report.fixes if checks is None else checks)]
         return _apply(task, staging, report, require_fixable(lasting), definition)
 
 
@@ -93,7 +93,8 @@ def _fix(task: Path, staging: Path, checks: Sequence[str], definition: Task, pro
     for name in present:
         shutil.copyfile(task / "data" / name, staging / name)
     before = {name: _count(staging / name) for name in present}
-    fixes = apply_fixes(staging, checks, definition, progress)
+    applied = apply_fixes(staging, checks, definition, progress)
+    fixes = {check: count for check, count in applied.items() if count.changed or count.dropped}
     rows = {f"data/{name}": (count, _count(staging / name)) for name, count in before.items()}
     return FixReport(applied=False, fixes=fixes, rows=rows)
 
@@ -102,10 +103,6 @@ def _count(path: Path) -> int:
     """The lines that hold something, however long they are."""
     lines = groupby(pieces(path), key=lambda piece: piece[0])
     return sum(any(not part.isspace() for _, part, _ in parts) for _, parts in lines)
-
-
-def _that_did_something(report: FixReport) -> list[str]:
-    return [check for check, count in report.fixes.items() if count.changed or count.dropped]
 
 
 def _show(task: Path, staging: Path, report: FixReport) -> FixReport:

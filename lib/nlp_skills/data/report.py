@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Literal, Self
 
+from nlp_skills.data.snapshot import shorten
+from nlp_skills.errors import counted
 from nlp_skills.records import Record
 
 Level = Literal["error", "warning", "info"]
@@ -92,6 +94,24 @@ class ValidationReport(Record):
             for check, state in self.checks.items()
             if state.startswith(NOT_RUN)
         }
+
+    @property
+    def verdict(self) -> str:
+        """`Passed, 1 warning`, `Not passed: 2 errors, 0 warnings`, or that no error was found by what could run."""
+        errors, warnings = (
+            counted(sum(finding.level == level for finding in self.findings), level)
+            for level in ("error", "warning")
+        )
+        if not self.passed:
+            return f"Not passed: {errors}, {warnings}"
+        if self.not_run:
+            return f"No error found, but {counted(len(self.not_run), 'check')} did not run, {warnings}"
+        return f"Passed, {warnings}"
+
+    def brief(self) -> Self:
+        """Of long distributions the most frequent values, and how many more there are."""
+        short = {name: shorten(counts, "data/validation.json") for name, counts in self.distributions.items()}
+        return self.model_copy(update={"distributions": short})
 
     @property
     def told_deep(self) -> dict[str, str]:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Self
 
 from nlp_skills.records import Record
+
+LISTED = 20
+"""Values of a distribution that the result of a tool lists."""
 
 
 class SourceSnapshot(Record):
@@ -56,6 +60,16 @@ def in_buckets(lengths: Mapping[int, int]) -> dict[str, int]:
     return found
 
 
+def shorten(counts: Mapping[str, int], file: str) -> dict[str, int]:
+    """The most frequent of many values, in their order; the others are counted together under the file that has them."""
+    if len(counts) <= LISTED + 1:
+        return dict(counts)
+    kept = sorted(counts, key=lambda value: -counts[value])[:LISTED]
+    short = {value: count for value, count in counts.items() if value in kept}
+    rest = f"(and {len(counts) - len(short):,} more; see {file})"
+    return {**short, rest: sum(counts.values()) - sum(short.values())}
+
+
 class DataSnapshot(Record):
     """What the data was: equal hashes mean equal data, to the byte."""
 
@@ -82,6 +96,16 @@ class DataSnapshot(Record):
     an id column are told by their content, so they are new or gone."""
     warnings: list[str] = []
     """What did not come out as it was probably meant: a source that gave nothing, a side without a row."""
+
+    def brief(self) -> Self:
+        """Of many labels the most frequent, and how many more there are."""
+        short = {
+            name: split.model_copy(
+                update={"label_counts": shorten(split.label_counts, "data/data_snapshot.json")}
+            )
+            for name, split in self.splits.items()
+        }
+        return self.model_copy(update={"splits": short})
 
     @property
     def against(self) -> str:

@@ -183,7 +183,7 @@ def _files(report: ValidationReport, snapshot: DataSnapshot | None) -> Html:
         "conflicting rows": snapshot.conflicts_dropped,
     }
     told = ", ".join(f"{count:,} {name}" for name, count in dropped.items() if count)
-    against = f"{snapshot.added:,} rows added, {snapshot.removed:,} removed, {snapshot.changed:,} changed."
+    changes = " ".join(filter(None, (snapshot.against, f"Dropped: {told}." if told else "")))
     fetched = [
         [name, source.type, f"{source.rows:,}", source.fetched[:10]]
         for name, source in snapshot.sources.items()
@@ -195,5 +195,5 @@ def _files(report: ValidationReport, snapshot: DataSnapshot | None) -> Html:
         identity,
         element("h3", "Where they come from"),
         table(["Source", "Type", "Rows", "Fetched"], fetched, stack=True),
-        lead(f"Against the snapshot before: {against}" + (f" Dropped: {told}." if told else "")),
+        *([lead(changes)] if changes else []),
     )

@@ -6,9 +6,6 @@ from nlp_skills.data.pictures import finding_item, length_histogram, share_bars
 from nlp_skills.data.report import ValidationReport
 from nlp_skills.data.sources.source import SPLITS
 from nlp_skills.evaluation.page.evidence import Attempt, Evidence
-from nlp_skills.evaluation.verdict import (
-    capitalize,
-)
 from nlp_skills.page.markup import Html, element
 from nlp_skills.page.parts import absent, hash_code, lead, listed, section, table
 
@@ -36,10 +33,8 @@ def _splits(attempt: Attempt) -> list[Html]:
             for name in names
         ],
     )
-    against = f"{snapshot.added:,} rows added, {snapshot.removed:,} removed, {snapshot.changed:,} changed against the snapshot before; "
-    facts = lead(
-        f"{capitalize(against)}{snapshot.duplicates_dropped:,} duplicates dropped; split with seed {snapshot.seed}."
-    )
+    told = f"{snapshot.duplicates_dropped:,} duplicates dropped; split with seed {snapshot.seed}."
+    facts = lead(f"{snapshot.against} {told}".strip())
     counts = {
         name: snapshot.splits[name].label_counts for name in names if snapshot.splits[name].label_counts
     }
@@ -95,28 +90,19 @@ def _validation(evidence: Evidence) -> list[Html]:
     heading = element("h3", "Validation")
     if report is None:
         return [heading, absent("The data has not been validated: data/validation.json is not there.")]
-    skipped = {check: state for check, state in report.checks.items() if state.startswith("not run")}
     clean = sum(state == "passed" for state in report.checks.values())
-    words = f"{clean:,} of {len(report.checks):,} checks found nothing" + (
-        f", {len(skipped):,} did not run." if skipped else "."
-    )
+    words = f"{report.verdict}. {clean:,} of {len(report.checks):,} checks found nothing."
+    not_run = [
+        element("li", element("code", check), f" not run: {why}") for check, why in report.not_run.items()
+    ]
     return [
         heading,
-        lead(("Passed: no check found an error. " if report.passed else "Not passed. ") + words),
+        lead(words),
         element("ul", [finding_item(f) for f in report.findings], class_="findings")
         if report.findings
         else lead("No findings."),
-        *(
-            [
-                element(
-                    "ul",
-                    [element("li", element("code", c), f" {s}") for c, s in skipped.items()],
-                    class_="quiet",
-                )
-            ]
-            if skipped
-            else []
-        ),
+        *([element("ul", not_run, class_="quiet")] if not_run else []),
+        *(lead(look) for look in report.looks),
         *_other_data(report, evidence.latest),
     ]
 
