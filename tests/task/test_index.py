@@ -17,8 +17,10 @@ import pytest
 
 from nlp_skills.errors import MissingExtra, NotValid
 from nlp_skills.records import to_yaml
-from nlp_skills.task import index
-from nlp_skills.task.index import TaskList, TaskSummary, list_tasks, rebuild_index
+from nlp_skills.task import index_store
+from nlp_skills.task.index import TaskList, list_tasks, rebuild_index
+from nlp_skills.task.index_store import URL_VARIABLE
+from nlp_skills.task.summary import TaskSummary
 from nlp_skills.task.task import TaskType
 
 ReadBy = Callable[[Callable[..., object], Path], list[str]]
@@ -26,7 +28,7 @@ ReadBy = Callable[[Callable[..., object], Path], list[str]]
 
 @pytest.fixture(autouse=True)
 def _no_index_url(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(index.URL_VARIABLE, raising=False)
+    monkeypatch.delenv(URL_VARIABLE, raising=False)
 
 
 @pytest.fixture
@@ -342,7 +344,7 @@ def test_without_a_place_for_the_index_the_answer_is_the_same(home, make_task, r
 def test_an_index_that_another_process_holds_is_done_without(
     home, make_task, index_file, monkeypatch, read_by
 ):
-    monkeypatch.setattr(index, "WAIT_SECONDS", 0)
+    monkeypatch.setattr(index_store, "WAIT_SECONDS", 0)
     make_task("news")
     list_tasks(home)
     make_task("tickets")
@@ -400,15 +402,15 @@ def test_many_processes_may_list_at_once(home, make_task):
 )
 def test_an_unusable_index_url_is_refused_without_repeating_it(home, make_task, monkeypatch, url):
     make_task("news")
-    monkeypatch.setenv(index.URL_VARIABLE, url)
-    with pytest.raises(NotValid, match=index.URL_VARIABLE) as caught:
+    monkeypatch.setenv(URL_VARIABLE, url)
+    with pytest.raises(NotValid, match=URL_VARIABLE) as caught:
         list_tasks(home)
     assert "hunter2" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_postgresql_without_its_driver_names_the_extra(home, make_task, monkeypatch):
     make_task("news")
-    monkeypatch.setenv(index.URL_VARIABLE, "postgresql://me:hunter2@127.0.0.1/db")
+    monkeypatch.setenv(URL_VARIABLE, "postgresql://me:hunter2@127.0.0.1/db")
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(MissingExtra, match=r"uv sync .*--extra team") as caught:
         list_tasks(home)
@@ -422,7 +424,7 @@ def test_a_database_that_was_named_is_never_deleted(home, make_task, monkeypatch
         connection.execute("CREATE TABLE nlp_skills_tasks (precious TEXT)")
         connection.execute("INSERT INTO nlp_skills_tasks VALUES ('data')")
         connection.commit()
-    monkeypatch.setenv(index.URL_VARIABLE, f"sqlite:///{theirs}")
+    monkeypatch.setenv(URL_VARIABLE, f"sqlite:///{theirs}")
     assert [task.name for task in list_tasks(home).tasks] == ["news"]
     with closing(sqlite3.connect(theirs)) as connection:
         assert connection.execute("SELECT precious FROM nlp_skills_tasks").fetchall() == [("data",)]

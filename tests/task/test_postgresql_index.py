@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from nlp_skills.task import index
 from nlp_skills.task.index import TaskList, list_tasks, rebuild_index
+from nlp_skills.task.index_store import URL_VARIABLE
 from postgresql import PASSWORD, free_port
 
 ReadBy = Callable[[Callable[..., object], Path], list[str]]
@@ -22,7 +22,7 @@ CANNOT_WRITE = "the index cannot be written; the next list reads these tasks aga
 
 @pytest.fixture
 def in_postgresql(postgresql_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv(index.URL_VARIABLE, postgresql_url)
+    monkeypatch.setenv(URL_VARIABLE, postgresql_url)
     return postgresql_url
 
 
@@ -37,9 +37,9 @@ def execute(url: str, statement: str) -> list[tuple[str, ...]]:
 def test_the_answer_is_the_one_that_sqlite_gives(home, make_task, postgresql_url, monkeypatch):
     make_task("news", v1=0.5, v2=0.75)
     (make_task("tickets") / "task.yaml").write_text("name: [", encoding="utf-8")
-    monkeypatch.delenv(index.URL_VARIABLE, raising=False)
+    monkeypatch.delenv(URL_VARIABLE, raising=False)
     in_sqlite = list_tasks(home)
-    monkeypatch.setenv(index.URL_VARIABLE, postgresql_url)
+    monkeypatch.setenv(URL_VARIABLE, postgresql_url)
     assert [list_tasks(home), list_tasks(home), rebuild_index(home)] == [in_sqlite] * 3
 
 
@@ -56,7 +56,7 @@ def test_the_second_list_reads_no_task_with_postgresql(home, make_task, in_postg
 
 
 def test_a_plain_postgresql_url_is_enough(home, make_task, in_postgresql, monkeypatch, read_by: ReadBy):
-    monkeypatch.setenv(index.URL_VARIABLE, in_postgresql.replace("+psycopg", ""))
+    monkeypatch.setenv(URL_VARIABLE, in_postgresql.replace("+psycopg", ""))
     make_task("news")
     assert read_by(list_tasks, home) == ["reading news"]
     assert read_by(list_tasks, home) == []
@@ -92,9 +92,9 @@ def test_two_tasks_folders_share_a_database(home, make_task, in_postgresql, tmp_
 
 def test_a_server_that_is_away_costs_time_and_nothing_else(home, make_task, monkeypatch, read_by: ReadBy):
     make_task("news", v1=0.5)
-    monkeypatch.delenv(index.URL_VARIABLE, raising=False)
+    monkeypatch.delenv(URL_VARIABLE, raising=False)
     before = list_tasks(home)
-    monkeypatch.setenv(index.URL_VARIABLE, f"postgresql://me:{PASSWORD}@127.0.0.1:{free_port()}/index")
+    monkeypatch.setenv(URL_VARIABLE, f"postgresql://me:{PASSWORD}@127.0.0.1:{free_port()}/index")
     assert list_tasks(home) == before
     assert read_by(list_tasks, home) == [CANNOT_READ, "reading news", CANNOT_WRITE]
 
@@ -109,7 +109,7 @@ def test_a_server_that_refuses_us_is_done_without(
 ):
     make_task("news")
     assert right in in_postgresql
-    monkeypatch.setenv(index.URL_VARIABLE, in_postgresql.replace(right, wrong))
+    monkeypatch.setenv(URL_VARIABLE, in_postgresql.replace(right, wrong))
     assert read_by(list_tasks, home) == [CANNOT_READ, "reading news", CANNOT_WRITE]
 
 
@@ -117,7 +117,7 @@ def test_an_option_that_the_driver_does_not_know_is_done_without(
     home, make_task, in_postgresql, monkeypatch, read_by
 ):
     make_task("news")
-    monkeypatch.setenv(index.URL_VARIABLE, f"{in_postgresql}?colour=red")
+    monkeypatch.setenv(URL_VARIABLE, f"{in_postgresql}?colour=red")
     assert read_by(list_tasks, home) == [CANNOT_READ, "reading news", CANNOT_WRITE]
 
 
@@ -137,7 +137,7 @@ def test_a_role_that_may_only_read_answers_from_the_index(
     make_task("news")
     list_tasks(home)
     make_task("tickets")
-    monkeypatch.setenv(index.URL_VARIABLE, f"{in_postgresql}?options=-c%20default_transaction_read_only%3Don")
+    monkeypatch.setenv(URL_VARIABLE, f"{in_postgresql}?options=-c%20default_transaction_read_only%3Don")
     assert read_by(list_tasks, home) == ["reading tickets", CANNOT_WRITE]
 
 
