@@ -36,10 +36,15 @@ LAYERS = (
 
 SHELLS = ("cli", "mcp_server", "hooks", "tables", "__main__")
 
-HEAVY = {
-    "torch": {"training/methods/sft.py", "training/methods/length_buckets.py"},
-    "transformers": {"training/methods/sft.py"},
-    "trl": {"training/methods/sft.py"},
+METHOD_FILES = {
+    file.relative_to(LIBRARY).as_posix()
+    for file in (LIBRARY / "training" / "methods").glob("*.py")
+    if file.name != "__init__.py"
+}
+"""A method's module is imported when a run begins."""
+
+HEAVY: dict[str, set[str]] = {
+    **dict.fromkeys(("torch", "transformers", "trl"), METHOD_FILES),
     "mcp": {"mcp_server.py"},
     **{
         name: set()

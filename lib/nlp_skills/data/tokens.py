@@ -50,6 +50,11 @@ class TokenRow:
     """The template writes no end token after an answer, so the tokenizer's EOS was put there."""
 
     @property
+    def length(self) -> int:
+        """Tokens of the whole row."""
+        return len(self.input_ids)
+
+    @property
     def trained(self) -> int:
         """How many tokens the loss sees."""
         return len(self.labels) - self.labels.count(IGNORED)

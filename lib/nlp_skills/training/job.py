@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from nlp_skills.records import Record, now
 
@@ -32,11 +32,22 @@ class Cost(Record):
     peak_gpu_memory_mb: float | None = None
 
 
+class Prediction(Record):
+    """What the plan said before the run began."""
+
+    seconds: float | None = None
+    peak_memory_mb: float | None = None
+    peak_gpu_memory_mb: float | None = None
+
+
 class Job(Record):
     """One run of one version, on one target."""
 
     id: str
-    target: Literal["local"] = "local"
+    target: str = "local"
+    """A row of TARGETS (training/targets)."""
+    remote: dict[str, str] = {}
+    """Where it runs, when that is not this machine: host, folder, the id that it has there."""
     status: JobStatus
     pid: int | None = None
     started: str
@@ -48,6 +59,13 @@ class Job(Record):
     total_steps: int | None = None
     resumed: int = 0
     """How many times the run went on from a checkpoint."""
+    adjusted: dict[str, Any] = {}
+    """Fields of config.yaml that the run changed by itself so that it fitted, with the values it took."""
+    adjustments: list[str] = []
+    """The same in words, with the reason."""
+    warnings: list[str] = []
+    """What was seen while it ran: `id: sentence`."""
+    predicted: Prediction | None = None
     environment: Environment | None = None
     cost: Cost | None = None
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from nlp_skills.data.example import read_examples
 from nlp_skills.data.snapshot import DataSnapshot
-from nlp_skills.data.tokens import TokenRow, tokenize_rows
 from nlp_skills.errors import NotFound, NotValid
 from nlp_skills.records import sha256_file
+from nlp_skills.training.config import TrainConfig
 
 
 def check_data_unchanged(task: Path, snapshot: DataSnapshot, version: str) -> None:
@@ -23,8 +23,8 @@ def check_data_unchanged(task: Path, snapshot: DataSnapshot, version: str) -> No
             )
 
 
-def tokenize_split(tokenizer: Any, task: Path, split: str, max_length: int) -> list[TokenRow]:
-    """The split's rows as tokens. Raises NotValid naming the rows that are too long: nothing is cut silently."""
+def tokenize_split(method: Any, tokenizer: Any, task: Path, split: str, config: TrainConfig) -> list[Any]:
+    """The split's rows as tokens, as the method's module wants them. Raises NotValid naming the rows that are too long: nothing is cut silently."""
     try:
         examples = list(read_examples(task / "data" / f"{split}.jsonl"))
     except NotFound:
@@ -35,4 +35,4 @@ def tokenize_split(tokenizer: Any, task: Path, split: str, max_length: int) -> l
         f"Make a version that takes them: nlp-skills create-version {task.name} --max-length {{longest}}"
         " --per-device-train-batch-size 2 (long rows need memory)"
     )
-    return tokenize_rows(tokenizer, examples, max_length, file=f" of data/{split}.jsonl", cure=cure)
+    return method.tokenize(tokenizer, examples, config, file=f" of data/{split}.jsonl", cure=cure)

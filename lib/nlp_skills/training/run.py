@@ -85,16 +85,16 @@ def train_version(task: Path, folder: Path, job: Job) -> Job:
     transformers.set_seed(config.seed)
     files = resolve_base_model(config.base_model, config.base_revision)
     tokenizer = load_tokenizer(files)
-    rows = {name: tokenize_split(tokenizer, task, name, config.max_length) for name in ("train", "valid")}
+    rows = {name: tokenize_split(method, tokenizer, task, name, config) for name in ("train", "valid")}
     if not rows["train"]:
         raise NotValid(
             f"{task.name}: data/train.jsonl has no rows. Run: nlp-skills regenerate-data {task.name}"
         )
     say(
-        f"{len(rows['train'])} training rows, {sum(len(r.input_ids) for r in rows['train'])} tokens,"
+        f"{len(rows['train'])} training rows, {sum(r.length for r in rows['train'])} tokens,"
         f" {sum(r.trained for r in rows['train'])} of them trained, {threads} threads"
     )
-    longest = max(len(row.input_ids) for split in rows.values() for row in split)
+    longest = max(row.length for split in rows.values() for row in split)
     model = load_base_model(files, config.dtype, longest)
     place = task / "models" / folder.name
     work = place / "checkpoints"

@@ -13,7 +13,6 @@ from typing import Any
 from nlp_skills.base_model import load_base_model, load_tokenizer, require_training, resolve_base_model
 from nlp_skills.data.example import Example
 from nlp_skills.data.prepare import prepare_dataset
-from nlp_skills.data.tokens import tokenize_rows
 from nlp_skills.errors import AlreadyExists, NotValid
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.environment import Stopwatch, free_cores
@@ -64,9 +63,7 @@ class LoRATrainer:
         transformers.set_seed(config.seed)
         files = resolve_base_model(config.base_model, config.base_revision)
         tokenizer = load_tokenizer(files)
-        rows = {
-            split: tokenize_rows(tokenizer, found, config.max_length) for split, found in examples.items()
-        }
+        rows = {split: method.tokenize(tokenizer, found, config) for split, found in examples.items()}
         work = place / "checkpoints"
         shutil.rmtree(work, ignore_errors=True)  # of a run that was cut off; its rows may have been others
         work.mkdir(parents=True)

@@ -1,7 +1,9 @@
-"""How a run is built, by `method` in config.yaml: one file for each method.
+"""METHODS: the ways in which a model learns, by `method` in config.yaml; one file for each.
 
-A method's module has `build_trainer(config, model, tokenizer, rows, output, callbacks)`, and is imported only
-when it is the one: it imports torch and TRL.
+A method's module is imported only when it is the one, because it imports torch and TRL. It has
+
+    tokenize(tokenizer, examples, config, file=…, cure=…)                 rows, each with `length` and `trained` in tokens
+    build_trainer(config, model, tokenizer, rows, output, callbacks)      a trainer of transformers
 """
 
 from __future__ import annotations

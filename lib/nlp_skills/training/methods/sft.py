@@ -7,33 +7,37 @@ batch (measured in docs/benchmarks.md). On CUDA TRL's own loss is used as it is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.utils.data import Sampler
-from transformers import PreTrainedModel, Trainer, TrainerCallback
+from transformers import PreTrainedModel, TrainerCallback
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
-from nlp_skills.data.tokens import IGNORED, TokenRow
-from nlp_skills.training.checkpoints import whole_checkpoint
+from nlp_skills.data.example import Example
+from nlp_skills.data.tokens import IGNORED, TokenRow, tokenize_rows
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.methods.arguments import peft_config, training_arguments
 from nlp_skills.training.methods.length_buckets import LengthBucketSampler
+from nlp_skills.training.methods.whole_checkpoints import WholeCheckpoints
 
 
-class LabelledTokensTrainer(SFTTrainer):
-    """SFTTrainer whose loss scores labelled columns only, and whose checkpoints appear whole."""
+def tokenize(
+    tokenizer: Any, examples: Sequence[Example], config: TrainConfig, **words: str
+) -> list[TokenRow]:
+    """Ids and labels of each example; `words` (file, cure) go into the error about rows that are too long."""
+    return tokenize_rows(tokenizer, examples, config.max_length, **words)
 
-    _staging: Path | None = None
+
+class LabelledTokensTrainer(WholeCheckpoints, SFTTrainer):
+    """SFTTrainer whose loss scores labelled columns only."""
+
     model: Any
     train_dataset: Any
-
-    def _send_telemetry(self) -> None:
-        """TRL would tell a server that a trainer was made; this library tells nobody anything."""
 
     def compute_loss(
         self,
@@ -83,19 +87,6 @@ class LabelledTokensTrainer(SFTTrainer):
         rows = self.train_dataset if train_dataset is None else train_dataset
         lengths = [len(ids) for ids in rows["input_ids"]]
         return LengthBucketSampler(lengths, self.args.train_batch_size, self.args.seed)
-
-    def _get_output_dir(self, trial: Any) -> str:
-        return str(self._staging) if self._staging else super()._get_output_dir(trial)
-
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        """Write beside, then rename: a kill leaves whole checkpoints only. (No model card: transformers' own.)"""
-        name = f"checkpoint-{self.state.global_step}"
-        with whole_checkpoint(Path(self.args.output_dir or "."), name) as staging:
-            self._staging = staging
-            try:
-                Trainer._save_checkpoint(self, model, trial)
-            finally:
-                self._staging = None
 
 
 def build_trainer(
