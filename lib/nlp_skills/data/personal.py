@@ -1,8 +1,8 @@
 """Personal data in a text, told by form and, where there are any, by check digits.
 
-Not counted is what stands for no person: reserved domains (RFC 2606), the numbers that North America
-keeps for fiction (555), published test cards (4111 1111 1111 1111 …), documentation and private
-addresses, and digits that count up or repeat (123-45-6789, 0912-345-678).
+Not counted is what stands for no person: reserved domains (RFC 2606), published test cards
+(4111 1111 1111 1111 …), documentation and private addresses, and digits that count up or repeat
+(123-45-6789). Telephone numbers, which have no check digit, are told in `telephone`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from types import ModuleType
 
 from nlp_skills.data.sensitive import Span, apart
+from nlp_skills.data.telephone import find_telephones, is_counted
 from nlp_skills.errors import MissingExtra
 
 _FREE = r"(?<![\w/=.#@-])"
@@ -61,25 +62,7 @@ _IPV6 = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{1,4}:{1,2}){3,7}[0-9A-Fa-f]{1,4}(
 _RESOLVERS = frozenset(
     "1.1.1.1 1.0.0.1 8.8.8.8 8.8.4.4 9.9.9.9 1.2.3.4 208.67.222.222 208.67.220.220".split()
 )
-_PHONES = (
-    re.compile(
-        r"(?<![\w+/=.])\+[1-9]\d{0,2}(?:[ .-]?(?:\(\d{1,5}\)|\d{1,5})){1,5}(?![\w/=-])", re.A
-    ),  # ITU-T E.164
-    re.compile(
-        rf"{_FREE}(?:\([2-9]\d{{2}}\) ?|[2-9]\d{{2}}[ .-])\d{{3}}[ .-]\d{{4}}{_END}", re.A
-    ),  # North America
-    re.compile(rf"{_FREE}09\d{{2}}[ -]?\d{{3}}[ -]?\d{{3}}{_END}", re.A),  # Taiwan, mobile
-    re.compile(
-        rf"{_FREE}(?:\(0[2-8]\d?\) ?|0[2-8]\d?-)\d{{3,4}}[ -]?\d{{4}}{_END}", re.A
-    ),  # Taiwan, Japan: fixed
-    re.compile(rf"{_FREE}0[5789]0-\d{{4}}-\d{{4}}{_END}", re.A),  # Japan, mobile
-    re.compile(rf"{_FREE}0(?:\d{{2}}-\d{{3}}|\d{{3}}-\d{{2}})-\d{{4}}{_END}", re.A),  # Japan, fixed
-    re.compile(rf"{_FREE}1[3-9]\d(?:\d{{8}}|[ -]\d{{4}}[ -]\d{{4}}){_END}", re.A),  # mainland China, mobile
-)
-_FICTION = re.compile(r"(?:\+?1[ .-]?)?\(?(?:555\)?[ .-]|\d{3}\)?[ .-]?555[ .-]?)")
-_TOLL_FREE = re.compile(r"\(?(?:\+?1[ .-]?\(?)?8(?:00|33|44|55|66|77|88)\b")
 _DIGITS = re.compile(r"\D")
-_COUNTED = ("12345", "23456", "34567", "45678", "98765", "87654", "76543", "65432")
 _MAYBE_NUMBER = re.compile(r"\d(?:[ .()-]{0,2}\d){6}")
 
 
@@ -97,8 +80,7 @@ def find_personal(text: str) -> list[Span]:
         for kind, pattern, holds in _numbers():
             found += _spans(kind, pattern, text, holds)
         found += _my_numbers(text)
-        for pattern in _PHONES:
-            found += _spans("phone number", pattern, text, _is_phone)
+        found += find_telephones(text)
     return apart(found)
 
 
@@ -122,7 +104,7 @@ def _spans(kind: str, pattern: re.Pattern[str], text: str, holds: Callable[[str]
 def _my_numbers(text: str) -> Iterator[Span]:
     """Japan's individual numbers: 12 digits of which one checks, so only where the text says that it is one."""
     for match in _MY_NUMBER.finditer(text):
-        if _stdnum("jp.in_").is_valid(match["number"]) and not _is_counted(match["number"]):
+        if _stdnum("jp.in_").is_valid(match["number"]) and not is_counted(match["number"]):
             yield Span(match.start("number"), match.end("number"), "national id")
 
 
@@ -137,7 +119,7 @@ def _is_card(number: str) -> bool:
     digits = _DIGITS.sub("", number)
     if digits in _TEST_CARDS or not _CARD_ISSUER.fullmatch(digits) or not _CARD_GROUPS.fullmatch(number):
         return False
-    return bool(_stdnum("luhn").is_valid(digits)) and not _is_counted(digits)
+    return bool(_stdnum("luhn").is_valid(digits)) and not is_counted(digits)
 
 
 def _is_iban(number: str) -> bool:
@@ -150,7 +132,7 @@ def _is_taiwan_id(number: str) -> bool:
     second = int(number[1]) if number[1].isdigit() else _TAIWAN_LETTERS[number[1]] % 10
     digits = [area // 10, area % 10, second, *map(int, number[2:])]
     weights = (1, 9, 8, 7, 6, 5, 4, 3, 2, 1, 1)
-    return sum(map(int.__mul__, digits, weights)) % 10 == 0 and not _is_counted(number)
+    return sum(map(int.__mul__, digits, weights)) % 10 == 0 and not is_counted(number)
 
 
 def _is_prc_id(number: str) -> bool:
@@ -161,7 +143,7 @@ def _is_prc_id(number: str) -> bool:
 
 
 def _is_ssn(number: str) -> bool:
-    return bool(_stdnum("us.ssn").is_valid(number)) and not _is_counted(number)
+    return bool(_stdnum("us.ssn").is_valid(number)) and not is_counted(number)
 
 
 def _is_public(address: str) -> bool:
@@ -173,19 +155,6 @@ def _is_public(address: str) -> bool:
     if address in _RESOLVERS or (known.version == 4 and len(_DIGITS.sub("", address)) < 8):
         return False
     return known.is_global
-
-
-def _is_phone(number: str) -> bool:
-    digits = _DIGITS.sub("", number)
-    if not 9 <= len(digits) <= 13 or _is_counted(digits):
-        return False
-    return not _FICTION.match(number) and not _TOLL_FREE.match(number)
-
-
-def _is_counted(number: str) -> bool:
-    """Whether the digits count up or down, or are hardly different: no number of a person."""
-    digits = _DIGITS.sub("", number)
-    return len(set(digits[-8:])) <= 2 or any(run in digits for run in _COUNTED)
 
 
 def _stdnum(name: str) -> ModuleType:
