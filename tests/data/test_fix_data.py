@@ -134,7 +134,9 @@ def test_data_that_need_no_fix_stay_the_data(task: Path) -> None:
 
 def test_what_cannot_be_fixed_is_refused_before_anything_is_written(task: Path) -> None:
     before = files_of(task)
-    with pytest.raises(NotValid, match=r"^DATA-BALANCE has no automatic fix"):
+    with pytest.raises(NotValid, match=r'^data-dup has no automatic fix \(did you mean "DATA-DUP"\?\)'):
+        fix_data(task, checks=["data-dup"])
+    with pytest.raises(NotValid, match=r"^DATA-BALANCE has no automatic fix\. Fixable are: "):
         fix_data(task, checks=["DATA-BALANCE"], apply=True)
     assert files_of(task) == before
 

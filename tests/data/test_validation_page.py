@@ -5,10 +5,13 @@ from pathlib import Path
 
 from nlp_skills.data.checks import CHECKS
 from nlp_skills.data.checks.catalogue import CATALOGUE
+from nlp_skills.data.regenerate import regenerate_data
 from nlp_skills.data.report import Finding, RowReference, ValidationReport
 from nlp_skills.data.snapshot import DataSnapshot, SourceSnapshot
+from nlp_skills.data.sourcing import add_source
+from nlp_skills.data.validation import validate_data
 from nlp_skills.data.validation_page import render_validation
-from nlp_skills.task.task import Task, TaskType
+from nlp_skills.task.task import Task, TaskType, create_task
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>&amp;"
 TASK = Task(name="reviews", type=TaskType.CLASSIFICATION, goal="Good or bad?", created="")
@@ -115,3 +118,30 @@ def test_where_the_data_come_from_and_what_was_dropped_is_told(tmp_path: Path) -
     assert "Against" not in first
     assert '<p class="lead">Dropped: 70 equal rows.</p>' in first
     assert render_validation(report(), TASK, snapshot) == page
+
+
+def test_files_that_were_edited_since_they_were_made_are_said_to_be(tmp_path: Path) -> None:
+    source = tmp_path / "rows.jsonl"
+    source.write_text("".join(f'{{"text": "message {n}", "label": "{"ab"[n % 2]}"}}\n' for n in range(40)))
+    create_task(tmp_path / "tasks", "t", type=TaskType.CLASSIFICATION, goal="Help.")
+    task = tmp_path / "tasks" / "t"
+    add_source(task, str(source))
+    regenerate_data(task)
+    said = "the files have been edited by hand"
+
+    def page() -> str:
+        validate_data(task, tokens=False)
+        return (task / "data" / "validation.html").read_text(encoding="utf-8")
+
+    assert said not in page()
+    train = task / "data" / "train.jsonl"
+    train.write_bytes(train.read_bytes().replace(b"message ", b"messages ", 1))
+    assert said in page()
+    regenerate_data(task)
+    assert said not in page()
+
+
+def test_a_single_value_is_a_sentence_and_no_picture() -> None:
+    page = render_validation(report(distributions={"sources train": {"rows": 1230}}), TASK)
+    assert "All 1,230 rows: “rows”." in page
+    assert "rarest" not in page

@@ -12,12 +12,14 @@ from nlp_skills.page.parts import figure, lead, listed, table
 
 
 def share_bars(counts: Mapping[str, Mapping[str, int]], noun: str = "label") -> list[Html]:
-    """By split or file: how many rows each label (language, source …) has, as bars with a table."""
+    """By split or file: how many rows each label (language, source …) has, as bars with a table; of a single one a sentence."""
     totals: dict[str, int] = {}
     for row in counts.values():
         for label, count in row.items():
             totals[label] = totals.get(label, 0) + count
     order = sorted(totals, key=lambda label: (-totals[label], label))
+    if len(order) == 1:  # a picture of one value says less than a sentence
+        return [lead(f"All {totals[order[0]]:,} rows: “{order[0]}”.")]
     shown, rest = order[: charts.MOST_LABELS], order[charts.MOST_LABELS :]
     groups = {
         label: [

@@ -62,9 +62,19 @@ def validate_data(
         before = ValidationReport.load(task / "data" / "validation.json")
     where = "ray" if ray else None
     report = check_data(context, progress, deep=deep, tokens=tokens, where=where, before=before)
-    page = render_validation(report, definition, context.snapshot)
+    page = render_validation(
+        report, definition, context.snapshot, edited=_is_edited(context.snapshot, report.data_sha256)
+    )
     write_atomic(task / "data" / "validation.html", page.encode("utf-8"))
     return report.save(task / "data" / "validation.json")
+
+
+def _is_edited(snapshot: DataSnapshot | None, data_sha256: str) -> bool:
+    """Whether the files that were read are others than the snapshot names, or it is itself of edited files."""
+    if snapshot is None:
+        return False
+    named = {f"data/{name}.jsonl": snapshot.splits[name].sha256 for name in SPLITS if name in snapshot.splits}
+    return snapshot.edited or _digest(named) != data_sha256
 
 
 def _context(task: Path, definition: Task, files: Mapping[str, Path]) -> Context:

@@ -22,6 +22,11 @@ LEVELS: tuple[tuple[Level, str], ...] = (
     ("info", "Worth knowing"),
 )
 
+EDITED = (
+    "Since they were made from these sources, the files have been edited by hand. The next regeneration makes them"
+    " anew; the edited ones are then kept: nlp-skills list-snapshots shows them."
+)
+
 STATES = {
     "passed": ("✓", "yes"),
     "found": ("!", "no"),
@@ -32,14 +37,16 @@ STATES = {
 """How a check's state begins → sign and class."""
 
 
-def render_validation(report: ValidationReport, task: Task, snapshot: DataSnapshot | None = None) -> str:
-    """The page; `snapshot` is that of the checked data, where they were made from sources."""
+def render_validation(
+    report: ValidationReport, task: Task, snapshot: DataSnapshot | None = None, *, edited: bool = False
+) -> str:
+    """The page; `snapshot` is that of the data as they were made from sources, `edited`: by hand since then."""
     sections = [
         _findings(report),
         _gate(report),
         _checks(report),
         *_distributions(report),
-        _files(report, snapshot),
+        _files(report, snapshot, edited),
     ]
     shown = [part for part in sections if part is not None]
     names = {"findings": "Findings", "gate": "Thresholds", "checks": "Checks", "labels": "Labels"}
@@ -172,7 +179,7 @@ def _lengths(report: ValidationReport) -> Html | None:
     return section("characters", "Lengths", element("div", pictures, class_="columns")) if pictures else None
 
 
-def _files(report: ValidationReport, snapshot: DataSnapshot | None) -> Html:
+def _files(report: ValidationReport, snapshot: DataSnapshot | None, edited: bool) -> Html:
     grid = table(["File", "Rows"], [[name, f"{rows:,}"] for name, rows in report.files.items()], numbers=True)
     identity = element("p", "Identity of the files: ", hash_code(report.data_sha256))
     if snapshot is None:
@@ -196,4 +203,5 @@ def _files(report: ValidationReport, snapshot: DataSnapshot | None) -> Html:
         element("h3", "Where they come from"),
         table(["Source", "Type", "Rows", "Fetched"], fetched, stack=True),
         *([lead(changes)] if changes else []),
+        *([lead(EDITED)] if edited else []),
     )

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from nlp_skills.data.checks.catalogue import CATALOGUE
 from nlp_skills.data.fixes.drops import drop_conflicts, drop_duplicates, drop_leaks
 from nlp_skills.data.fixes.mend import JSON, mend_rows
 from nlp_skills.data.fixes.near import drop_near_duplicates
@@ -39,9 +40,8 @@ def require_fixable(checks: Sequence[str]) -> list[str]:
     """The checks in the order of FIXES. Raises NotValid for one that is unknown or has no safe fix."""
     for check in checks:
         if check not in FIXES:
-            raise NotValid(
-                f"{check} has no automatic fix{did_you_mean(check, FIXES)}. Fixable are: {', '.join(FIXES)}."
-            )
+            near = "" if check in CATALOGUE else did_you_mean(check.upper(), FIXES)
+            raise NotValid(f"{check} has no automatic fix{near}. Fixable are: {', '.join(FIXES)}.")
     return [check for check in FIXES if check in checks]
 
 
