@@ -271,8 +271,9 @@ def test_a_date_in_yaml_is_text_with_and_without_quotes(tmp_path: Path):
             'parts.0.wieght: unknown field (did you mean "weight"?)',
         ),
         ("name: a\nparts: [{text: b, weight: .nan}]\n", "parts.0.weight: input should be a finite number"),
-        ("- a\n- b\n", "the whole value: input should be a valid dictionary"),
-        ("", "the whole value: input should be a valid dictionary"),
+        ("- a\n- b\n", "it holds no fields; write there name: …"),
+        ("", "it is empty; write there name: …"),
+        ("name: a\nparts: [one]\n", "parts.0: it holds no fields; write there text: …"),
         ("".join(f"a{n}: 1\n" for n in range(9)), "and 5 more"),
     ],
 )

@@ -202,6 +202,14 @@ def describe(error: ValidationError, record: type[BaseModel]) -> str:
             problems.append(f"{field}: unknown field{did_you_mean(str(item['loc'][-1]), known)}")
         elif item["type"] == "missing":
             problems.append(f"{field}: missing")
+        elif item["type"] in _UNTOLD:
+            known = [str(kind.model_fields["type"].default) for kind in _choices(record, item["loc"])]
+            said = item.get("ctx", {}).get("tag")
+            told = "missing" if said is None else f"there is no type {said!r}{did_you_mean(said, known)}"
+            problems.append(f"{'.'.join([*place, 'type'])}: {told}; choose from: {', '.join(known)}")
+        elif item["type"] in _UNNAMED:
+            told = _unnamed(item.get("input"), _choices(record, item["loc"]))
+            problems.append(f"{field}: {told}" if place else told)
         else:
             message = item["msg"].removeprefix("Value error, ")
             if item["type"] != SECRET:  # it begins with a name that is somebody's
@@ -215,6 +223,33 @@ def describe(error: ValidationError, record: type[BaseModel]) -> str:
             problems.append(f"{about}{message}{shown}")
     more = error.error_count() - 5
     return "; ".join(problems) + (f"; and {more} more" if more > 0 else "")
+
+
+_UNTOLD = ("union_tag_invalid", "union_tag_not_found")
+"""A record of several kinds that does not say which it is, or says one that there is not."""
+_UNNAMED = ("model_type", "model_attributes_type")
+"""Something else stands where a record is expected."""
+
+
+def _choices(record: type[BaseModel], location: tuple[int | str, ...]) -> list[type[BaseModel]]:
+    """The kinds of record that may stand at a place."""
+    owner, inside = record, [record]
+    for part in location:
+        field = owner.model_fields.get(part) if isinstance(part, str) else None
+        if field is not None:
+            inside = _records_in(field.annotation)
+            owner = inside[0] if len(inside) == 1 else owner
+    return inside
+
+
+def _unnamed(given: Any, kinds: list[type[BaseModel]]) -> str:
+    """What stands in the place of a record, and what belongs there."""
+    told = "it is empty" if given is None or given == "" else "it holds no fields"
+    if len(kinds) > 1:
+        return f"{told}; write there type: and the fields of that type"
+    fields = kinds[0].model_fields
+    needed = [name for name, part in fields.items() if part.is_required()]
+    return f"{told}; write there {', '.join(f'{name}:' for name in needed or list(fields)[:1])} …"
 
 
 def _place(record: type[BaseModel], location: tuple[int | str, ...]) -> tuple[list[str], type[BaseModel]]:

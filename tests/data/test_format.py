@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 
 from nlp_skills.data.example import Example, Message, encode, read_examples, write_examples
 from nlp_skills.data.format import Layout, Shape, detect_layout, instruction, to_example
+from nlp_skills.data.regenerate import regenerate_data
 from nlp_skills.data.sources.source import Columns
+from nlp_skills.data.sourcing import add_source
 from nlp_skills.errors import NotValid
-from nlp_skills.task.task import Task, TaskType
+from nlp_skills.task.task import Task, TaskType, create_task
 
 NONE = Columns()
 
@@ -480,3 +482,73 @@ def test_whatever_a_row_holds_it_becomes_an_example_or_is_refused(
             continue
         assert example.answer.role == "assistant"
         assert encode(example)
+
+
+def mixed(tmp_path: Path, type: TaskType, **files: list[dict[str, Any]]) -> Path:
+    """A task with a source of each list of rows."""
+    create_task(tmp_path / "tasks", "mixed", type=type, goal="Answer.")
+    for name, rows in files.items():
+        file = tmp_path / f"{name}.jsonl"
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return tmp_path / "tasks" / "mixed"
+
+
+def preferred(count: int) -> list[dict[str, Any]]:
+    return [{"prompt": f"question {n}?", "chosen": f"yes {n}", "rejected": f"no {n}"} for n in range(count)]
+
+
+def chats(count: int) -> list[dict[str, Any]]:
+    turns = [("user", "question"), ("assistant", "answer")]
+    return [{"messages": [{"role": r, "content": f"{t} {n}"} for r, t in turns]} for n in range(count)]
+
+
+def test_a_chat_row_in_a_preference_task_is_refused_with_file_line_and_what_is_expected(
+    tmp_path: Path,
+) -> None:
+    task = mixed(tmp_path, TaskType.PREFERENCE, rows=[*preferred(6), *chats(1), *preferred(6)])
+    add_source(task, str(tmp_path / "*.jsonl"))
+    with pytest.raises(NotValid) as error:
+        regenerate_data(task)
+    assert (
+        f"1 row cannot be used. {tmp_path / 'rows.jsonl'}:7: this is no preference: there is no column 'chosen'."
+        " Every row needs a prompt with a better and a worse answer. "
+    ) in str(error.value)
+    assert not (task / "data" / "train.jsonl").exists()
+
+
+def test_a_preference_in_a_task_of_chats_is_refused_with_file_and_line(tmp_path: Path) -> None:
+    task = mixed(tmp_path, TaskType.TOOL_USE, rows=[*chats(6), *preferred(1), *chats(6)])
+    add_source(task, str(tmp_path / "*.jsonl"))
+    with pytest.raises(NotValid) as error:
+        regenerate_data(task)
+    assert (
+        f"1 row cannot be used. {tmp_path / 'rows.jsonl'}:7: this is no conversation: there is no column 'messages'"
+        " with turns of role and content. "
+    ) in str(error.value)
+
+
+def test_a_source_of_another_shape_than_its_task_is_refused_before_it_is_added(tmp_path: Path) -> None:
+    task = mixed(tmp_path, TaskType.PREFERENCE, chat=chats(9))
+    with pytest.raises(NotValid) as error:
+        add_source(task, str(tmp_path / "chat.jsonl"))
+    assert str(error.value) == (
+        f"Source chat ({tmp_path / 'chat.jsonl'}): this is conversations of role and content in 'messages', but mixed is"
+        " a task of type preference. There every row needs a prompt with a better and a worse answer (columns prompt,"
+        " chosen and rejected), or an answer that label marks as good (true) or bad (false). Give such rows, or make"
+        " another task for these."
+    )
+    (tmp_path / "other").mkdir()
+    other = mixed(tmp_path / "other", TaskType.TOOL_USE, pairs=preferred(9))
+    with pytest.raises(NotValid, match=r"Set type: preference in task\.yaml"):
+        add_source(other, str(tmp_path / "other" / "pairs.jsonl"))
+
+
+def test_pairs_and_single_verdicts_are_not_mixed_in_a_task(tmp_path: Path) -> None:
+    marked = [{"prompt": f"ask {n}?", "completion": f"yes {n}", "label": n % 2 == 0} for n in range(9)]
+    task = mixed(tmp_path, TaskType.PREFERENCE, pairs=preferred(9), marked=marked)
+    for name in ("pairs", "marked"):
+        add_source(task, str(tmp_path / f"{name}.jsonl"))
+    with pytest.raises(
+        NotValid, match="pairs holds pairs of a better and a worse answer, marked single answers"
+    ):
+        regenerate_data(task)

@@ -175,6 +175,19 @@ def test_a_pattern_reads_every_file_and_each_row_says_where_it_is_from(task: Pat
         add_source(task, str(inbox / "nothing*.csv"), name="other")
 
 
+def test_rows_of_a_pattern_that_cannot_be_used_are_named_with_their_file_and_line(task: Path, tmp_path: Path):
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    write(inbox / "may.jsonl", numbered(20))
+    (inbox / "june.csv").write_text('text,label\n"one\ntwo",a\nthree,\n', encoding="utf-8")
+    add_source(task, str(inbox / "*"))
+    with pytest.raises(NotValid) as error:
+        regenerate_data(task)
+    assert f"1 row cannot be used. {inbox / 'june.csv'}:4: the label is empty (column 'label'). Mend" in str(
+        error.value
+    )
+
+
 def test_a_pattern_means_its_own_signs_and_none_of_the_folders_above(tmp_path: Path):
     task = tmp_path / "[old] tasks" / "news"
     write(task / "inbox" / "a.jsonl", numbered(3))

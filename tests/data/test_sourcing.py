@@ -175,6 +175,29 @@ def test_what_is_wrong_with_a_source_is_named_and_nothing_is_saved(
         add_source(task, type="database", settings=good)
 
 
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("", "it is empty; write there sources: …"),
+        ("sources:\n-\n", "sources.0: it is empty; write there type: and the fields of that type"),
+        (
+            "sources:\n- {type: flie, name: x}\n",
+            "sources.0.type: there is no type 'flie' (did you mean \"file\"?); choose from: file, database, api,"
+            " web_scrape, llm_generated, hub",
+        ),
+        (
+            "sources:\n- {name: x}\n",
+            "sources.0.type: missing; choose from: file, database, api, web_scrape, llm_generated, hub",
+        ),
+    ],
+)
+def test_what_is_missing_in_data_source_yaml_is_said_in_plain_words(task: Path, written: str, said: str):
+    (task / "data_source.yaml").write_text(written, encoding="utf-8")
+    with pytest.raises(NotValid) as error:
+        preview_source(task)
+    assert str(error.value) == f"{task / 'data_source.yaml'} is not a valid DataSources: {said}"
+
+
 def test_a_preview_cuts_long_values_and_says_how_long_they_are(tmp_path: Path) -> None:
     task = tmp_path / "tasks" / "long"
     create_task(tmp_path / "tasks", "long", type=TaskType.QA, goal="Answer.")

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nlp_skills.data.archive import is_same_data
-from nlp_skills.data.convert import Conversion, convert_source, find_labels, read_layout
+from nlp_skills.data.convert import Conversion, convert_source, find_labels, read_layout, require_one_shape
 from nlp_skills.data.difference import Named, compare_rows, read_named, same_lines
 from nlp_skills.data.fixes import apply_fixes
 from nlp_skills.data.format import Layout, instruction
@@ -71,6 +71,7 @@ def assemble_data(
     progress("converting rows", 0, None)
     where = _where(raw, ray=ray)
     layouts = {s.name: read_layout(s, raw, definition) for s in sources.sources}
+    require_one_shape(layouts)
     definition = _with_labels(definition, sources, layouts, raw, where)
     conversions = [
         Conversion(source, layouts[source.name], definition, sources.split.seed) for source in sources.sources

@@ -8,7 +8,7 @@ A process holds one row at a time; of each row 100 bytes of identities are kept.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,16 +17,25 @@ from typing import Any
 import msgspec
 
 from nlp_skills.data.example import Example, encode
-from nlp_skills.data.format import Layout, detect_layout, to_example
+from nlp_skills.data.format import Layout, Shape, detect_layout, to_example
 from nlp_skills.data.identity import Identities
 from nlp_skills.data.partitions import Partition, Scan, Where, map_partitions
+from nlp_skills.data.sources.fetch import ORIGIN
 from nlp_skills.data.sources.source import DataSource, FileSource
 from nlp_skills.errors import NotValid, counted
-from nlp_skills.task.task import Task
+from nlp_skills.task.task import Task, TaskType
 
 SAMPLE_ROWS = 200
 """How many rows the detection of the layout looks at."""
 _SHOWN = 5
+_PREFERENCES = (
+    "There every row needs a prompt with a better and a worse answer (columns prompt, chosen and rejected), or an answer"
+    " that label marks as good (true) or bad (false). Give such rows, or make another task for these."
+)
+_ANSWERS = (
+    "There every row needs one answer to learn. Set type: preference in task.yaml if answers are to be compared, or take"
+    " that column out of the rows."
+)
 
 
 @dataclass(frozen=True)
@@ -65,12 +74,49 @@ def read_layout(source: DataSource, raw: Path, task: Task) -> Layout:
 
 
 def name_layout(rows: list[dict[str, Any]], source: DataSource, task: Task) -> Layout:
-    """As detect_layout; the error names the source, and the file that it reads."""
+    """As detect_layout; the error names the source, and the file that it reads.
+
+    Raises NotValid also for a shape that the task does not learn from: preferences, and nothing else, belong into a
+    task of type preference.
+    """
+    where = name_source(source)
     try:
-        return detect_layout(rows, source.columns, task.type)
+        layout = detect_layout(rows, source.columns, task.type)
     except NotValid as error:
-        file = f" {source.path}:" if isinstance(source, FileSource) else ""
-        raise NotValid(f"Source {source.name}:{file} {error}") from None
+        raise NotValid(f"{where}: {error}") from None
+    is_preference = layout.shape in (Shape.PREFERENCE, Shape.UNPAIRED_PREFERENCE)
+    if is_preference != (task.type is TaskType.PREFERENCE):
+        wanted = _PREFERENCES if task.type is TaskType.PREFERENCE else _ANSWERS
+        raise NotValid(
+            f"{where}: this is {layout.reason}, but {task.name} is a task of type {task.type.value}. {wanted}"
+        )
+    return layout
+
+
+def require_one_shape(layouts: Mapping[str, Layout]) -> None:
+    """Raises NotValid where some sources hold pairs of answers, and others single ones that are good or bad."""
+    pairs, singles = (
+        [name for name, layout in layouts.items() if layout.shape is shape]
+        for shape in (Shape.PREFERENCE, Shape.UNPAIRED_PREFERENCE)
+    )
+    if pairs and singles:
+        raise NotValid(
+            f"data_source.yaml: {pairs[0]} holds pairs of a better and a worse answer, {singles[0]} single answers that"
+            " are marked good or bad. A task learns from one kind: remove one of them, or make a task of its own for it."
+        )
+
+
+def name_source(source: DataSource) -> str:
+    """`Source reviews (inbox/reviews.csv)`."""
+    return f"Source {source.name}" + (f" ({source.path})" if isinstance(source, FileSource) else "")
+
+
+def name_row(source: DataSource, line: int, row: Mapping[str, Any]) -> str:
+    """Where a person finds it: `inbox/may.csv:7` where several files are read, otherwise its number in the source."""
+    origin = row.get(ORIGIN)
+    if isinstance(source, FileSource) and isinstance(origin, Mapping) and {"file", "line"} <= origin.keys():
+        return f"{origin['file']}:{origin['line']}"
+    return f"row {line}"
 
 
 def find_labels(conversion: Conversion, raw: Path, where: Where) -> set[str]:
@@ -106,7 +152,7 @@ def convert_source(
             yield made.rows
     if bad and not skip:
         raise NotValid(
-            f"{conversion.source.name}: {counted(bad, 'row')} cannot be used. {' '.join(reasons[:_SHOWN])}"
+            f"{name_source(conversion.source)}: {counted(bad, 'row')} cannot be used. {' '.join(reasons[:_SHOWN])}"
             " Mend them in the source, or set skip_bad_rows: true in data_source.yaml to leave them out."
         )
 
@@ -138,4 +184,4 @@ def _examples(conversion: Conversion, part: Partition, made: Converted) -> Itera
             except NotValid as error:
                 made.bad += 1
                 if len(made.reasons) < _SHOWN:
-                    made.reasons.append(f"row {line}: {error}")
+                    made.reasons.append(f"{name_row(conversion.source, line, row)}: {error}.")

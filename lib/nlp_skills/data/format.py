@@ -194,6 +194,10 @@ def _history(value: Any) -> list[Message]:
 
 def _turns(row: Mapping[str, Any], column: str | None) -> list[Message]:
     turns = read_turns(row.get(column or ""))
+    if turns is None and column not in row:
+        raise NotValid(
+            f"this is no conversation: there is no column {column!r} with turns of role and content"
+        )
     if turns is None:
         raise NotValid(
             f"column {column!r} holds no conversation (a list of turns with role/content or from/value)"
@@ -227,6 +231,12 @@ def _verdict(row: Mapping[str, Any], column: str | None) -> str:
 def _preference(row: Mapping[str, Any], layout: Layout) -> tuple[list[Message], list[Message], list[Message]]:
     """Prompt, better and worse answer; the prompt may also stand at the head of both answers."""
     columns = layout.columns
+    for column in (columns.chosen, columns.rejected):
+        if column not in row:
+            raise NotValid(
+                f"this is no preference: there is no column {column!r}. Every row needs a prompt with a better and a"
+                " worse answer"
+            )
     chosen = _answers(row, columns.chosen, "the chosen answer")
     rejected = _answers(row, columns.rejected, "the rejected answer")
     if chosen[0].role != "assistant":

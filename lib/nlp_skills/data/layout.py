@@ -148,6 +148,10 @@ class _Table:
         self.type = type
         self.rows = len(rows)
 
+    def is_rare(self, name: str) -> bool:
+        """Whether most rows of the sample have nothing in that column."""
+        return name in self.columns and 2 * len(self.columns[name].values) <= self.rows
+
     def find(
         self,
         part: str,
@@ -258,8 +262,10 @@ def _preference(table: _Table) -> Layout | None:
     chosen, rejected = table.find("chosen", CHOSEN), table.find("rejected", REJECTED)
     if chosen is None or rejected is None:
         return None
+    if table.type is not TaskType.PREFERENCE and table.is_rare(chosen):
+        return None  # a row that does not belong into the others' task
     taken = [chosen, rejected]
-    turns = table.find("messages", TURNS, lambda c: c.is_turns, taken)
+    turns = table.find("messages", TURNS, lambda c: c.is_turns and not table.is_rare(c.name), taken)
     prompt = None if turns else table.find("prompt", PROMPT, taken=taken)
     column = table.columns.get(chosen)
     if turns is None and prompt is None and not (column and column.is_turns):

@@ -55,9 +55,11 @@ def warn_of(
         if not yields[source.name].used
     ]
     divided = sum(yields[source.name].used or 0 for source in sources.sources if source.side is None)
-    wanted = {"train": 1.0, "valid": sources.split.valid, "test": sources.split.test}
+    wanted: dict[SplitName, float] = {"train": 1.0, "valid": sources.split.valid, "test": sources.split.test}
     pinned = {source.side for source in sources.sources}
-    empty = [name for name in SPLITS if not splits[name].count and (wanted[name] or name in pinned)]
+    empty: list[SplitName] = [
+        name for name in SPLITS if not splits[name].count and (wanted[name] or name in pinned)
+    ]
     return [*barren, *(_empty(name, wanted[name], divided) for name in empty)]
 
 
