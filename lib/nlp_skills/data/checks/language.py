@@ -9,8 +9,9 @@ from collections import Counter
 from typing import ClassVar
 
 from nlp_skills.data.checks.labels import split_of
-from nlp_skills.data.checks.rows import Context, Rows
+from nlp_skills.data.checks.rows import Context, Rows, look_at_each
 from nlp_skills.data.checks.tally import Tally
+from nlp_skills.data.example import Example
 from nlp_skills.data.language import contradicts, detect_language, knows
 from nlp_skills.data.report import DoesNotApply, Finding
 from nlp_skills.errors import MissingExtra
@@ -47,20 +48,16 @@ class Language:
 
     def see(self, rows: Rows) -> None:
         """Tell the language of the next rows."""
-        if self._missing:
-            return
-        counts = self._languages.setdefault(split_of(rows.file), Counter())
-        for line, example in zip(rows.lines, rows.examples, strict=True):
-            text = example.input_text or example.output_text
-            try:
-                language = detect_language(text)
-            except MissingExtra as error:
-                self._why_not, self._missing = self._why_not or str(error), True
-                return
-            counts[language or UNTOLD] += 1
-            if not self._why_not and contradicts(self._expected or "", text, language):
-                self._others[language or UNTOLD] += 1
-                self._wrong.add(rows.file, line, f"{language}: {text}")
+        if not self._missing and (missing := look_at_each(rows, self._look)):
+            self._why_not, self._missing = self._why_not or missing, True
+
+    def _look(self, file: str, line: int, example: Example) -> None:
+        text = example.input_text or example.output_text
+        language = detect_language(text)
+        self._languages.setdefault(split_of(file), Counter())[language or UNTOLD] += 1
+        if not self._why_not and contradicts(self._expected or "", text, language):
+            self._others[language or UNTOLD] += 1
+            self._wrong.add(file, line, f"{language}: {text}")
 
     def merge(self, later: Language) -> None:
         """Take in what was counted of later rows."""

@@ -5,13 +5,12 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import ClassVar
 
-from nlp_skills.data.checks.rows import Context, Rows
+from nlp_skills.data.checks.rows import Context, Rows, look_at_each
 from nlp_skills.data.checks.tally import Tally
 from nlp_skills.data.example import Example
 from nlp_skills.data.mojibake import is_garbled, repair
 from nlp_skills.data.report import Finding
 from nlp_skills.data.sensitive import texts_of
-from nlp_skills.errors import MissingExtra
 
 AROUND = 20
 """Characters before and behind the garbled place that are shown with it."""
@@ -40,13 +39,7 @@ class Mojibake:
 
     def see(self, rows: Rows) -> None:
         """Look at every text of the next rows."""
-        if self._missing:
-            return
-        try:
-            for line, example in zip(rows.lines, rows.examples, strict=True):
-                self._look(rows.file, line, example)
-        except MissingExtra as error:
-            self._missing = str(error)
+        self._missing = self._missing or look_at_each(rows, self._look)
 
     def _look(self, file: str, line: int, example: Example) -> None:
         """The row counts once, as lost where any of its texts is."""

@@ -8,7 +8,7 @@ rows; what they saw is merged in the order of the files. So a family holds plain
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol, Self
@@ -18,6 +18,7 @@ from nlp_skills.data.report import Finding
 from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.data.sources.source import DataSources
 from nlp_skills.data.tokens import MAX_LENGTH
+from nlp_skills.errors import MissingExtra
 from nlp_skills.task.task import Task
 
 
@@ -47,6 +48,19 @@ class Rows:
     lines: Sequence[int]
     """1-based line in the file."""
     examples: Sequence[Example]
+
+
+def look_at_each(rows: Rows, look: Callable[[str, int, Example], None]) -> str | None:
+    """Give file, line and example of each row to `look`, up to the first that needs an extra which is not installed.
+
+    None, or why the rows could not be looked at.
+    """
+    try:
+        for line, example in zip(rows.lines, rows.examples, strict=True):
+            look(rows.file, line, example)
+    except MissingExtra as error:
+        return str(error)
+    return None
 
 
 class RowFamily(Protocol):

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import ClassVar
 
-from nlp_skills.data.checks.rows import Context, Rows
+from nlp_skills.data.checks.rows import Context, Rows, look_at_each
 from nlp_skills.data.checks.tally import Tally
 from nlp_skills.data.credentials import find_secrets
 from nlp_skills.data.example import Example
@@ -36,13 +36,7 @@ class _Places:
 
     def see(self, rows: Rows) -> None:
         """Look at the next rows, whatever turn it stands in."""
-        if self._missing:
-            return
-        try:
-            for line, example in zip(rows.lines, rows.examples, strict=True):
-                self._look(rows.file, line, example)
-        except MissingExtra as error:
-            self._missing = str(error)
+        self._missing = self._missing or look_at_each(rows, self._look)
 
     def _look(self, file: str, line: int, example: Example) -> None:
         told = set()
