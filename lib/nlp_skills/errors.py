@@ -47,12 +47,17 @@ class MissingExtra(NlpSkillsError):
     """An optional dependency is not installed."""
 
     def __init__(self, what: str, extra: str) -> None:
+        self._made_of = what, extra
         checkout = Path(__file__).resolve().parents[2]
         here = f' --project "{checkout}"' if (checkout / "uv.lock").is_file() else ""
         super().__init__(
             f"{what} needs the {extra} extra. Install it with: uv sync{here} --inexact --extra {extra}"
             f" (or, without a checkout: pip install 'nlp-skills[{extra}]')"
         )
+
+    def __reduce__(self) -> tuple[type[MissingExtra], tuple[str, str]]:
+        """An exception is made anew from its message, which is not what this one is made from."""
+        return type(self), self._made_of
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -64,3 +69,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 def counted(number: int, noun: str) -> str:
     """`1 row`, `2 rows`, `12,000 rows`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def clip(text: str, longest: int) -> str:
+    """The text as it is shown: of a longer one the first `longest` characters and `…`."""
+    return text if len(text) <= longest else f"{text[:longest]}…"

@@ -1,0 +1,27 @@
+"""Errors cross the border between processes as they are."""
+
+import pickle
+
+import pytest
+
+from nlp_skills.errors import (
+    AlreadyExists,
+    MissingExtra,
+    NlpSkillsError,
+    NotFound,
+    NotReady,
+    NotValid,
+    RunFailed,
+)
+
+ERRORS = [error("a message") for error in (NotFound, NotValid, AlreadyExists, NotReady, RunFailed)]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [*ERRORS, MissingExtra("Looking for personal data", "data")],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_error_of_another_process_says_the_same(error: NlpSkillsError):
+    received = pickle.loads(pickle.dumps(error))
+    assert (type(received), str(received)) == (type(error), str(error))
