@@ -26,7 +26,7 @@ from nlp_skills.evaluation.compare import compare_versions
 from nlp_skills.evaluation.evaluate import evaluate_version
 from nlp_skills.evaluation.report import write_report
 from nlp_skills.evaluation.results import EvalResult, Interval
-from nlp_skills.evaluation.verdict import baseline_name, good_enough, metric_name, show, worth_it
+from nlp_skills.evaluation.verdict import baseline_name, good_enough, metric_name, show_interval, worth_it
 from nlp_skills.records import Progress, Record, silent
 from nlp_skills.task.comparison import Comparison
 from nlp_skills.task.task import Task, TaskType, create_task, find_task, task_names, tasks_folder
@@ -318,7 +318,7 @@ def train_and_test(task: Path, version: str, progress: Progress, tell: Tell) -> 
         metric = Task.load(task / "task.yaml").chosen_metric
         found = result.metrics[metric]
         tell(
-            f"{version} on {result.count} test rows: {metric_name(metric)} {show(found)}."
+            f"{version} on {result.count} test rows: {metric_name(metric)} {show_interval(found)}."
             " In brackets: where the true value lies, with 95 % confidence."
         )
 

@@ -62,7 +62,7 @@ def worth_it(version: str, metric: str, result: EvalResult | None) -> Statement:
             question,
             "cannot tell",
             f"Cannot tell whether {version} was worth it.",
-            f"It reaches {metric_name(metric)} {show(own)}, but nothing that needs no fine-tuning was measured beside it.",
+            f"It reaches {metric_name(metric)} {show_interval(own)}, but nothing that needs no fine-tuning was measured beside it.",
         )
     strongest = max(measured, key=lambda name: measured[name].value)
     gain = result.baseline[strongest].gain or difference(own, measured[strongest])
@@ -81,7 +81,7 @@ def _against(
     question = "Is it better than what needs no fine-tuning?"
     rival, words = measured[strongest], baseline_name(strongest)
     missing = [baseline_name(name) for name in BASELINES if name not in measured]
-    numbers = f"{capitalize(metric_name(metric))}: {version} {show(own)}, {words} {show(rival)}; the difference is {show_signed(gain)}, on {count:,} test rows."
+    numbers = f"{capitalize(metric_name(metric))}: {version} {show_interval(own)}, {words} {show_interval(rival)}; the difference is {show_signed(gain)}, on {count:,} test rows."
     gap = f" Not measured: {', '.join(missing)}." if missing else ""
     if count < TOO_FEW:
         few = f" Fewer than {TOO_FEW} test rows decide nothing."
@@ -145,7 +145,7 @@ def good_enough(version: str, task: Task, result: EvalResult | None) -> Statemen
             f"{version} has not been evaluated yet.",
         )
     own = result.metrics[metric]
-    numbers = f"{capitalize(metric_name(metric))} is {show(own)}."
+    numbers = f"{capitalize(metric_name(metric))} is {show_interval(own)}."
     if own.low >= task.target:
         return Statement(
             question, "yes", "The target is reached.", f"{numbers} The whole interval is at or above it."
@@ -190,7 +190,7 @@ def capitalize(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def show(interval: Interval) -> str:
+def show_interval(interval: Interval) -> str:
     """`0.871 (0.820 to 0.914)`."""
     return f"{interval.value:.3f} ({interval.low:.3f} to {interval.high:.3f})"
 

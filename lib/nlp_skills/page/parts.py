@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from nlp_skills.errors import clip
 from nlp_skills.page.markup import Child, Html, element
 
 LONGEST_INPUT = 1_000
@@ -65,8 +66,7 @@ def table(
 
 
 def input_text(text: str, language: str | None) -> Html:
-    cut = text if len(text) <= LONGEST_INPUT else f"{text[:LONGEST_INPUT]}…"
-    return element("span", cut, lang=language, class_="input")
+    return element("span", clip(text, LONGEST_INPUT), lang=language, class_="input")
 
 
 def hash_code(digest: str) -> Html:

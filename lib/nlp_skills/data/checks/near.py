@@ -28,7 +28,7 @@ from nlp_skills.data.checks.near_pairs import (
     encoded_shingles,
 )
 from nlp_skills.data.checks.rows import Context, Rows
-from nlp_skills.data.checks.tally import SHOWN, Tally, clip
+from nlp_skills.data.checks.tally import SHOWN, Tally, excerpt
 from nlp_skills.data.example import Example
 from nlp_skills.data.report import DoesNotApply, Finding, RowReference
 from nlp_skills.data.similarity import FEWEST, THRESHOLD
@@ -175,7 +175,7 @@ class NearRows:
         for row, example in self._rows(shown):
             match = matches[row]
             place = f"{self._names[self._file[match.other]]}:{self._line[match.other]}"
-            text = clip(f"{match.similarity:.0%} as {place}: {compared_text(example)}")
+            text = excerpt(f"{match.similarity:.0%} as {place}: {compared_text(example)}")
             file = self._names[self._file[row]]
             tally.rows.append(RowReference(file=file, line=self._line[row], text=text))
         return tally.findings()

@@ -15,7 +15,7 @@ from typing import ClassVar
 import msgspec
 
 from nlp_skills.data.checks.rows import Context, Rows
-from nlp_skills.data.checks.tally import SHOWN, Tally, clip
+from nlp_skills.data.checks.tally import SHOWN, Tally, excerpt
 from nlp_skills.data.example import Example, Message
 from nlp_skills.data.report import DoesNotApply, Finding, RowReference
 from nlp_skills.errors import counted
@@ -68,7 +68,7 @@ class Preferences:
         self._ratios.append(ratio)
         if ratio > 1 and (len(self._longest) < SHOWN or ratio > self._longest[-1][0]):
             text = f"{better:,} characters to {worse:,}: {example.input_text}"
-            row = RowReference(file=file, line=line, text=clip(text))
+            row = RowReference(file=file, line=line, text=excerpt(text))
             self._longest = _extreme([*self._longest, (ratio, row)])
 
     def merge(self, later: Preferences) -> None:

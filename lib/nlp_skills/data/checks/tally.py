@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from nlp_skills.data.credentials import find_secrets
 from nlp_skills.data.report import Finding, Level, RowReference
 from nlp_skills.data.sensitive import mask
-from nlp_skills.errors import counted
+from nlp_skills.errors import clip, counted
 
 SHOWN = 5
 WIDTH = 160
@@ -29,7 +29,7 @@ class Tally:
         """Count a row; the first few are kept to be shown."""
         self.count += 1
         if len(self.rows) < SHOWN:
-            self.rows.append(RowReference(file=file, line=line, text=clip(text)))
+            self.rows.append(RowReference(file=file, line=line, text=excerpt(text)))
 
     def merge(self, later: Tally) -> None:
         """Take in what was counted of later rows."""
@@ -68,8 +68,8 @@ class Marked:
             del self.first[SHOWN:]
 
 
-def clip(text: str) -> str:
+def excerpt(text: str) -> str:
     """The start of a text on one line, fit for a report: keys and passwords in it are masked."""
     start = text[: 2 * WIDTH]
     line = " ".join(mask(start, find_secrets(start)).split())
-    return line if len(line) <= WIDTH else line[: WIDTH - 1] + "…"
+    return clip(line, WIDTH)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from nlp_skills.data.checks.tally import SHOWN, clip
+from nlp_skills.data.checks.tally import SHOWN, excerpt
 from nlp_skills.data.credentials import find_secrets
 from nlp_skills.data.example import Example
 from nlp_skills.data.personal import find_personal
@@ -54,8 +54,8 @@ class Log:
                 FixedRow(
                     file=file,
                     line=line,
-                    before=clip(before),
-                    after=None if after is None else clip(after),
+                    before=excerpt(before),
+                    after=None if after is None else excerpt(after),
                 )
             )
 

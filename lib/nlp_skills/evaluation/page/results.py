@@ -13,7 +13,7 @@ from nlp_skills.evaluation.verdict import (
     capitalize,
     good_enough,
     metric_name,
-    show,
+    show_interval,
     worth_it,
 )
 from nlp_skills.page.markup import Child, Html, element
@@ -91,7 +91,7 @@ def scores_section(evidence: Evidence) -> Html:
         numbers=True,
         caption="Value and 95 % interval",
     )
-    told = "; ".join(f"{row.label} {show(row.interval)}" for row in drawn)
+    told = "; ".join(f"{row.label} {show_interval(row.interval)}" for row in drawn)
     chart = charts.interval_chart(
         drawn,
         alternative=f"{capitalize(metric_name(metric))} with 95 % intervals: {told}.",

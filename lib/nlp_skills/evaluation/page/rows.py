@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from nlp_skills.errors import clip
 from nlp_skills.evaluation.page.evidence import Evidence
 from nlp_skills.evaluation.results import Interval, Prediction
 from nlp_skills.evaluation.verdict import (
@@ -159,11 +160,13 @@ def _mistake(prediction: Prediction) -> list[Any]:
         text = f"{text[:LONGEST_INPUT]}… ({len(text) - LONGEST_INPUT:,} more characters)"
     confidence = (prediction.scores or {}).get(prediction.predicted)
     rounded = None if confidence is None else round(confidence, 4)
-    return [prediction.id, text, _clip(prediction.expected), _clip(prediction.predicted), rounded]
-
-
-def _clip(text: str) -> str:
-    return text if len(text) <= LONGEST_INPUT else f"{text[:LONGEST_INPUT]}…"
+    return [
+        prediction.id,
+        text,
+        clip(prediction.expected, LONGEST_INPUT),
+        clip(prediction.predicted, LONGEST_INPUT),
+        rounded,
+    ]
 
 
 def _confidence(value: float | None) -> str:

@@ -25,7 +25,7 @@ import xxhash
 from nlp_skills.data.example import Example, read_examples
 from nlp_skills.data.sources.generation.rows import SCALARS
 from nlp_skills.data.sources.source import GeneratedSource
-from nlp_skills.errors import NotValid, did_you_mean
+from nlp_skills.errors import NotValid, clip, did_you_mean
 
 FIELDS = ("count", "label", "examples")
 _FIELD = re.compile(r"\{\{(?P<literal>[A-Za-z_]\w*)\}\}|\{(?P<name>[A-Za-z_]\w*)\}")
@@ -75,12 +75,9 @@ def render(template: str, *, count: int, label: str | None, examples: Sequence[E
 def show(examples: Sequence[Example]) -> str:
     """Training rows as the model sees them in a prompt."""
     return "\n\n".join(
-        f"Input: {_start(example.input_text)}\nAnswer: {_start(example.output_text)}" for example in examples
+        f"Input: {clip(example.input_text, _SHOWN)}\nAnswer: {clip(example.output_text, _SHOWN)}"
+        for example in examples
     )
-
-
-def _start(text: str) -> str:
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def variation(seed: int, label: str | None, number: int) -> str:

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
 
 from nlp_skills.data.secret import hide
 from nlp_skills.data.secret_names import is_secret_name
+from nlp_skills.errors import clip
 
 _REFERENCE = re.compile(r"\$\{([A-Za-z_]\w*)\}")
 _LONGEST = 300
@@ -28,7 +29,7 @@ def show_url(url: str) -> str:
     )
     path = parts.path if hide(unquote(parts.path)) == unquote(parts.path) else hide(unquote(parts.path))
     shown = urlunsplit((parts.scheme, hide(host), hide(path), query, ""))
-    return shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}…"
+    return clip(shown, _LONGEST)
 
 
 def _shown_value(name: str, value: str) -> str:

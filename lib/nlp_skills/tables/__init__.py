@@ -1,0 +1,43 @@
+"""Results as people read them: one renderer for each record that deserves a table, YAML for the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.text import Text
+
+from nlp_skills.records import Record
+from nlp_skills.tables import data, quickstart, results, tasks, tokens
+
+
+def show(record: Record) -> None:
+    """Print a record to standard output."""
+    # No markup, no emoji codes: a text of the user's that says "[/INST]" or ":tea:" is shown as it is.
+    Console(highlight=False, markup=False, emoji=False).print(render(record), crop=False)
+
+
+def render(record: Record) -> RenderableType:
+    """The record as something that rich prints."""
+    renderer = RENDERERS.get(type(record).__name__)
+    return renderer(record) if renderer else Text(record.to_bytes(".yaml").decode().rstrip())
+
+
+RENDERERS: dict[str, Callable[[Any], RenderableType]] = {
+    "TaskList": tasks.task_list,
+    "TaskOverview": tasks.task_overview,
+    "DataSnapshot": data.snapshot,
+    "SnapshotList": data.snapshots,
+    "Restored": data.restored,
+    "FixReport": data.fixes,
+    "ValidationReport": data.validation,
+    "EvalResult": results.evaluation,
+    "Comparison": results.comparison,
+    "Preview": data.preview,
+    "Outcome": quickstart.outcome,
+    "Examples": quickstart.examples,
+    "Version": results.version,
+    "TokenPreview": tokens.token_preview,
+}
+"""By the record's name, so that nothing is imported that is not shown."""

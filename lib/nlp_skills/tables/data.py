@@ -1,0 +1,172 @@
+"""Data: a source's first rows, what was read and kept, what the checks found, what was mended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from nlp_skills.errors import counted
+from nlp_skills.tables.grid import short, table
+
+if TYPE_CHECKING:
+    from nlp_skills.data.fix import FixReport
+    from nlp_skills.data.history import Restored, SnapshotList
+    from nlp_skills.data.report import ValidationReport
+    from nlp_skills.data.snapshot import DataSnapshot
+    from nlp_skills.data.sourcing import Preview
+
+LEVELS = {"error": "bold red", "warning": "yellow", "info": "cyan"}
+
+
+def splits(found: DataSnapshot) -> RenderableType:
+    """The splits with their labels."""
+    labels = sorted({label for split in found.splits.values() for label in split.label_counts})
+    shown = labels if len(labels) <= 10 else []
+    rows = table("split", "rows", *shown, "sha256", right=("rows", *shown))
+    for name, split in found.splits.items():
+        counts = [str(split.label_counts.get(label, 0)) for label in shown]
+        rows.add_row(name, str(split.count), *counts, split.sha256[:12])
+    return rows
+
+
+def snapshot(found: DataSnapshot) -> RenderableType:
+    """The splits, and what changed."""
+    dropped = [
+        counted(count, noun)
+        for count, noun in (
+            (found.duplicates_dropped, "duplicate"),
+            (found.near_duplicates_dropped, "near-duplicate"),
+            (found.conflicts_dropped, "conflicting row"),
+        )
+        if count
+    ]
+    fixed = [f"{check} {count:,}" for check, count in found.fixes.items() if count]
+    told = [
+        found.against,
+        f"Dropped: {', '.join(dropped)}." if dropped else "",
+        f"Rows that fixes touched: {', '.join(fixed)}." if fixed else "",
+        "Edited files that are replaced are kept: nlp-skills list-snapshots shows them."
+        if found.before_edited
+        else "",
+    ]
+    changes = " ".join(sentence for sentence in told if sentence)
+    parts: list[RenderableType] = [splits(found)]
+    if len(found.sources) > 1 or any(source.dropped or source.unusable for source in found.sources.values()):
+        parts += [Text(), yields(found)]
+    return Group(*parts, *([Text(), Text(changes)] if changes else []), *warnings(found.warnings))
+
+
+def yields(found: DataSnapshot) -> Table:
+    """What each source gave, and what was left of it."""
+    rows = table(
+        "source", "read", "unusable", "dropped", "used", right=("read", "unusable", "dropped", "used")
+    )
+    for name, source in found.sources.items():
+        used = "" if source.used is None else f"{source.used:,}"
+        rows.add_row(name, f"{source.rows:,}", f"{source.unusable:,}", f"{source.dropped:,}", used)
+    return rows
+
+
+def warnings(told: Iterable[str]) -> list[Text]:
+    """Each on a line of its own, below what they are about."""
+    lines = [Text(f"Warning: {warning}", style=LEVELS["warning"]) for warning in told]
+    return [Text(), *lines] if lines else []
+
+
+def snapshots(found: SnapshotList) -> RenderableType:
+    """The present data first, then what was kept."""
+    rows = table("snapshot", "fetched (UTC)", "rows", "versions", "")
+    rows.columns[0].no_wrap = True
+    for kept in found.snapshots:
+        counts = ", ".join(f"{split} {count:,}" for split, count in kept.rows.items())
+        edited = "edited by hand" if kept.edited else ""
+        rows.add_row(kept.name, kept.date[:16].replace("T", " "), counts, ", ".join(kept.versions), edited)
+    if not found.snapshots:
+        return Text(f"{found.task} has no data yet. Make it with: nlp-skills regenerate-data {found.task}")
+    told = f"Bring one back with: nlp-skills restore-data {found.task} SNAPSHOT"
+    return Group(rows, *([Text(), Text(told)] if len(found.snapshots) > 1 else []))
+
+
+def restored(found: Restored) -> RenderableType:
+    """Which data lie there now, and where those of before are."""
+    if found.kept:
+        told = f"Restored {found.restored}; the data before is kept as {found.kept}."
+    else:
+        told = f"Restored {found.restored}."
+    return Group(splits(found.snapshot), Text(), Text(told, style="bold"))
+
+
+def fixes(found: FixReport) -> RenderableType:
+    """By check what was changed and dropped, with the first rows; what to do with it."""
+    parts: list[RenderableType] = []
+    for check, count in found.fixes.items():
+        done = [f"{n:,} {word}" for n, word in ((count.changed, "changed"), (count.dropped, "dropped")) if n]
+        parts.append(Text.assemble((f"{check} ", "bold"), f"{' and '.join(done)}:"))
+        for row in count.rows:
+            after = " (dropped)" if row.after is None else f" → {short(row.after, 60)}"
+            line = f"    {row.file}:{row.line}  {short(row.before, 60)}{after}"
+            parts.append(Text(line, overflow="ellipsis", no_wrap=True))
+        parts.append(Text())
+    rows = ", ".join(f"{file} {before:,} → {after:,}" for file, (before, after) in found.rows.items())
+    if not parts:
+        told = "Nothing to mend: the rows are as they were."
+    elif found.applied:
+        told = f"Done ({rows} rows). The data before are kept: nlp-skills list-snapshots shows them."
+    else:
+        told = f"Nothing is changed yet: the mended rows are in data/fixed/ ({rows}). Make them the data with --apply."
+    return Group(*parts, Text(told, style="bold"))
+
+
+def validation(found: ValidationReport) -> RenderableType:
+    """The verdict first, then what was found and how to mend it."""
+    rows = ", ".join(f"{name} {count:,}" for name, count in found.files.items())
+    warned = any(finding.level == "warning" for finding in found.findings)
+    good = "bold yellow" if warned or found.not_run else "bold green"
+    head = Text(found.verdict, style=good if found.passed else "bold red")
+    parts: list[RenderableType] = [Text.assemble(head, f"  ({rows})")]
+    order = list(LEVELS)
+    for finding in sorted(found.findings, key=lambda finding: order.index(finding.level)):
+        parts.append(Text())
+        parts.append(
+            Text.assemble((f"{finding.level} {finding.check} ", LEVELS[finding.level]), finding.message)
+        )
+        parts += [
+            Text(f"    {row.file}:{row.line}  {row.text}", overflow="ellipsis", no_wrap=True)
+            for row in finding.rows
+        ]
+        parts.append(Text(f"  → {finding.fix}"))
+    silent: dict[str, list[str]] = {}
+    for check, said in found.checks.items():
+        if said not in ("passed", "found"):
+            silent.setdefault(said, []).append(check)
+    parts += [Text(), *(Text(f"{check} {told}") for check, told in found.gate.items())] if found.gate else []
+    parts += [Text()] if silent else []
+    # What should have run and could not stands before what is off or has nothing to look at.
+    parts += [
+        Text(
+            f"{said[:1].upper()}{said[1:]} ({', '.join(ids)})",
+            style="yellow" if said.startswith("not run") else "dim",
+        )
+        for said, ids in sorted(silent.items(), key=lambda item: not item[0].startswith("not run"))
+    ]
+    if found.looks:
+        parts += [Text(), *(Text(look, style="dim") for look in found.looks)]
+    return Group(*parts, Text(), Text("As a page: data/validation.html"))
+
+
+def preview(found: Preview) -> RenderableType:
+    """The first rows and the example that the first becomes."""
+    columns = list(dict.fromkeys(key for row in found.rows for key in row))[:8]
+    rows = table(*columns)
+    for row in found.rows:
+        rows.add_row(*(short(row.get(column)) for column in columns))
+    said = [
+        Text.assemble((f"{m['role']}: ", "bold"), short(m.get("content") or m.get("tool_calls"), 300))
+        for m in found.example
+    ]
+    roles = ", ".join(f"{part} = {column}" for part, column in found.columns.items())
+    return Group(Text(f"{found.source}: {found.reason} ({roles})"), Text(), rows, Text(), *said)

@@ -1,0 +1,25 @@
+"""A table without lines, and values short enough for its cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from rich.table import Table
+
+from nlp_skills.errors import clip
+
+
+def table(*columns: str, title: str | None = None, right: Iterable[str] = ()) -> Table:
+    """A plain table; columns named in `right` hold numbers."""
+    made = Table(
+        title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False
+    )
+    for column in columns:
+        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    return made
+
+
+def short(value: Any, length: int = 80) -> str:
+    """A value as a cell shows it."""
+    return clip("" if value is None else str(value), length)

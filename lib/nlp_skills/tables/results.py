@@ -1,0 +1,104 @@
+"""Versions: their settings, how good they are, and whether one is better than another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from nlp_skills.tables.grid import short, table
+
+if TYPE_CHECKING:
+    from nlp_skills.evaluation.results import EvalResult, Interval, Score
+    from nlp_skills.task.comparison import ChangedRow, Comparison
+    from nlp_skills.task.version import Version
+
+VERDICTS = {"better": "bold green", "worse": "bold red", "cannot tell": "bold yellow"}
+
+
+def version(found: Version) -> RenderableType:
+    """A version's settings, data and cost; all of it is in its folder."""
+    rows = {"train": found.data.train_count, "valid": found.data.valid_count, "test": found.data.test_count}
+    shown = table("", "")
+    shown.show_header = False
+    for name, value in (
+        ("version", found.version + (f", from {found.parent}" if found.parent else "")),
+        ("changes", "; ".join(found.changes)),
+        ("data", ", ".join(f"{side} {count}" for side, count in rows.items())),
+        ("settings", ", ".join(f"{key} {value}" for key, value in found.config.items())),
+        ("results", ", ".join(f"{metric} {value:.3f}" for metric, value in found.results.items())),
+        ("cost", ", ".join(f"{key} {value}" for key, value in found.cost.items())),
+    ):
+        if value:
+            shown.add_row(Text(name, style="bold"), value)
+    return shown
+
+
+def scores(lines: Iterable[tuple[str, dict[str, Interval]]]) -> Table:
+    """Predictors beside each other, metrics with their 95 % intervals."""
+    from nlp_skills.evaluation.verdict import show_interval
+
+    lines = list(lines)
+    metrics = list(dict.fromkeys(name for _, found in lines for name in found))
+    rows = table("", *metrics, right=metrics)
+    for name, found in lines:
+        rows.add_row(name, *(show_interval(found[m]) if m in found else "" for m in metrics))
+    return rows
+
+
+def evaluation(found: EvalResult) -> RenderableType:
+    """Baselines first, then the model, then its labels."""
+    from nlp_skills.evaluation.verdict import baseline_name
+
+    lines = [(baseline_name(name), score.metrics) for name, score in found.baseline.items()]
+    parts: list[RenderableType] = [
+        Text(f"{found.count} rows of {found.split}, 95 % intervals in brackets", style="dim"),
+        scores([*lines, (found.model or "the tuned model", found.metrics)]),
+    ]
+    if found.per_label and len(found.per_label) <= 30:
+        parts += [Text(), per_label(found)]
+    if found.latency:
+        parts += [Text(), Text(f"{found.latency.p50:.0f} ms a row (p95 {found.latency.p95:.0f} ms)")]
+    return Group(*parts)
+
+
+def per_label(found: Score) -> Table:
+    """Precision, recall and F1 of each label."""
+    numbers = ("precision", "recall", "F1", "rows")
+    rows = table("label", *numbers, right=numbers)
+    for label, score in found.per_label.items():
+        rows.add_row(
+            label, f"{score.precision:.2f}", f"{score.recall:.2f}", f"{score.f1:.2f}", str(score.support)
+        )
+    return rows
+
+
+def comparison(found: Comparison) -> RenderableType:
+    """The verdict with its reason, what was changed, and the rows that changed sides."""
+    from nlp_skills.evaluation.verdict import show_p
+
+    parts: list[RenderableType] = [
+        Text.assemble(f"{found.b} against {found.a}: ", (found.verdict, VERDICTS[found.verdict])),
+        Text(found.reason[:1].upper() + found.reason[1:]),
+    ]
+    if found.p_value is not None:
+        parts.append(Text(f"McNemar's exact test: {show_p(found.p_value)}"))
+    changes = [f"{name}: {a} → {b}" for name, (a, b) in found.config_changes.items()]
+    if found.data_changed:
+        changes.append("the data")
+    parts.append(Text("Changed: " + ("; ".join(changes) or "nothing")))
+    for title, rows in (("Fixed", found.fixed_rows), ("Broken", found.broken_rows)):
+        if rows:
+            parts += [Text(), changed_rows(title, found, rows)]
+    return Group(*parts)
+
+
+def changed_rows(title: str, found: Comparison, rows: list[ChangedRow]) -> Table:
+    """Rows on which the versions disagree."""
+    made = table("row", "input", "expected", found.a, found.b, title=title)
+    for row in rows[:5]:
+        made.add_row(row.id, short(row.input, 100), row.expected, short(row.a, 40), short(row.b, 40))
+    return made
