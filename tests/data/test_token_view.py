@@ -13,16 +13,16 @@ from rich.console import Console
 from nlp_skills import tables
 from nlp_skills.base_model import BaseModelFiles, load_tokenizer
 from nlp_skills.data.example import Example, Message, Meta, write_examples
-from nlp_skills.data.token_view import (
+from nlp_skills.data.token_page import token_page
+from nlp_skills.data.token_runs import (
     PreviewedRow,
     TokenPreview,
     TokenRun,
     pieces,
-    preview_tokens,
     previewed,
-    token_page,
     visible,
 )
+from nlp_skills.data.token_view import preview_tokens
 from nlp_skills.data.tokens import IGNORED, TokenRow, tokenize
 from nlp_skills.errors import NotFound, NotReady, NotValid
 from nlp_skills.task.task import TaskType, create_task

@@ -7,15 +7,10 @@ from __future__ import annotations
 
 import heapq
 import random
-import re
-import unicodedata
-from collections.abc import Iterator, Sequence
-from itertools import groupby
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
 
 import msgspec
-from pydantic import Field
 
 from nlp_skills.base_model import local_tokenizer
 from nlp_skills.data.checks.token_faults import TokenModel, conversations
@@ -23,58 +18,16 @@ from nlp_skills.data.example import Example
 from nlp_skills.data.replacement import settle_data
 from nlp_skills.data.sources.source import SplitName
 from nlp_skills.data.text_encoder import turn_tokens
-from nlp_skills.data.tokens import IGNORED, TokenRow, configured_max_length, tokenize_all
-from nlp_skills.errors import NotFound, NotReady, NotValid, counted
-from nlp_skills.page import render_page
-from nlp_skills.page.markup import Html, element, join
-from nlp_skills.page.parts import section
-from nlp_skills.records import Record, write_atomic
+from nlp_skills.data.token_page import token_page
+from nlp_skills.data.token_runs import Mark, PreviewedRow, TokenPreview, previewed
+from nlp_skills.data.tokens import configured_max_length, tokenize_all
+from nlp_skills.errors import NotFound, NotReady, NotValid
+from nlp_skills.records import write_atomic
 from nlp_skills.task.task import Task
 
 SEED = 13
 LONGEST_RUN = 400
 """Characters of a run that the record carries; the page has all of them."""
-
-Mark = Literal["end", "begin", "special"]
-
-
-class TokenRun(Record):
-    """Neighbouring tokens of which all are trained or none is, as text."""
-
-    text: str
-    trained: bool
-    cut: bool = False
-    """Beyond max_length."""
-
-
-class PreviewedRow(Record):
-    """One conversation as the model meets it in training."""
-
-    line: int
-    """1-based line of the split's file."""
-    id: str
-    tokens: int = 0
-    trained: int = 0
-    """Tokens that the loss sees."""
-    cut: int = 0
-    """Tokens beyond max_length."""
-    runs: list[TokenRun] = []
-    problem: str | None = None
-    """Why there are no tokens."""
-
-
-class TokenPreview(Record):
-    """Some rows of a split as tokens; `page` has them in full."""
-
-    task: str
-    file: str
-    base_model: str
-    max_length: int
-    marks: dict[str, Mark] = Field(default_factory=dict)
-    """Special tokens that begin, open or end a turn, as they stand in the text."""
-    notes: list[str] = []
-    rows: list[PreviewedRow]
-    page: str = "data/tokens.html"
 
 
 def preview_tokens(
@@ -172,34 +125,6 @@ def _rows(model: TokenModel, file: str, line: int, raw: bytes, max_length: int) 
     ]
 
 
-def previewed(
-    tokenizer: Any, found: TokenRow | NotValid, line: int, name: str, max_length: int
-) -> PreviewedRow:
-    """Ids and labels as runs of text."""
-    if isinstance(found, NotValid):
-        return PreviewedRow(line=line, id=name, problem=str(found))
-    return PreviewedRow(
-        line=line,
-        id=name,
-        tokens=len(found.input_ids),
-        trained=found.trained,
-        cut=max(0, len(found.input_ids) - max_length),
-        runs=_runs(tokenizer, found, max_length),
-    )
-
-
-def _runs(tokenizer: Any, found: TokenRow, max_length: int) -> list[TokenRun]:
-    runs = []
-    places = range(len(found.input_ids))
-    for (trained, cut), group in groupby(
-        places, lambda place: (found.labels[place] != IGNORED, place >= max_length)
-    ):
-        ids = [found.input_ids[place] for place in group]
-        text = tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
-        runs.append(TokenRun(text=text, trained=trained, cut=cut))
-    return runs
-
-
 def _marks(model: TokenModel) -> dict[str, Mark]:
     bos = model.tokenizer.bos_token_id
     marks: dict[str, Mark] = {}
@@ -225,96 +150,15 @@ def _short(preview: TokenPreview) -> TokenPreview:
     """The preview with the middle of long runs left out."""
     rows = [
         row.model_copy(
-            update={"runs": [run.model_copy(update={"text": _clip(run.text)}) for run in row.runs]}
+            update={"runs": [run.model_copy(update={"text": _without_middle(run.text)}) for run in row.runs]}
         )
         for row in preview.rows
     ]
     return preview.model_copy(update={"rows": rows})
 
 
-def _clip(text: str) -> str:
+def _without_middle(text: str) -> str:
     if len(text) <= LONGEST_RUN:
         return text
     head, tail = LONGEST_RUN * 2 // 3, LONGEST_RUN // 3
     return f"{text[:head]} […{len(text) - head - tail:,} characters…] {text[-tail:]}"
-
-
-def pieces(preview: TokenPreview, row: PreviewedRow) -> Iterator[tuple[TokenRun, str, Mark | None]]:
-    """The row's text in order: the run it belongs to, the piece, and what it is where it is a special token.
-
-    The token that begins the text is only at its very start one; some templates open every turn with it.
-    """
-    names = sorted(preview.marks, key=len, reverse=True)
-    split = re.compile("(" + "|".join(map(re.escape, names)) + ")") if names else None
-    start = True
-    for run in row.runs:
-        for text in filter(None, split.split(run.text) if split else [run.text]):
-            mark = preview.marks.get(text)
-            yield run, visible(text), "special" if mark == "begin" and not start else mark
-            start = False
-
-
-def visible(text: str) -> str:
-    """Control and direction characters written out: a row of data steers no terminal and hides nothing on a page."""
-    return "".join(c if c in "\n\t\u200c\u200d" or c.isprintable() else _written_out(c) for c in text)
-
-
-def _written_out(character: str) -> str:
-    if unicodedata.category(character) == "Zs":
-        return character  # ideographic and no-break spaces
-    return chr(0x2400 + ord(character)) if ord(character) < 0x20 else f"\\u{ord(character):04x}"
-
-
-def token_page(preview: TokenPreview) -> str:
-    """The page's HTML: readable without colour (trained text is underlined, cut text struck through)."""
-    title = f"What the loss sees: {preview.task}"
-    header = join(
-        [
-            element("p", preview.task, class_="eyebrow"),
-            element("h1", "What the loss sees"),
-            element(
-                "p",
-                f"{counted(len(preview.rows), 'row')} of {preview.file} as the chat template of {preview.base_model}"
-                f" renders them for the training, with max_length {preview.max_length:,}.",
-                class_="quiet",
-            ),
-            _legend(),
-            [element("p", note, class_="quiet") for note in preview.notes],
-        ]
-    )
-    main = join(_section(preview, row, place) for place, row in enumerate(preview.rows))
-    footer = element("p", f"Made by: nlp-skills preview-tokens {preview.task}")
-    return render_page(title, header=header, main=main, footer=footer)
-
-
-def _legend() -> Html:
-    return element(
-        "p",
-        [element("mark", "trained"), " the model learns to write this · "],
-        [element("span", "not trained", class_="given"), " it is given this · "],
-        [element("del", "cut"), " beyond max_length · "],
-        [element("b", "<token>", class_="special"), " a special token, BOS and EOS are named"],
-        class_="token-legend",
-    )
-
-
-def _section(preview: TokenPreview, row: PreviewedRow, place: int) -> Html:
-    title = f"Line {row.line}: {visible(row.id)}"
-    if row.problem:
-        return section(f"row-{place}", title, element("p", row.problem, class_="absent"))
-    share = row.trained / row.tokens if row.tokens else 0
-    cut = f", {row.cut:,} cut" if row.cut else ""
-    said = f"{counted(row.tokens, 'token')}, {row.trained:,} trained ({share:.0%}){cut}"
-    text = [_piece(*piece) for piece in pieces(preview, row)]
-    return section(
-        f"row-{place}",
-        title,
-        element("p", said, class_="lead"),
-        element("pre", text, class_="tokens", tabindex="0"),
-    )
-
-
-def _piece(run: TokenRun, text: str, mark: Mark | None) -> Html:
-    inside: Sequence[Html | str] = [element("b", text, class_=f"special {mark}")] if mark else [text]
-    shown = element("mark", inside) if run.trained else element("span", inside, class_="given")
-    return element("del", shown) if run.cut else shown

@@ -10,7 +10,7 @@ from rich.text import Text
 from nlp_skills.errors import counted
 
 if TYPE_CHECKING:
-    from nlp_skills.data.token_view import PreviewedRow, TokenPreview, TokenRun
+    from nlp_skills.data.token_runs import PreviewedRow, TokenPreview, TokenRun
 
 
 class TokenText:
@@ -20,7 +20,7 @@ class TokenText:
         self._found, self._row = found, row
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        from nlp_skills.data.token_view import pieces
+        from nlp_skills.data.token_runs import pieces
 
         shown, last = Text(), None
         plain = console.color_system is None or console.no_color
@@ -49,7 +49,7 @@ def _brackets(run: TokenRun | None, *, closing: bool) -> str:
 
 def token_preview(found: TokenPreview) -> RenderableType:
     """A legend, then each row: its counts and its text."""
-    from nlp_skills.data.token_view import visible
+    from nlp_skills.data.token_runs import visible
 
     legend = Text(
         "Underlined, or between [[ and ]], is what the model learns to write; the rest it is given. Struck through,"
