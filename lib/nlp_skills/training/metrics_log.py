@@ -20,9 +20,23 @@ KEPT = (
     "learning_rate",
     "grad_norm",
     "mean_token_accuracy",
-    "eval_loss",
-    "eval_mean_token_accuracy",
+    "nll_loss",
+    "log_odds_ratio",
+    "kl",
+    "entropy",
+    "reward",
+    "reward_std",
+    "frac_reward_zero_std",
 )
+"""Names in TRL's logs, of training and, with `eval_` before them, of evaluation."""
+KEPT_GROUPS = ("rewards/", "logps/", "completions/")
+"""Names that begin so: rewards/accuracies and rewards/margins of pairs, rewards/<function>/mean, completions/mean_length …"""
+
+
+def is_kept(name: str) -> bool:
+    """Whether a figure of TRL's log goes into metrics.jsonl."""
+    plain = name.removeprefix("eval_")
+    return plain in KEPT or plain.startswith(KEPT_GROUPS)
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
@@ -71,7 +85,9 @@ class MetricsLog:
 
         class Listener(TrainerCallback):
             def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:  # noqa: ARG002
-                values = {key: logs[key] for key in KEPT if key in (logs or {})}
+                values = {
+                    key: value for key, value in (logs or {}).items() if is_kept(key) and value is not None
+                }
                 if not values:
                     return
                 for key, value in values.items():
