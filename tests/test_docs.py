@@ -26,7 +26,8 @@ from typer.testing import CliRunner
 from nlp_skills.data.checks import CHECKS
 from nlp_skills.data.checks.catalogue import CATALOGUE
 from nlp_skills.data.fixes import FIXES
-from nlp_skills.data.layout import Shape, detect_layout
+from nlp_skills.data.layout import detect_layout
+from nlp_skills.data.shape import Shape
 from nlp_skills.data.sources.source import Columns, DataSources
 from nlp_skills.operations import OPERATIONS
 from nlp_skills.task.task import Task

@@ -15,7 +15,8 @@ from typing import Any
 import xxhash
 
 from nlp_skills.data.example import Example, Message, Meta
-from nlp_skills.data.layout import Layout, Shape, detect_layout
+from nlp_skills.data.layout import detect_layout
+from nlp_skills.data.shape import Layout, Shape
 from nlp_skills.data.sources.fetch import ORIGIN
 from nlp_skills.data.sources.formats.squad import first_answer
 from nlp_skills.data.turns import read_turns, to_messages, to_text, to_tools

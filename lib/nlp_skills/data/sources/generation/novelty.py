@@ -129,7 +129,7 @@ def _raw_texts(task: Path, source: DataSource, definition: Task) -> Iterator[str
 
 
 def _sample(raw: Path) -> list[dict[str, object]]:
-    from nlp_skills.data.layout import SAMPLE
+    from nlp_skills.data.sampled_table import SAMPLE
 
     half = SAMPLE // 2
     with raw.open("rb") as stream:
