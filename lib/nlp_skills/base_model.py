@@ -231,6 +231,41 @@ def _gguf_tokenizer(gguf: Path) -> Path:
     return folder
 
 
+def local_config(name: str, revision: str | None = None) -> Path:
+    """The config.json of a base model: no weights. Of a Hub model that is not in the Hub's cache this one file is fetched.
+
+    Raises NotFound, NotValid for a folder without it, MissingExtra, or NotReady where it cannot be fetched.
+    """
+    path = Path(name).expanduser()
+    if name in EMBEDDED or path.suffix == ".gguf" or path.is_dir():
+        if name in EMBEDDED or path.suffix == ".gguf":
+            require_training()  # a GGUF file is read by transformers
+        config = Path(_tokenizer_files(name, revision).path) / "config.json"
+        if not config.is_file():
+            raise NotValid(
+                f"The base model folder {name} has no config.json; give a folder made by save_pretrained."
+            )
+        return config
+    require_reference(name)
+    try:
+        from huggingface_hub import hf_hub_download, try_to_load_from_cache
+        from huggingface_hub.errors import HfHubHTTPError
+    except ImportError:
+        raise MissingExtra("Reading a Hub model's config.json", "train") from None
+    found = try_to_load_from_cache(name, "config.json", revision=revision)
+    if isinstance(found, str):
+        return Path(found)
+    try:
+        return Path(hf_hub_download(name, "config.json", revision=revision))
+    except (OSError, HfHubHTTPError) as error:
+        reason = str(error).strip().splitlines()[0]
+        wanted = f" --revision {revision}" if revision else ""
+        raise NotReady(
+            f"The config.json of {name} is not on this machine and could not be fetched ({reason})."
+            f" Fetch it once, where the Hub can be reached: hf download {name} config.json{wanted}"
+        ) from None
+
+
 def _hub_cache(name: str, revision: str | None) -> Path:
     """The folder of a Hub model's snapshot in the Hub's own cache."""
     from huggingface_hub import try_to_load_from_cache
