@@ -13,22 +13,14 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
-from typing import Any
 
 import xxhash
 
-from nlp_skills.data.alike import similar_rows
-from nlp_skills.data.identity import (
-    NOTHING,
-    WIDTH,
-    Identities,
-    equal_rows,
-    key_of,
-    numbers,
-    sort_rows,
-)
+from nlp_skills.data.identity import NOTHING, WIDTH, Identities, key_of, numbers, sort_rows
+from nlp_skills.data.side_sizes import label_shares, largest_group, side_sizes
 from nlp_skills.data.sources.source import SPLITS, SplitName, SplitSettings
-from nlp_skills.errors import MissingExtra, NotValid
+from nlp_skills.data.together import join_similar, joined_rows
+from nlp_skills.errors import NotValid
 
 NO_SIDE = 255
 """The side of a row that is left out; the others are places in SPLITS."""
@@ -48,10 +40,10 @@ def choose_sides(
     on, MissingExtra for `similar` without the data extra.
     """
     rows = array("I", rows)
-    sizes = _sizes(len(rows), settings)
-    roots = _roots(known, rows)
+    sizes = side_sizes(len(rows), settings)
+    roots = joined_rows(known, rows)
     joined = (
-        _join_similar(known, roots, rows, settings.similar, text_of, _largest(sizes))
+        join_similar(known, roots, rows, settings.similar, text_of, largest_group(sizes))
         if settings.similar
         else set()
     )
@@ -61,7 +53,7 @@ def choose_sides(
     side_of = bytearray([NO_SIDE]) * len(known)
     for name in ("test", "valid", "train"):
         left = {label: sum(counts[group] for group in groups) for label, groups in ordered.items()}
-        share = _shares(left, sizes[name])
+        share = label_shares(left, sizes[name])
         for label, groups in ordered.items():
             taken, ordered[label] = _fill(groups, counts, share[label])
             _put(taken, name, side_of)
@@ -98,110 +90,6 @@ def _put(groups: Iterable[int], name: SplitName, side_of: bytearray) -> None:
     side = SPLITS.index(name)
     for group in groups:
         side_of[group] = side
-
-
-def _roots(known: Identities, rows: array[int]) -> array[int]:
-    """For each row the first row of those that have to stay together.
-
-    They have the same group (of any source), or the same input, which joins groups.
-    """
-    parent = array("I", range(len(known)))
-
-    def root(row: int) -> int:
-        while parent[row] != row:
-            parent[row] = parent[parent[row]]
-            row = parent[row]
-        return row
-
-    def join(together: list[int]) -> None:
-        first = root(together[0])
-        for row in together[1:]:
-            one, two = sorted((first, root(row)))
-            parent[two] = first = one
-
-    for together in equal_rows(known.asked, rows):
-        join(together)
-    with_group = (row for row in rows if not known.group.startswith(NOTHING, WIDTH * row))
-    for together in equal_rows(known.group, with_group):
-        join(together)
-    for row in rows:
-        parent[row] = root(row)
-    return parent
-
-
-def _largest(sizes: dict[SplitName, int]) -> int:
-    """Rows that may be kept together for being similar: more would be hard to put on a small side."""
-    asked = [sizes[name] for name in ("valid", "test") if sizes[name]]
-    return max(2, min(asked, default=sizes["train"]) // 10)
-
-
-def _join_similar(
-    known: Identities,
-    roots: array[int],
-    rows: array[int],
-    threshold: float,
-    text_of: Callable[[int], str],
-    largest: int,
-) -> set[int]:
-    """Put rows with similar inputs under one root, unless more than `largest` rows came together; says which roots."""
-    together = _Together(roots, rows, largest)
-    try:
-        for one, other in similar_rows(_inputs(known, rows), threshold, text_of, together.settled):
-            together.join(one, other)
-    except MissingExtra as error:
-        error.args = (f"{error}, or delete `similar:` under split in data_source.yaml",)
-        raise
-    for row in rows if together.joined else ():
-        roots[row] = together.root(row)
-    return set(map(together.root, together.joined))
-
-
-def _inputs(known: Identities, rows: array[int]) -> Iterator[int]:
-    """A row of each input, in an order that does not follow from the rows' places."""
-    last = NOTHING
-    for row in sort_rows(known.asked, rows):
-        if (key := key_of(known.asked, row)) != last:
-            last = key
-            yield row
-
-
-class _Together:
-    """Roots that are joined as long as they have no more than `largest` rows together."""
-
-    def __init__(self, roots: array[int], rows: array[int], largest: int) -> None:
-        self.joined: set[int] = set()
-        """Roots that are no longer any."""
-        self._largest = largest
-        self._above = array("I", roots)
-        self._counts = array("I", bytes(4 * len(roots)))
-        for row in rows:
-            self._counts[roots[row]] += 1
-
-    def root(self, row: int) -> int:
-        """The root that the row is under now."""
-        above = self._above
-        while above[row] != row:
-            above[row] = above[above[row]]
-            row = above[row]
-        return row
-
-    def settled(self, rows: Any, others: Any) -> Any:
-        """Of two numpy arrays of rows, whether each pair is under one root, or will never be."""
-        import numpy as np
-
-        above, counts = (np.frombuffer(values, dtype=np.uint32) for values in (self._above, self._counts))
-        tops, other_tops = above[rows], above[others]
-        while (above[tops] != tops).any() or (above[other_tops] != other_tops).any():
-            tops, other_tops = above[tops], above[other_tops]
-        return (tops == other_tops) | (counts[tops] + counts[other_tops] > self._largest)
-
-    def join(self, one: int, other: int) -> None:
-        """Put the two under one root, if both of their roots have room."""
-        low, high = sorted((self.root(one), self.root(other)))
-        if low != high and self._counts[low] + self._counts[high] <= self._largest:
-            self._above[high] = low
-            self._counts[low] += self._counts[high]
-            self.joined.add(high)
 
 
 def _keys(
@@ -275,43 +163,6 @@ def _labels(
         if roots[row] == row:
             code = chosen.get(row, known.label[row])
             yield row, known.labels[code] if code >= 0 else None
-
-
-def _sizes(total: int, settings: SplitSettings) -> dict[SplitName, int]:
-    """Rows a side: below 1 a share of the rows that are used, otherwise a number.
-
-    Where train is a number, not all rows are used: 1,500 to train on and a share of 0.1 for valid
-    mean 1,500 of 0.9, however many rows the file has.
-    """
-    used = total
-    if settings.train is not None and settings.train >= 1:
-        asked = (settings.train, settings.valid, settings.test)
-        shares = sum(value for value in asked if value < 1)
-        if shares < 1:
-            used = min(total, round(sum(value for value in asked if value >= 1) / (1 - shares)))
-
-    def size(value: float) -> int:
-        return round(used * value) if value < 1 else int(value)
-
-    test, valid = size(settings.test), size(settings.valid)
-    if test + valid >= total:
-        raise NotValid(
-            f"data_source.yaml: split: valid {settings.valid:g} and test {settings.test:g} take {test + valid}"
-            f" rows, but there are only {total}. Ask for less, or bring more data."
-        )
-    train = total - test - valid if settings.train is None else size(settings.train)
-    return {"train": min(train, total - test - valid), "valid": valid, "test": test}
-
-
-def _shares(strata: dict[str | None, int], size: int) -> dict[str | None, int]:
-    """How many of `size` rows each stratum gives: largest remainders, so that the sum comes out exact."""
-    total = sum(strata.values())
-    exact = {label: count * min(size, total) / max(1, total) for label, count in strata.items()}
-    shares = {label: int(value) for label, value in exact.items()}
-    by_remainder = sorted(exact, key=lambda label: (shares[label] - exact[label], str(label)))
-    for label in by_remainder[: min(size, total) - sum(shares.values())]:
-        shares[label] += 1
-    return shares
 
 
 def _fill(groups: Iterable[int], counts: array[int], size: int) -> tuple[array[int], array[int]]:
