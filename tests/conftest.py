@@ -1,6 +1,7 @@
 """What tests share: where the real data sets lie, and a small real model."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,14 @@ settings.register_profile("untimed", deadline=None, suppress_health_check=[Healt
 settings.load_profile("untimed")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_queue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Runs of tests wait for each other only, not for what else this user trains on the machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NLP_SKILLS_QUEUE", str(tmp_path_factory.mktemp("queue")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -50,6 +50,8 @@ class Job(Record):
     """Where it runs, when that is not this machine: host, folder, the id that it has there."""
     status: JobStatus
     pid: int | None = None
+    devices: list[str] = []
+    """What it has of the machine: GPUs by number, or "cpu"; none while it waits for its turn."""
     started: str
     ended: str | None = None
     log: str

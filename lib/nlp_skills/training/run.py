@@ -25,12 +25,14 @@ from nlp_skills.records import now, sha256_tree
 from nlp_skills.task.version import record_lineage
 from nlp_skills.training.checkpoints import checkpoints, step_of
 from nlp_skills.training.config import TrainConfig
+from nlp_skills.training.devices import device_environment
 from nlp_skills.training.environment import Stopwatch, environment, free_cores, peak_memory_mb
 from nlp_skills.training.job import Cost, Job, lock_file
 from nlp_skills.training.methods import load_method
 from nlp_skills.training.methods.arguments import total_steps
 from nlp_skills.training.metrics_log import MetricsLog
 from nlp_skills.training.model_info import ModelInfo
+from nlp_skills.training.queue import in_queue
 from nlp_skills.training.rows import check_data_unchanged, tokenize_split
 from nlp_skills.training.saved_model import check_model, save_model
 
@@ -54,10 +56,15 @@ def run_training(task: Path, version: str) -> Job:
 
 def _run(task: Path, folder: Path) -> Job:
     job = Job.load(folder / "job.json")
-    job = job.with_changes(status="running", pid=os.getpid(), ended=None, error=None, exit_code=None)
-    job.save(folder / "job.json")
+    job = job.with_changes(pid=os.getpid(), ended=None, error=None, exit_code=None)
     try:
-        ended = train_version(task, folder, job)
+        with in_queue(task, folder.name, TrainConfig.load(folder / "config.yaml").num_processes) as place:
+            job.save(folder / "job.json")  # with this process's id: whoever started it goes its way
+            devices = place.wait()
+            os.environ.update(device_environment(devices))
+            job = job.with_changes(status="running", devices=devices)
+            job.save(folder / "job.json")
+            ended = train_version(task, folder, job)
     except BaseException as error:
         text = str(error) if isinstance(error, NlpSkillsError) else f"{type(error).__name__}: {error}"
         job.with_changes(status="failed", ended=now(), exit_code=1, error=text).save(folder / "job.json")

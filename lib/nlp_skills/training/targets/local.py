@@ -33,7 +33,7 @@ def start_run(task: Path, folder: Path) -> subprocess.Popen[Any]:
             log=(folder / "train.log").relative_to(task).as_posix(),
         )
     else:
-        job = job.with_changes(status="queued", pid=None, ended=None, error=None, exit_code=None)
+        job = job.with_changes(status="queued", pid=None, devices=[], ended=None, error=None, exit_code=None)
     job.save(folder / "job.json")
     command = [sys.executable, "-P", "-m", "nlp_skills.training.run", str(task.resolve()), folder.name]
     detached: dict[str, Any] = (
@@ -44,7 +44,7 @@ def start_run(task: Path, folder: Path) -> subprocess.Popen[Any]:
     with (folder / "train.log").open("ab") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **detached)
     try:
-        while process.poll() is None and not is_running(folder):
+        while process.poll() is None and (read_job(folder) or job).pid is None:
             time.sleep(0.05)
     except BaseException:
         end_run(process, folder)
