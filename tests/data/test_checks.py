@@ -253,10 +253,15 @@ def test_labels_that_the_task_does_not_know_are_errors(tmp_path: Path, where: li
     assert places(finding) == [(TRAIN, n + 1) for n in where]
 
 
-def test_rows_without_a_label_are_errors(tmp_path: Path) -> None:
-    lines = [*clean("train"), encode(row("no label", None))]
+@busy
+@given(where=positions)
+def test_exactly_the_rows_without_a_label_are_errors(tmp_path: Path, where: list[int]) -> None:
+    lines = clean("train")
+    for n in where:
+        lines[n] = encode(row(f"train text: no. {n}", None))
     finding = only(check(tmp_path, make_task(), train=lines), "DATA-LABEL")
-    assert (finding.level, places(finding)) == ("error", [(TRAIN, COUNT + 1)])
+    assert (finding.level, finding.count) == ("error", len(where))
+    assert places(finding) == [(TRAIN, n + 1) for n in where]
 
 
 @busy
