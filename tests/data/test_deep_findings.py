@@ -1,5 +1,6 @@
 """What a look at every row found stays while the data are the same, whatever looks at a sample afterwards."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -95,16 +96,32 @@ def test_a_check_that_could_not_run_then_runs_now(context: Context) -> None:
     assert "DATA-SECRET" in later.examined and "DATA-SECRET" not in later.deep
 
 
+def test_a_check_of_which_one_half_could_not_run_is_not_kept_for_whole(
+    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    test = tmp_path / "data" / "test.jsonl"
+    test.write_bytes((tmp_path / "data" / "train.jsonl").read_bytes())
+    both = replace(context, files={**context.files, "data/test.jsonl": test})
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "rensa", None)
+        half = look(both, deep=True)
+    assert half.checks["SPLIT-LEAK"] == "found"
+    assert "SPLIT-LEAK" not in half.deep
+    assert look(both, half).checks["DATA-NEARDUP"] == look(both).checks["DATA-NEARDUP"]
+
+
 def test_the_report_the_page_and_the_hook_say_from_when_the_findings_are(context: Context) -> None:
     whole = look(context, deep=True)
     later = look(replace(context, today=NEXT_DAY), whole)
-    assert later.looks == [f"In every row, as of 2026-11-20 08:30 UTC: {', '.join(whole.told_deep)}."]
+    assert later.looks == [
+        f"Every row was looked at on 2026-11-20 08:30 UTC for: {', '.join(whole.told_deep)}."
+    ]
     page = render_validation(later, context.task)
-    assert "found something in every row, as of 2026-11-20 08:30 UTC" in page
+    assert "found something (every row was looked at, 2026-11-20 08:30 UTC)" in page
     said = hooks.describe(Path("tasks/t"), later)
     assert "Of a look at every row (2026-11-20 08:30 UTC), kept because the data are the same: " in said
     assert len(said) <= hooks.LENGTH
-    assert look(context).looks[0].startswith("In a sample of ")
+    assert look(context).looks[0].startswith("A sample of ")
 
 
 def test_the_hooks_validation_keeps_a_deep_one(tmp_path: Path) -> None:

@@ -232,3 +232,24 @@ def test_findings_in_tokens_of_something_else_are_not_kept(
     report = validate_data(task, tokens=False)
     assert report.checks["LEN-CUT"] == "not run: checks of tokens were left out"
     assert report.tokens == ""
+
+
+def test_of_many_labels_each_split_lists_the_same_and_counts_the_others_together(tmp_path: Path) -> None:
+    task = make_task(tmp_path, [])
+    for split, first, rows in (("train", 0, 900), ("test", 200, 300)):
+        labels = [f"label-{first + n % 300}" for n in range(rows)]
+        examples = [
+            Example(
+                meta=Meta(id=f"{split}-{n}", source="s", label=label),
+                messages=[Message("user", f"{split} text {n}"), Message("assistant", label)],
+            )
+            for n, label in enumerate(labels)
+        ]
+        write_examples(task / "data" / f"{split}.jsonl", examples)
+    spread = validate_data(task, tokens=False).distributions
+    # In both: 200 … 299, each four times; then of those with three the first hundred that came.
+    kept = {f"label-{n}" for n in (*range(100), *range(200, 300))}
+    assert spread["labels train"] == dict.fromkeys(kept, 3) | {"(all others)": 300}
+    assert spread["labels test"] == {label: 1 for label in kept if int(label[6:]) >= 200} | {
+        "(all others)": 200
+    }

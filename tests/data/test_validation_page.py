@@ -141,6 +141,14 @@ def test_files_that_were_edited_since_they_were_made_are_said_to_be(tmp_path: Pa
     assert said not in page()
 
 
+def test_values_that_are_not_listed_are_neither_the_most_frequent_nor_the_rarest() -> None:
+    labels = {"good": 500, "bad": 100, "(all others)": 600}
+    page = render_validation(report(distributions={"labels train": labels}), TASK)
+    assert "The most frequent is “good” with 500 rows; 600 rows have labels that are not listed." in page
+    assert "rarest" not in page
+    assert page.index('<th scope="row">bad') < page.index("(all others)")
+
+
 def test_a_single_value_is_a_sentence_and_no_picture() -> None:
     page = render_validation(report(distributions={"sources train": {"rows": 1230}}), TASK)
     assert "All 1,230 rows: “rows”." in page

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from nlp_skills.data.report import Finding
+from nlp_skills.data.report import OTHERS, Finding
 from nlp_skills.page import charts
 from nlp_skills.page.charts import Bar
 from nlp_skills.page.markup import Html, element
@@ -17,8 +17,9 @@ def share_bars(counts: Mapping[str, Mapping[str, int]], noun: str = "label") -> 
     for row in counts.values():
         for label, count in row.items():
             totals[label] = totals.get(label, 0) + count
+    others = totals.pop(OTHERS, 0)
     order = sorted(totals, key=lambda label: (-totals[label], label))
-    if len(order) == 1:  # a picture of one value says less than a sentence
+    if len(order) == 1 and not others:  # a picture of one value says less than a sentence
         return [lead(f"All {totals[order[0]]:,} rows: “{order[0]}”.")]
     shown, rest = order[: charts.MOST_LABELS], order[charts.MOST_LABELS :]
     groups = {
@@ -34,10 +35,14 @@ def share_bars(counts: Mapping[str, Mapping[str, int]], noun: str = "label") -> 
     }
     grid = table(
         [noun.capitalize(), *counts],
-        [[label, *(f"{row.get(label, 0):,}" for row in counts.values())] for label in order],
+        [
+            [label, *(f"{row.get(label, 0):,}" for row in counts.values())]
+            for label in [*order, *([OTHERS] if others else [])]
+        ],
         numbers=True,
     )
-    told = f"The most frequent is “{order[0]}” with {totals[order[0]]:,} rows, the rarest “{order[-1]}” with {totals[order[-1]]:,}."
+    told = f"The most frequent is “{order[0]}” with {totals[order[0]]:,} rows"
+    told += f"; {others:,} rows have {noun}s that are not listed." if others else _rarest(order[-1], totals)
     chart = charts.bar_chart(groups, alternative=f"Share of each {noun} in {listed(counts)}. {told}")
     legend = [element("span", name, class_=f"key series-{index % 3}") for index, name in enumerate(counts)]
     return [
@@ -48,6 +53,10 @@ def share_bars(counts: Mapping[str, Mapping[str, int]], noun: str = "label") -> 
             + (f" {len(rest)} rarer {noun}s stand only in the table." if rest else "")
         ),
     ]
+
+
+def _rarest(label: str, totals: Mapping[str, int]) -> str:
+    return f", the rarest “{label}” with {totals[label]:,}."
 
 
 def length_histogram(name: str, buckets: Mapping[str, int]) -> Html:

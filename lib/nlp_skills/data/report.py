@@ -12,6 +12,8 @@ from nlp_skills.records import Record
 Level = Literal["error", "warning", "info"]
 NOT_RUN = "not run: "
 NOT_APPLICABLE = "does not apply: "
+OTHERS = "(all others)"
+"""In a distribution: the rows of the values that are too many to be listed."""
 SAID = ("passed", "found")
 """The states of a check that has looked and can say what is there."""
 DISTRIBUTED = {"languages": "DATA-LANG", "tokens": "LEN-CUT"}
@@ -127,13 +129,13 @@ class ValidationReport(Record):
             by_rows.setdefault(rows, []).append(check)
         for rows, checks in by_rows.items():
             told.append(
-                f"In a sample of {rows:,} rows: {', '.join(checks)}. With --deep they look at every row."
+                f"A sample of {rows:,} rows was looked at for: {', '.join(checks)}. With --deep it is every row."
             )
         by_time: dict[str, list[str]] = {}
         for check, when in self.told_deep.items():
             by_time.setdefault(when, []).append(check)
         for when, checks in by_time.items():
-            told.append(f"In every row, as of {at_minute(when)}: {', '.join(checks)}.")
+            told.append(f"Every row was looked at on {at_minute(when)} for: {', '.join(checks)}.")
         return told
 
     def about(self, checks: Collection[str]) -> Self:

@@ -20,9 +20,18 @@ from nlp_skills.data.deep_findings import known_deep, looked_with
 from nlp_skills.data.partitions import Where
 from nlp_skills.data.quality import OFF, apply_quality, require_known_checks
 from nlp_skills.data.replacement import settle_data
-from nlp_skills.data.report import NOT_APPLICABLE, NOT_RUN, SAID, DoesNotApply, Finding, ValidationReport
+from nlp_skills.data.report import (
+    NOT_APPLICABLE,
+    NOT_RUN,
+    OTHERS,
+    SAID,
+    DoesNotApply,
+    Finding,
+    ValidationReport,
+)
 from nlp_skills.data.snapshot import DataSnapshot, in_buckets
 from nlp_skills.data.sources.source import SPLITS, DataSources
+from nlp_skills.data.token_findings import CHECKS as CHECKS_OF_TOKENS
 from nlp_skills.data.token_findings import known_tokens, told_with
 from nlp_skills.data.tokens import configured_max_length
 from nlp_skills.data.validation_page import render_validation
@@ -132,10 +141,8 @@ def check_data(
             family.see(batch)
     rows = sum(reader.rows.values())
     data_sha256 = _digest(reader.sha256)
-    of_tokens = frozenset[str]() if tokens else known_tokens(before, data_sha256, context)
-    of_all_rows = frozenset[str]() if deep else known_deep(before, data_sha256, context)
-    known = before.about(of_tokens | of_all_rows) if before else None
-    settled = off.union(known.checks if known else ())
+    known = _known(before, data_sha256, context, deep=deep, tokens=tokens)
+    settled = off.union(known.checks)
     examined = examine_rows(
         [make for make in (*ROWS, *(TOKENS if tokens else ())) if not settled.issuperset(make.checks)],
         context,
@@ -153,14 +160,13 @@ def check_data(
         for finding in family.findings()
         if finding.check not in settled
     ]
-    checks = _states(families, findings) | (known.checks if known else {})
+    checks = _states(families, findings) | known.checks
     checks |= dict.fromkeys(off.intersection(checks), OFF)
-    findings += known.findings if known else []
+    findings += known.findings
     looked = [check for check in _looked_at(examined, checks) if check not in settled]
     sampled = {check: examined.rows for check in looked if examined.sampled and checks[check] in SAID}
-    sampled |= known.examined if known else {}
-    all_seen = dict.fromkeys(looked if deep and rows > sample else (), context.today)
-    all_seen |= known.deep if known else {}
+    sampled |= known.examined
+    all_seen = dict.fromkeys(looked if deep and rows > sample else (), context.today) | known.deep
     findings, gate = apply_quality(task.quality, findings, checks, rows + reader.unread, sampled)
     return ValidationReport(
         data_sha256=data_sha256,
@@ -170,11 +176,22 @@ def check_data(
         deep=all_seen,
         deep_with=looked_with(context) if all_seen else "",
         findings=findings,
-        distributions=_distributions(reader, families) | (known.distributions if known else {}),
-        tokens=told_with(context) if tokens or of_tokens else "",
+        distributions=_distributions(reader, families) | known.distributions,
+        tokens=told_with(context) if tokens or CHECKS_OF_TOKENS.intersection(known.checks) else "",
         gate=gate,
         passed=not any(finding.level == "error" for finding in findings),
     )
+
+
+def _known(
+    before: ValidationReport | None, data_sha256: str, context: Context, *, deep: bool, tokens: bool
+) -> ValidationReport:
+    """What the report before says that still holds and is not looked for anew."""
+    if before is None:
+        return ValidationReport(data_sha256=data_sha256, files={}, checks={}, passed=True)
+    of_tokens = frozenset[str]() if tokens else known_tokens(before, data_sha256, context)
+    of_all_rows = frozenset[str]() if deep else known_deep(before, data_sha256, context)
+    return before.about(of_tokens | of_all_rows)
 
 
 def _states(families: Sequence[Family | RowFamily], findings: Iterable[Finding]) -> dict[str, str]:
@@ -198,8 +215,10 @@ def _state(reasons: Sequence[str | None]) -> str:
 
 
 def _looked_at(examined: Examined, checks: Mapping[str, str]) -> list[str]:
-    """The checks whose families were shown rows, and of which each could run."""
+    """The checks whose families were shown rows and could all make something of them."""
     seen = {check for family in examined.families for check in family.checks}
+    reasons = [item for family in examined.families for item in family.not_run().items()]
+    seen -= {check for check, reason in reasons if not isinstance(reason, DoesNotApply)}
     return [check for check, state in checks.items() if check in seen and not state.startswith(NOT_RUN)]
 
 
@@ -209,23 +228,29 @@ def _digest(hashes: Mapping[str, str]) -> str:
 
 
 def _distributions(reader: Reader, families: Iterable[object]) -> dict[str, dict[str, int]]:
-    shown: dict[str, dict[str, int]] = {}
-    for file, labels in reader.labels.items():
-        shown[f"labels {split_of(file)}"] = _listed(labels)
+    shown = _listed("labels", reader.labels)
     for file, lengths in reader.lengths.items():
         shown[f"characters {split_of(file)}"] = in_buckets(lengths)
-    for file, sources in reader.sources.items():
-        shown[f"sources {split_of(file)}"] = _listed(sources)
+    shown |= _listed("sources", reader.sources)
     for family in families:
         if isinstance(family, Distributed):
             shown |= family.distributions()
     return {name: counts for name, counts in shown.items() if counts}
 
 
-def _listed(values: Mapping[str, int] | Mapping[str | None, int]) -> dict[str, int]:
-    """The most frequent first; of equally frequent ones the one that came first."""
-    counts = Counter({value: count for value, count in values.items() if value is not None})
-    listed = dict(counts.most_common(MAX_LISTED))
-    if len(counts) > MAX_LISTED:
-        listed["(all others)"] = counts.total() - sum(listed.values())
-    return listed
+def _listed(
+    kind: str, files: Mapping[str, Mapping[str | None, int] | Mapping[str, int]]
+) -> dict[str, dict[str, int]]:
+    """By split the most frequent first; of equally frequent ones the one that came first. All splits list the same."""
+    named = {
+        split_of(file): Counter({value: count for value, count in values.items() if value is not None})
+        for file, values in files.items()
+    }
+    total = sum(named.values(), Counter[str]())
+    kept = {value for value, _ in total.most_common(MAX_LISTED)}
+    shown = {}
+    for split, counts in named.items():
+        listed = {value: count for value, count in counts.most_common() if value in kept}
+        rest = counts.total() - sum(listed.values())
+        shown[f"{kind} {split}"] = {**listed, OTHERS: rest} if rest else listed
+    return shown

@@ -122,7 +122,7 @@ def _checks(report: ValidationReport) -> Html:
     if report.examined:
         told += " Some looked at a sample; nlp-skills validate-data --deep looks at every row."
     if report.told_deep:
-        told += " What was found in every row of so many stays as of its time while the data are the same."
+        told += " Where a time stands, every row was looked at then; that holds while the data are the same."
     rows = [
         [element("code", check), CATALOGUE.get(check, ""), _state(check, state, report)]
         for check, state in sorted(report.checks.items(), key=lambda item: _says_nothing(item[1]))
@@ -141,7 +141,7 @@ def _state(check: str, state: str, report: ValidationReport) -> Html:
     if check in report.examined:
         words += f" in a sample of {report.examined[check]:,} rows"
     elif check in report.told_deep:
-        words += f" in every row, as of {at_minute(report.deep[check])}"
+        words += f" (every row was looked at, {at_minute(report.deep[check])})"
     return element(
         "span", element("span", sign, class_="sign", aria_hidden="true"), " ", words, class_=kind or None
     )
