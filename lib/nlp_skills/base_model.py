@@ -153,10 +153,10 @@ def _convert_gguf(gguf: Path, folder: Path) -> None:
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def load_tokenizer(files: BaseModelFiles) -> Any:
-    """The tokenizer with its chat template and a pad token. Raises NotValid when it has no template."""
+def load_tokenizer(files: BaseModelFiles, *, chat: bool = True) -> Any:
+    """The tokenizer with a pad token and its chat template. Raises NotValid when `chat` and it has no template."""
     tokenizer: Any = _tokenizer_class(Path(files.path)).from_pretrained(files.path, revision=files.revision)
-    if not tokenizer.chat_template:
+    if chat and not tokenizer.chat_template:
         raise NotValid(
             f"The tokenizer of {files.name} has no chat template. Choose an instruct model as base_model."
         )
@@ -188,7 +188,7 @@ def local_tokenizer(name: str, revision: str | None = None) -> LocalTokenizer:
     Raises MissingExtra, NotFound, NotReady for a Hub model that is not in the Hub's cache, or NotValid.
     """
     require_training()
-    files = _tokenizer_files(name, revision)
+    files = local_files(name, revision)
     try:
         tokenizer = load_tokenizer(files)
     except (OSError, ValueError) as error:
@@ -200,7 +200,11 @@ def local_tokenizer(name: str, revision: str | None = None) -> LocalTokenizer:
     return LocalTokenizer(tokenizer, *(number if isinstance(number, int) else None for number in numbers))
 
 
-def _tokenizer_files(name: str, revision: str | None) -> BaseModelFiles:
+def local_files(name: str, revision: str | None = None) -> BaseModelFiles:
+    """Where a base model's tokenizer and config lie on this machine; nothing is downloaded, no weights are converted.
+
+    Raises NotFound, or NotReady for a Hub model that is not in the Hub's cache.
+    """
     gguf = _embedded_file(name) if name in EMBEDDED else Path(name).expanduser()
     if gguf.suffix == ".gguf":
         if not gguf.is_file():
@@ -240,7 +244,7 @@ def local_config(name: str, revision: str | None = None) -> Path:
     if name in EMBEDDED or path.suffix == ".gguf" or path.is_dir():
         if name in EMBEDDED or path.suffix == ".gguf":
             require_training()  # a GGUF file is read by transformers
-        config = Path(_tokenizer_files(name, revision).path) / "config.json"
+        config = Path(local_files(name, revision).path) / "config.json"
         if not config.is_file():
             raise NotValid(
                 f"The base model folder {name} has no config.json; give a folder made by save_pretrained."
@@ -284,22 +288,37 @@ SHORT_ROWS = 256
 """Up to this many tokens plain attention is faster on a processor than PyTorch's fused one (docs/benchmarks.md)."""
 
 
-def load_base_model(files: BaseModelFiles, dtype: str = "auto", longest: int | None = None) -> Any:
-    """The model on the device that is there; `longest` is the longest row in tokens, where it is known."""
+def load_base_model(
+    files: BaseModelFiles,
+    dtype: str = "auto",
+    longest: int | None = None,
+    *,
+    attention: str | None = None,
+    quantization: Any = None,
+) -> Any:
+    """The model on the device that is there; `longest` is the longest row in tokens, where it is known.
+
+    `attention` and `quantization` are transformers' attn_implementation and quantization_config.
+    """
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
     logging.disable_progress_bar()
     device = compute_device()
-    plain = device == "cpu" and longest is not None and longest <= SHORT_ROWS
+    if attention is None and device == "cpu" and longest is not None and longest <= SHORT_ROWS:
+        attention = "eager"
+    given: dict[str, Any] = {"dtype": compute_dtype(dtype), "attn_implementation": attention}
     load: Any = AutoModelForCausalLM.from_pretrained
-    model = load(
-        files.path,
-        revision=files.revision,
-        dtype=compute_dtype(dtype),
-        attn_implementation="eager" if plain else None,
-    )
-    return model.to(device=device)
+    if quantization is not None:
+        # Quantised weights are made on their device and are not moved afterwards.
+        return load(
+            files.path,
+            revision=files.revision,
+            **given,
+            quantization_config=quantization,
+            device_map={"": device},
+        )
+    return load(files.path, revision=files.revision, **given).to(device=device)
 
 
 def compute_device() -> str:

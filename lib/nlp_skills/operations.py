@@ -70,6 +70,11 @@ class Operation:
         """What one of its parameters means, for the person or the assistant who fills it in."""
         return PARAMETERS.get(f"{self.name} {parameter}") or PARAMETERS[parameter]
 
+    def settings_example(self, arguments: dict[str, Any]) -> str:
+        """`name=value` as its settings are written; where its module knows several types, of the one that is asked for."""
+        examples = getattr(import_module(f"nlp_skills.{self.module}"), "SETTINGS_EXAMPLES", {})
+        return examples.get(arguments.get("type"), "lora_dropout=0.05")
+
     def call(
         self, home: Path, arguments: dict[str, Any], progress: Progress, tell: Callable[[str], None]
     ) -> Any:
@@ -200,7 +205,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "start_training",
         "training.train",
-        "Start or resume training a version in the background on this machine; without confirm it only says what it would do.",
+        "Start or resume training a version in the background, here, over SSH or in a cloud; without confirm it only says what it would do.",
         words="fine-tune, train, SFT, LoRA, resume, GPU, 開始訓練, 微調, 学習開始",
     ),
     Operation(
@@ -210,10 +215,22 @@ OPERATIONS: tuple[Operation, ...] = (
         words="is it done, progress, loss, ETA, log, 訓練進度, 学習状況",
     ),
     Operation(
+        "training_log",
+        "training.train_log",
+        "The last lines that a training run wrote, wherever it runs; secrets are hidden.",
+        words="train.log, traceback, output, why did it fail, 訓練日誌, 学習ログ",
+    ),
+    Operation(
         "stop_training",
         "training.train",
-        "Stop a running training; its checkpoints stay.",
+        "Stop a training or take it out of the queue; its checkpoints stay.",
         words="cancel, abort, 停止訓練",
+    ),
+    Operation(
+        "list_jobs",
+        "training.job_table",
+        "All training runs of all tasks: what runs, what waits for a GPU, what ended and how.",
+        words="queue, runs, which trainings, jobs, 訓練佇列, ジョブ一覧",
     ),
     Operation(
         "train_model",
@@ -299,7 +316,8 @@ PARAMETERS = {
     "version": "v1, v2 …; the newest when left out",
     "parent": "the version to start from; the newest when left out",
     "changes": "what is changed, in words; described from the difference when left out",
-    "peft": "lora, dora or none (full fine-tuning)",
+    "method": "sft, cpt (plain text), dpo, orpo, kto (preferences) or grpo (rewards)",
+    "peft": "lora, qlora (4-bit weights), dora or none (full fine-tuning)",
     "lora_r": "rank of the adapter",
     "lora_alpha": "scale of the adapter, usually twice the rank",
     "epochs": "how often every row is seen",
@@ -309,6 +327,9 @@ PARAMETERS = {
     "seed": "equal seeds give equal runs",
     "settings": "other fields of config.yaml, as name=value",
     "confirm": "really do it",
+    "start_training target": "where: local, or the name of a machine or service in configs/targets.yaml",
+    "training_log lines": "how many lines",
+    "list_jobs limit": "how many ended runs at most",
     "a": "the version to compare with; b's parent when left out",
     "b": "the version to judge; the newest when left out",
     "folder": "the task's folder, or its name below the tasks folder",

@@ -1,13 +1,18 @@
 """Making a version: only from data that its checks have not refused."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from nlp_skills.base_model import BaseModelFiles
 from nlp_skills.data.regenerate import regenerate_data
+from nlp_skills.data.sources.source import DataSources
 from nlp_skills.data.sourcing import add_source
 from nlp_skills.data.validation import validate_data
 from nlp_skills.errors import NotFound, NotReady, NotValid
+from nlp_skills.records import sha256_file
 from nlp_skills.task.task import Task, TaskType, create_task
 from nlp_skills.task.version import version_names
 from nlp_skills.training.new_version import create_version
@@ -57,16 +62,77 @@ def test_data_that_was_not_checked_makes_a_version(task: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "reason"),
+    ("settings", "reason"),
     [
-        (TaskType.PREFERENCE, "preference pairs cannot be trained with sft"),
-        (TaskType.TOOL_USE, "tool calls cannot be judged yet"),
+        ({"method": "dpo"}, "dpo learns from better and worse answers, and a classification task has one"),
+        ({"method": "cpt"}, "cpt learns plain text, which is what a generation task takes"),
+        ({"settings": {"early_stopping_patience": 3}}, "a patience of 3 evaluations never ends a run of 3"),
+        ({"settings": {"packing": True}}, "packing: there is no CUDA GPU here"),
+        ({"settings": {"replay_file": "../x.jsonl"}}, "replay_file: ../x.jsonl is outside the task folder"),
     ],
 )
-def test_what_this_release_cannot_train_or_judge_makes_no_version(
-    tmp_path: Path, kind: TaskType, reason: str
+def test_settings_that_do_not_fit_the_task_or_the_machine_make_no_version(
+    task: Path, settings: dict[str, Any], reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    create_task(tmp_path, "calls", type=kind, goal="Call the right tool.")
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(NotValid, match=reason):
-        create_version(tmp_path / "calls")
-    assert not list((tmp_path / "calls" / "versions").iterdir())
+        create_version(task, **settings)
+    assert version_names(task) == []
+
+
+def test_without_validation_rows_nothing_goes_by_the_validation_loss(task: Path) -> None:
+    sources = DataSources.load(task / "data_source.yaml")
+    sources.with_changes(split={"train": 0.8, "valid": 0, "test": 0.2}).save(task / "data_source.yaml")
+    regenerate_data(task)
+    with pytest.raises(NotValid, match=r"there are no validation rows\. Set split\.valid"):
+        create_version(task, settings={"keep": "best"})
+
+
+def test_a_target_module_that_the_base_model_lacks_is_refused_by_its_name(
+    task: Path, smollm2: BaseModelFiles
+) -> None:
+    with pytest.raises(NotValid, match=r"has no linear module 'q_porj' \(did you mean \"q_proj\"\?\)"):
+        create_version(task, settings={"target_modules": ["v_proj", "q_porj"]})
+    assert create_version(task, settings={"target_modules": ["v_proj", "q_proj"]}).version == "v1"
+
+
+def test_the_file_that_is_replayed_is_recorded_with_its_hash(task: Path) -> None:
+    general = task / "data" / "general.jsonl"
+    general.write_bytes((task / "data" / "train.jsonl").read_bytes())
+    first = create_version(task, settings={"replay_file": "data/general.jsonl"})
+    assert first.config["replay_sha256"] == sha256_file(general)
+    general.write_bytes((task / "data" / "valid.jsonl").read_bytes())
+    second = create_version(task)
+    assert second.config["replay_sha256"] == sha256_file(general)
+    assert [change.split(":")[0] for change in second.changes] == ["replay_sha256"]
+
+
+def test_tool_calls_can_be_trained_and_preferences_take_a_method_of_their_own(tmp_path: Path) -> None:
+    data = tmp_path / "calls.jsonl"
+    call = {"type": "function", "function": {"name": "f", "arguments": {}}}
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
+    rows = [
+        {
+            "messages": [
+                {"role": "user", "content": f"Call {n}"},
+                {"role": "assistant", "tool_calls": [call]},
+            ],
+            "tools": [tool],
+        }
+        for n in range(20)
+    ]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    create_task(tmp_path, "tools", type=TaskType.TOOL_USE, goal="Call the right tool.")
+    add_source(tmp_path / "tools", str(data))
+    regenerate_data(tmp_path / "tools")
+    assert create_version(tmp_path / "tools").config["method"] == "sft"
+    create_task(tmp_path, "pairs", type=TaskType.PREFERENCE, goal="Prefer the better.")
+    pairs = tmp_path / "pairs.jsonl"
+    pair = '{{"prompt": "Say {0}", "chosen": "{0}", "rejected": "no"}}\n'
+    pairs.write_text("".join(pair.format(f"word {n}") for n in range(60)), encoding="utf-8")
+    add_source(tmp_path / "pairs", str(pairs))
+    regenerate_data(tmp_path / "pairs")
+    with pytest.raises(NotValid, match="preference pairs cannot be trained with sft"):
+        create_version(tmp_path / "pairs", method="sft")

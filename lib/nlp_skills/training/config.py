@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from nlp_skills.data.tokens import MAX_LENGTH
 from nlp_skills.records import Record
@@ -79,6 +79,8 @@ class TrainConfig(Record):
     """General rows mixed in against forgetting (P10): JSONL in the task folder, shaped as data/train.jsonl."""
     replay_share: float = Field(default=0.1, gt=0, lt=1)
     """Of the rows of an epoch, where there is a replay_file."""
+    replay_sha256: str | None = None
+    """Of the replay_file, written by create_version: the run refuses another file."""
     early_stopping_patience: int | None = Field(default=None, ge=1)
     """Evaluations without a validation loss that is better by more than its standard error; None: no early end."""
     keep: Literal["last", "best"] = "last"
@@ -102,6 +104,13 @@ class TrainConfig(Record):
     threads: int | None = Field(default=None, ge=1)
     """CPU threads; None: one for each core that is free. Part of what makes a run repeatable."""
 
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        for wrong, reason in _contradictions(self):
+            if wrong:
+                raise ValueError(reason)
+        return self
+
     @property
     def lora(self) -> LoRAConfig:
         """The adapter's settings in PEFT's names."""
@@ -124,3 +133,53 @@ class TrainConfig(Record):
             target_modules=lora.target_modules,
             use_rslora=lora.use_rslora,
         )
+
+
+def _contradictions(config: TrainConfig) -> list[tuple[bool, str]]:
+    """What cannot be meant: (whether it is so, what to do about it)."""
+    method, peft = config.method, config.peft
+    is_text = method in ("sft", "cpt")
+    named = isinstance(config.target_modules, list)
+    return [
+        (
+            named and peft == "none",
+            "target_modules belong to an adapter; with peft none all weights are trained",
+        ),
+        (
+            named and not config.target_modules,
+            "target_modules is empty, so nothing would be trained; name some",
+        ),
+        (
+            config.use_rslora and peft == "none",
+            "use_rslora belongs to an adapter; with peft none there is none",
+        ),
+        (config.packing and not is_text, f"packing is for sft and cpt; {method} compares whole rows"),
+        (
+            not config.assistant_only_loss and method != "sft",
+            f"assistant_only_loss: false is for sft; {method} decides itself what is learned",
+        ),
+        (config.replay_file is not None and not is_text, f"replay_file is for sft and cpt, not for {method}"),
+        (
+            config.replay_sha256 is not None and config.replay_file is None,
+            "replay_sha256 is there without a replay_file",
+        ),
+        (config.beta is not None and is_text, f"beta is for dpo, orpo, kto and grpo; {method} has none"),
+        (config.sft_weight > 0 and method != "dpo", f"sft_weight is for dpo; {method} has none"),
+        (bool(config.rewards) and method != "grpo", f"rewards are for grpo; {method} has none"),
+        (
+            method == "grpo" and not config.rewards,
+            "grpo needs rewards: a name of REWARDS, or rewards.py:function for one in the task folder",
+        ),
+        (
+            config.enable_thinking is not None and method == "cpt",
+            "enable_thinking is for chat templates; cpt learns plain text without one",
+        ),
+        (
+            method == "grpo" and (config.keep == "best" or config.early_stopping_patience is not None),
+            "keep: best and early_stopping_patience go by the validation loss, which grpo does not have",
+        ),
+        (
+            peft == "qlora" and config.num_processes > 1 and config.distributed != "ddp",
+            "4-bit weights cannot be divided among processes; take distributed: ddp, or peft lora",
+        ),
+    ]

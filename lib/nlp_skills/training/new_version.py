@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from nlp_skills.base_model import require_reference
 from nlp_skills.data.replacement import settle_data
 from nlp_skills.data.report import ValidationReport
 from nlp_skills.data.snapshot import DataSnapshot
-from nlp_skills.errors import NotReady, NotValid
-from nlp_skills.task.task import Task, TaskType
+from nlp_skills.errors import NotReady
+from nlp_skills.task.task import Task
 from nlp_skills.task.version import Version, describe_changes, new_version, version_folder, version_names
-from nlp_skills.training.config import TrainConfig
+from nlp_skills.training.config import MethodName, Peft, TrainConfig
+from nlp_skills.training.defaults import default_config, with_defaults
+from nlp_skills.training.fitness import require_fit
+from nlp_skills.training.replay import replay_sha256
 
 
 def create_version(
@@ -21,7 +24,8 @@ def create_version(
     parent: str | None = None,
     changes: list[str] | None = None,
     base_model: str | None = None,
-    peft: Literal["lora", "dora", "none"] | None = None,
+    method: MethodName | None = None,
+    peft: Peft | None = None,
     lora_r: int | None = None,
     lora_alpha: int | None = None,
     epochs: float | None = None,
@@ -35,11 +39,11 @@ def create_version(
 
     Starts from the parent's configuration (by default the newest version's); `settings` takes any
     other field of config.yaml. Another `lora_r` alone keeps lora_alpha / lora_r as it
-    was. Changes are described from the difference when not given. Raises NotReady without data or when its
-    checks found errors, NotValid for a bad setting, NotFound for a base model that is none.
+    was, and another method or adapter brings its own learning rate, where none is given. Changes are described
+    from the difference when not given. Raises NotReady without data or when its checks found errors, NotValid
+    for settings that make no sense, alone or for this task, NotFound for a base model that is none.
     """
     definition = Task.load(task / "task.yaml")
-    _require_method(definition, task.name)
     settle_data(task)
     snapshot_file = task / "data" / "data_snapshot.json"
     if not snapshot_file.is_file():
@@ -49,6 +53,7 @@ def create_version(
     parent = parent or (names[-1] if names else None)
     named = {
         "base_model": base_model,
+        "method": method,
         "peft": peft,
         "lora_r": lora_r,
         "lora_alpha": lora_alpha,
@@ -64,7 +69,9 @@ def create_version(
         before = TrainConfig.load(version_folder(task, parent) / "config.yaml")
     else:
         before = default_config(definition, snapshot.splits["train"].count)
-    config = _changed(before, wanted)
+    config = with_defaults(before, wanted, snapshot.splits["train"].count)
+    config = config.with_changes(replay_sha256=replay_sha256(task, config.replay_file))
+    require_fit(task, definition, config, snapshot)
     if parent is None or "base_model" in wanted:
         require_reference(config.base_model)
     if changes is None:
@@ -77,20 +84,6 @@ def create_version(
         changes,
         parent,
     )
-
-
-def _require_method(task: Task, name: str) -> None:
-    """What this release cannot train, or not judge, makes no version."""
-    if task.type is TaskType.PREFERENCE:
-        raise NotValid(
-            f"{name}: preference pairs cannot be trained with sft, the one method there is in this release."
-            " Train on the chosen answers as a generation task, or keep the pairs for a later release."
-        )
-    if task.type is TaskType.TOOL_USE:
-        raise NotValid(
-            f"{name}: tool calls cannot be judged yet (calls have to be compared by name and arguments), so no"
-            " version is made that could not be tested. That comes with a later release; the data stays valid."
-        )
 
 
 def _require_no_errors(task: Path) -> None:
@@ -107,24 +100,11 @@ def _require_no_errors(task: Path) -> None:
         )
 
 
-def default_config(task: Task, rows: int) -> TrainConfig:
-    """Settings that work without thought; fewer than 1,000 rows get half the learning rate."""
-    return TrainConfig(base_model=task.base_model, learning_rate=1e-4 if rows < 1000 else 2e-4)
-
-
-def _changed(before: TrainConfig, wanted: dict[str, Any]) -> TrainConfig:
-    """The configuration with some settings changed, in the proportions that it had."""
-    if isinstance(wanted.get("lora_r"), int) and "lora_alpha" not in wanted:
-        # The scale of an adapter is alpha / r: another rank alone should not change it.
-        alpha = max(1, before.lora_alpha * wanted["lora_r"] // before.lora_r)
-        wanted = {**wanted, "lora_alpha": alpha}
-    return TrainConfig.parse({**before.model_dump(mode="json"), **wanted}, "the new version")
-
-
 def _first_changes(config: TrainConfig) -> list[str]:
     """The words for a version that has no parent."""
     epochs = f"{config.epochs:g} epoch" + ("" if config.epochs == 1 else "s")
-    return [f"first version: {config.method} with {config.peft}, rank {config.lora_r}, {epochs}"]
+    adapter = "all weights" if config.peft == "none" else f"{config.peft}, rank {config.lora_r}"
+    return [f"first version: {config.method} with {adapter}, {epochs}"]
 
 
 def _describe(

@@ -11,7 +11,14 @@ from __future__ import annotations
 from importlib import import_module
 from types import ModuleType
 
-METHODS = {"sft": "nlp_skills.training.methods.sft"}
+METHODS = {
+    "sft": "nlp_skills.training.methods.sft",
+    "cpt": "nlp_skills.training.methods.cpt",
+    "dpo": "nlp_skills.training.methods.dpo",
+    "orpo": "nlp_skills.training.methods.orpo",
+    "kto": "nlp_skills.training.methods.kto",
+    "grpo": "nlp_skills.training.methods.grpo",
+}
 """Method → its module."""
 
 

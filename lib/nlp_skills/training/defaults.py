@@ -1,0 +1,102 @@
+"""Settings that work without thought, and what another method, adapter or rank changes along with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nlp_skills.task.task import Task, TaskType
+from nlp_skills.training.config import MethodName, Peft, TrainConfig
+
+FEW_ROWS = 1000
+"""Below so many a row is seen more often, and half the learning rate is enough."""
+
+LEARNING_RATES: dict[MethodName, float] = {
+    "sft": 2e-4,
+    "cpt": 2e-4,
+    "dpo": 5e-5,
+    "orpo": 5e-5,
+    "kto": 5e-5,
+    "grpo": 5e-5,
+}
+"""For an adapter. Preferences move a model that answers well already, so they take smaller steps."""
+
+FULL_SHARE = 0.1
+"""All weights want about a tenth of an adapter's learning rate (Schulman et al. 2025, "LoRA Without Regret")."""
+
+BELONGS_TO: dict[str, tuple[MethodName, ...]] = {
+    "packing": ("sft", "cpt"),
+    "assistant_only_loss": ("sft",),
+    "replay_file": ("sft", "cpt"),
+    "beta": ("dpo", "orpo", "kto", "grpo"),
+    "sft_weight": ("dpo",),
+    "rewards": ("grpo",),
+    "keep": ("sft", "cpt", "dpo", "orpo", "kto"),
+    "early_stopping_patience": ("sft", "cpt", "dpo", "orpo", "kto"),
+    "enable_thinking": ("sft", "dpo", "orpo", "kto", "grpo"),
+}
+"""Field → the methods that read it: with another method it goes back to its default."""
+
+OF_AN_ADAPTER = ("target_modules", "use_rslora")
+
+
+def default_method(task: Task) -> MethodName:
+    """What a task of this type is trained with when nobody says otherwise."""
+    return "dpo" if task.type is TaskType.PREFERENCE else "sft"
+
+
+def default_learning_rate(method: MethodName, peft: Peft, rows: int) -> float:
+    """By method, adapter and the number of training rows."""
+    rate = LEARNING_RATES[method] * (FULL_SHARE if peft == "none" else 1.0)
+    return float(f"{rate / 2 if rows < FEW_ROWS else rate:.6g}")
+
+
+def default_config(task: Task, rows: int) -> TrainConfig:
+    """The first version's settings; `rows` is the number of training rows."""
+    method = default_method(task)
+    rate = default_learning_rate(method, "lora", rows)
+    return TrainConfig(base_model=task.base_model, method=method, learning_rate=rate)
+
+
+def with_defaults(before: TrainConfig, wanted: dict[str, Any], rows: int) -> TrainConfig:
+    """The configuration with some settings changed, and what depends on them unless it is given too.
+
+    Raises NotValid for settings that make no sense.
+    """
+    old = before.model_dump(mode="json")
+    asked = {**old, **wanted}
+    changed = {**wanted}
+    for field in _left_behind(old, asked):
+        changed.setdefault(field, TrainConfig.model_fields[field].get_default(call_default_factory=True))
+    if _known(asked) and (asked["method"], asked["peft"]) != (before.method, before.peft):
+        rates = [default_learning_rate(c["method"], c["peft"], rows) for c in (old, asked)]
+        if rates[0] != rates[1]:
+            changed.setdefault("learning_rate", rates[1])
+    if "lora_alpha" not in wanted and (alpha := _same_scale(before, asked)) is not None:
+        changed["lora_alpha"] = alpha
+    return TrainConfig.parse({**old, "replay_sha256": None, **changed}, "the new version")
+
+
+def _known(asked: dict[str, Any]) -> bool:
+    return asked["method"] in LEARNING_RATES and asked["peft"] in ("lora", "qlora", "dora", "none")
+
+
+def _left_behind(old: dict[str, Any], asked: dict[str, Any]) -> list[str]:
+    """Fields of the method or the adapter that was, which the new one does not read."""
+    fields = []
+    if asked["method"] != old["method"]:
+        fields += [field for field, methods in BELONGS_TO.items() if asked["method"] not in methods]
+    if asked["peft"] == "none" != old["peft"]:
+        fields += OF_AN_ADAPTER
+    return fields
+
+
+def _same_scale(before: TrainConfig, asked: dict[str, Any]) -> int | None:
+    """lora_alpha for another rank or another rule: how strongly an adapter speaks should not change by the way.
+
+    The scale is alpha / r, with rsLoRA alpha / sqrt(r).
+    """
+    rank, rs = asked["lora_r"], asked["use_rslora"]
+    if (rank, rs) == (before.lora_r, before.use_rslora) or not isinstance(rank, int) or rank < 1:
+        return None
+    scale = before.lora_alpha / (before.lora_r**0.5 if before.use_rslora else before.lora_r)
+    return max(1, int(scale * (rank**0.5 if rs else rank) + 1e-9))
