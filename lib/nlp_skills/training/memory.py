@@ -243,15 +243,13 @@ def logit_bytes(shape: ModelShape, config: TrainConfig, batch: Batch, device: De
     """The head, when the loss is computed.
 
     sft on a processor (methods/sft.py): logits of all columns with a label, and of the labelled places once more,
-    in float32, as log-probabilities and twice as gradients: LOGIT_BYTES together. Everywhere else TRL's fused head: a tile, off CUDA with a few
-    copies in float32, and the gradient of the hidden states. Full fine-tuning adds the head's own gradient.
+    in float32, as log-probabilities and twice as gradients: LOGIT_BYTES together. Everywhere else
+    TRL's fused head: a tile, off CUDA with a few copies in float32, and the gradient of the hidden states. Full fine-tuning adds the head's own gradient.
     """
     own = shape.embedding_parameters * 4 if config.peft == "none" else 0
     if config.method in ("sft", "cpt") and device != "cuda":
-        columns = batch.rows * batch.columns
-        return (
-            shape.vocabulary * max(width * columns + (width + 8) * batch.labelled, 12 * batch.labelled) + own
-        )
+        unlabelled = batch.rows * batch.columns - batch.labelled
+        return shape.vocabulary * (width * unlabelled + LOGIT_BYTES * batch.labelled) + own
     scored = batch.labelled
     tile = min(TILE_ROWS, scored) * min(TILE_COLUMNS, shape.vocabulary)
     return tile * (width + (0 if device == "cuda" else 16)) + scored * shape.hidden * (4 + width) + own
