@@ -13,6 +13,7 @@ from row_families import found_rows, make_task, row, run_family
 
 from nlp_skills.data.checks.sensitive import Personal
 from nlp_skills.data.example import Example, Message, Meta
+from nlp_skills.data.fixes.rows import mask_personal
 from nlp_skills.data.personal import find_personal
 from nlp_skills.data.sensitive import mask
 from nlp_skills.errors import MissingExtra
@@ -119,6 +120,15 @@ def test_each_kind_is_found_to_the_character(kind: str, value: str, surroundings
 def test_of_several_numbers_in_a_row_each_is_found(numbers: list[str], between: str):
     text = f"call {between.join(numbers)} please"
     assert mask(text, find_personal(text)) == f"call {between.join(['[phone number]'] * len(numbers))} please"
+
+
+def test_the_fix_masks_each_of_several_numbers():
+    asked = row("call 09050090044/07734396839 or +44 20 7946 0958 020 7946 0018", "0912-735-281 0933-112-446")
+    fixed = mask_personal(make_task())(asked)
+    assert fixed is not None and [turn.content for turn in (fixed.messages or [])[1:]] == [
+        "call <phone number>/<phone number> or <phone number> <phone number>",
+        "<phone number> <phone number>",
+    ]
 
 
 @pytest.mark.parametrize("value", NOBODY)
