@@ -15,7 +15,6 @@ from nlp_skills import cli, tables
 from nlp_skills.cli import app, progress_bar
 from nlp_skills.data.report import ValidationReport
 from nlp_skills.data.snapshot import DataSnapshot
-from nlp_skills.data.sources.source import DataSources
 from nlp_skills.data.sourcing import preview_source
 from nlp_skills.errors import NlpSkillsError, NotValid
 from nlp_skills.operations import OPERATIONS, PARAMETERS, find_operation
@@ -322,9 +321,8 @@ def test_a_command_to_copy_is_whole_on_a_narrow_terminal(monkeypatch: pytest.Mon
 
 
 def test_a_record_without_a_table_is_shown_as_yaml(reviews: Path):
-    shown = succeed("add-source", "reviews", "rows.jsonl", "--name", "again").stdout
-    assert "name: again" in shown
-    assert DataSources.load(reviews / "data_source.yaml").sources[-1].name == "again"
+    shown = succeed("create-task", "again", "--type", "qa", "--goal", "Answer.").stdout
+    assert shown.rstrip() == (reviews.parent / "again" / "task.yaml").read_text(encoding="utf-8").rstrip()
 
 
 def as_program(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:

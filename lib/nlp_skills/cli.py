@@ -25,6 +25,17 @@ HOME = typer.Option(help="The tasks folder; else NLP_SKILLS_HOME, else ./tasks."
 JSON = typer.Option("--json", help="Print the result as JSON.")
 
 
+class OperationCommand(TyperCommand):
+    """A command whose errors are in plain words: typer repeats pydantic's "Value error, "."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix("Value error, ")
+            raise
+
+
 class OperationCommands(TyperGroup):
     """Commands made from OPERATIONS; an operation's module is imported when its command is used, not for --help."""
 
@@ -79,7 +90,8 @@ def build_command(operation: Operation) -> Any:
 
     def run(**given: Any) -> None:
         home, as_json = given.pop("home"), given.pop("as_json")
-        given = {name: _value(name, value) for name, value in given.items()}
+        example = operation.settings_example(given)
+        given = {name: _value(name, value, example) for name, value in given.items()}
         run_operation(operation, home, given, as_json)
 
     run.__name__ = operation.name
@@ -95,7 +107,9 @@ def build_command(operation: Operation) -> Any:
     details = re.sub(
         r"\s*\bRaises\s+[A-Z].*?(?=\n\n|\Z)", "", inspect.getdoc(operation.function) or "", flags=re.S
     )
-    info = CommandInfo(name=operation.command, callback=run, help=f"{operation.summary}\n\n{details}")
+    info = CommandInfo(
+        name=operation.command, cls=OperationCommand, callback=run, help=f"{operation.summary}\n\n{details}"
+    )
     return get_command_from_info(info, pretty_exceptions_short=True, rich_markup_mode=None)
 
 
@@ -110,12 +124,14 @@ def _parameter(parameter: inspect.Parameter, about: str) -> inspect.Parameter:
     return parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[kind, extra])
 
 
-def _value(name: str, value: Any) -> Any:
+def _value(name: str, value: Any, example: str = "") -> Any:
     """`--settings name=value …` becomes a mapping; enums become their text."""
     if name == "settings" and value is not None:
         pairs = [item.partition("=") for item in value]
-        if any(not sign for _, sign, _ in pairs):
-            raise typer.BadParameter("give name=value, for example --settings lora_dropout=0.05")
+        if wrong := [name for name, sign, _ in pairs if not sign]:
+            raise typer.BadParameter(
+                f"--settings {wrong[0]}: name=value is expected, for example --settings {example}"
+            )
         return {key.strip(): _setting(text) for key, _, text in pairs}
     return value
 

@@ -282,7 +282,7 @@ def test_a_budget_that_may_not_be_enough_is_told_before_the_first_request(task, 
     made = source(server, price={"input": 10, "output": 10}, max_output_tokens=1_000, **limit)
     asked = estimate(made, Fetch(task))
     [warning] = asked.warnings
-    assert warning.startswith(f"made: {what} may not be enough. The 4 requests can cost ")
+    assert warning.startswith(f"made: {what} may not be enough. The 4 requests can cost up to ")
     assert "what is left of the budget pays in any case for 1 of them, that is 5 of 20 rows." in warning
     with pytest.raises(NotReady, match="may not be enough"):
         rows_of(made, task)

@@ -155,8 +155,8 @@ def test_a_pattern_reads_every_file_and_each_row_says_where_it_is_from(task: Pat
     write(inbox / "deep" / "a.jsonl", numbered(20, 100))
     (inbox / "c.csv").write_text("text,label\nfrom a table,a\n", encoding="utf-8")
     (inbox / ".hidden.jsonl").write_text("not a row", encoding="utf-8")
-    source = add_source(task, str(inbox / "**" / "*.*"), name="inbox")
-    assert source.model_dump()["path"] == "inbox/**/*.*"
+    added = add_source(task, str(inbox / "**" / "*.*"), name="inbox")
+    assert added.settings == {"path": "inbox/**/*.*"}
     assert preview_source(task).example[-1]["content"] == "a"
     snapshot = regenerate_data(task)
     request = snapshot.sources["inbox"].request

@@ -2,17 +2,22 @@
 
 import json
 import re
+import shlex
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from typer.testing import CliRunner
 
+from nlp_skills.cli import _value, app
 from nlp_skills.data.regenerate import regenerate_data
-from nlp_skills.data.sources.source import DatabaseSource, DataSources, GeneratedSource
-from nlp_skills.data.sourcing import add_source, preview_source
+from nlp_skills.data.sources.source import DatabaseSource, DataSources
+from nlp_skills.data.sourcing import SETTINGS_EXAMPLES, AddedSource, SourceType, add_source, preview_source
 from nlp_skills.errors import AlreadyExists, NotFound, NotValid
 from nlp_skills.records import read_mapping
+from nlp_skills.tables import show
 from nlp_skills.task.task import TaskType, create_task
 from nlp_skills.task.template import FILES
 
@@ -70,14 +75,29 @@ def test_adding_a_source_changes_nothing_else_in_the_file(task: Path, tmp_path: 
 
 
 def test_a_database_is_added_by_its_settings_and_read(task: Path, database: Path):
-    source = add_source(
+    added = add_source(
         task,
         type="database",
         name="tickets",
         label="label",
         settings={"connection": f"sqlite:///{database}", "query": QUERY, "params": {}},
     )
-    assert isinstance(source, DatabaseSource)
+    assert added == AddedSource(
+        name="tickets",
+        type="database",
+        settings={
+            "columns": {"label": "label"},
+            "connection": f"sqlite:///{database}",
+            "query": QUERY,
+        },
+        reason="a table with the texts in 'text' and the labels in 'label'",
+        example=[
+            {"role": "system", "content": "Find the team. Classify the text. Answer with the label only."},
+            {"role": "user", "content": "ticket 1 about 7"},
+            {"role": "assistant", "content": "b"},
+        ],
+    )
+    assert isinstance(DataSources.load(task / "data_source.yaml").sources[0], DatabaseSource)
     assert [row["number"] for row in preview_source(task).rows] == [1, 2, 3, 4, 5]
     assert regenerate_data(task).sources["tickets"].rows == 30
 
@@ -124,7 +144,7 @@ def test_a_source_whose_raw_rows_were_touched_or_that_was_cut_reads_from_the_beg
 
 
 def test_rows_that_a_model_has_still_to_write_are_added_without_paying(task: Path):
-    source = add_source(
+    added = add_source(
         task,
         type="llm_generated",
         name="synthetic",
@@ -136,7 +156,8 @@ def test_rows_that_a_model_has_still_to_write_are_added_without_paying(task: Pat
             "schema": {"text": "string", "label": "string"},
         },
     )
-    assert isinstance(source, GeneratedSource)
+    assert (added.example, added.warnings) == ([], [])
+    assert added.note.startswith("synthetic would send 1 request to ollama (nobody), at most 3 with")
     assert read_mapping(task / "data_source.yaml")["sources"][0]["schema"] == {
         "text": "string",
         "label": "string",
@@ -150,7 +171,12 @@ def test_what_is_wrong_with_a_source_is_named_and_nothing_is_saved(
     before = (task / "data_source.yaml").read_bytes()
     good = {"connection": f"sqlite:///{database}", "query": QUERY}
     wrong = [
-        ({"settings": {"connection": "x"}, "type": "database"}, NotValid, "query: missing"),
+        (
+            {"settings": {"connection": "x"}, "type": "database"},
+            NotValid,
+            "A source of type database cannot be made of this: query: missing. For example: nlp-skills add-source"
+            " TASK --type database --settings connection=",
+        ),
         ({"settings": {**good, "qery": ""}, "type": "database"}, NotValid, 'did you mean "query"'),
         (
             {"settings": {**good, "query": "DROP TABLE tickets"}, "type": "database"},
@@ -173,6 +199,93 @@ def test_what_is_wrong_with_a_source_is_named_and_nothing_is_saved(
     add_source(task, type="database", settings=good)
     with pytest.raises(AlreadyExists, match="has a source named 'database' already"):
         add_source(task, type="database", settings=good)
+
+
+def test_the_example_of_each_type_is_a_source_of_that_type():
+    assert set(SETTINGS_EXAMPLES) == set(get_args(SourceType))
+    for kind, example in SETTINGS_EXAMPLES.items():
+        words = [word for word in shlex.split(example) if word != "--settings"]
+        settings = _value("settings", words)
+        path = {"path": "rows.csv"} if kind == "file" else {}
+        source = {"name": "made", "type": kind, **path, **settings}
+        assert DataSources.parse({"sources": [source]}, kind).sources[0].type == kind
+
+
+def test_settings_without_a_value_are_refused_with_an_example_of_that_type(task: Path):
+    home = str(task.parent)
+    for words, example in (
+        (
+            ["--type", "hub"],
+            "--settings foo: name=value is expected, for example --settings dataset=PolyAI/banking77",
+        ),
+        ([], "--settings foo: name=value is expected, for example --settings max_rows=1000"),
+        (["--type", "nope"], "Invalid value for '--type': 'nope' is not one of 'file', 'database',"),
+    ):
+        result = CliRunner().invoke(
+            app, ["add-source", "support", "--settings", "foo", *words, "--home", home]
+        )
+        assert (result.exit_code, example in " ".join(result.stderr.split())) == (2, True), result.stderr
+
+
+def test_rows_that_cannot_be_used_are_told_when_the_source_is_added(task: Path, tmp_path: Path):
+    table = tmp_path / "reviews.csv"
+    table.write_text("text,label\ngood,\nbad,b\n", encoding="utf-8")
+    added = add_source(task, str(table))
+    assert added.warnings == [
+        "1 row of the first 2 cannot be used. row 1: the label is empty (column 'label')."
+    ]
+    assert added.example[-1] == {"role": "assistant", "content": "b"}
+    table.write_text("text,label\ngood,\nbad,\n", encoding="utf-8")
+    with pytest.raises(
+        NotValid, match=r"^Source other \(.*reviews\.csv\): 2 rows of the first 2 cannot be used"
+    ):
+        add_source(task, str(table), name="other", text="text", label="label")
+
+
+def test_what_is_added_is_shown_with_what_was_set_and_one_row_as_it_will_look(
+    task: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "rows.csv").write_text("text,label\ngood,a\nbad,b\n", encoding="utf-8")
+    show(add_source(task, str(tmp_path / "rows.csv"), side="train"))
+    assert [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()] == [
+        "name rows",
+        "type file",
+        "side train",
+        *[f"path {tmp_path / 'rows.csv'}"],
+        "",
+        "A table with the texts in 'text' and the labels in 'label'. The first row",
+        "becomes:",
+        "system: Find the team. Classify the text. Answer with the label only.",
+        "user: good",
+        "assistant: a",
+    ]
+
+
+def test_a_preview_shows_tool_calls_and_lists_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    create_task(tmp_path / "tasks", "tools", type=TaskType.TOOL_USE, goal="Help.")
+    task = tmp_path / "tasks" / "tools"
+    call = {"type": "function", "function": {"name": "weather", "arguments": {"city": "台北"}}}
+    turns = [{"role": "user", "content": "雨？"}, {"role": "assistant", "tool_calls": [call]}]
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"messages": turns}), encoding="utf-8")
+    add_source(task, str(tmp_path / "rows.jsonl"))
+    show(preview_source(task))
+    out = "".join(capsys.readouterr().out.split())
+    assert f"assistant:{json.dumps([call], ensure_ascii=False)}".replace(" ", "") in out
+    assert "'" not in out.partition("messages=messages")[2]
+
+
+def test_both_answers_of_a_preference_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    create_task(tmp_path / "tasks", "pairs", type=TaskType.PREFERENCE, goal="Help.")
+    task = tmp_path / "tasks" / "pairs"
+    row = {"prompt": "a?", "chosen": "yes", "rejected": "no"}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row), encoding="utf-8")
+    show(add_source(task, str(tmp_path / "rows.jsonl")))
+    assert capsys.readouterr().out.splitlines()[-4:] == [
+        "system: Help.",
+        "user: a?",
+        "chosen: yes",
+        "rejected: no",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,8 @@ from nlp_skills.task.task import Task, TaskType
 
 SAMPLE_ROWS = 200
 """How many rows the detection of the layout looks at."""
-_SHOWN = 5
+SHOWN = 5
+"""Rows that cannot be used and are named; the others are counted."""
 _PREFERENCES = (
     "There every row needs a prompt with a better and a worse answer (columns prompt, chosen and rejected), or an answer"
     " that label marks as good (true) or bad (false). Give such rows, or make another task for these."
@@ -152,7 +153,7 @@ def convert_source(
             yield made.rows
     if bad and not skip:
         raise NotValid(
-            f"{name_source(conversion.source)}: {counted(bad, 'row')} cannot be used. {' '.join(reasons[:_SHOWN])}"
+            f"{name_source(conversion.source)}: {counted(bad, 'row')} cannot be used. {' '.join(reasons[:SHOWN])}"
             " Mend them in the source, or set skip_bad_rows: true in data_source.yaml to leave them out."
         )
 
@@ -183,5 +184,5 @@ def _examples(conversion: Conversion, part: Partition, made: Converted) -> Itera
                 yield to_example(row, conversion.layout, task=conversion.task, source=name, line=line)
             except NotValid as error:
                 made.bad += 1
-                if len(made.reasons) < _SHOWN:
+                if len(made.reasons) < SHOWN:
                     made.reasons.append(f"{name_row(conversion.source, line, row)}: {error}.")

@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Mapping
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
+from pydantic import ValidationError
 
-from nlp_skills.data.convert import SAMPLE_ROWS, name_layout
-from nlp_skills.data.format import to_example
+from nlp_skills.data.convert import SAMPLE_ROWS, SHOWN, name_layout, name_row, name_source
+from nlp_skills.data.example import Example
+from nlp_skills.data.format import Layout, to_example
 from nlp_skills.data.sources import SOURCES
 from nlp_skills.data.sources.fetch import Fetch
 from nlp_skills.data.sources.file import is_pattern
@@ -26,8 +28,8 @@ from nlp_skills.data.sources.source import (
     GeneratedSource,
     SplitName,
 )
-from nlp_skills.errors import AlreadyExists, NotFound, NotReady, NotValid
-from nlp_skills.records import Record, atomic_file, sha256_file
+from nlp_skills.errors import AlreadyExists, NotFound, NotReady, NotValid, counted
+from nlp_skills.records import Record, atomic_file, describe, sha256_file
 from nlp_skills.task.task import Task
 
 LONGEST_VALUE = 500
@@ -47,6 +49,43 @@ class Preview(Record):
     """Five at most; long values are cut."""
     example: list[dict[str, Any]]
     """The first row as messages; long values are cut."""
+    rejected: list[dict[str, Any]] = []
+    """The worse answer, where the rows are preferences; `example` ends with the better one."""
+    warnings: list[str] = []
+    """Rows among those that were looked at which cannot be used."""
+
+
+class AddedSource(Record):
+    """What was added to data_source.yaml, and what a row of it becomes."""
+
+    name: str
+    type: SourceType
+    settings: dict[str, Any]
+    """What was said about it; everything else is as the documentation says."""
+    reason: str = ""
+    """What was seen in its rows."""
+    example: list[dict[str, Any]] = []
+    """A row as messages; none where a model has still to write them."""
+    rejected: list[dict[str, Any]] = []
+    """As in Preview."""
+    note: str = ""
+    """What a model that writes the rows would be asked, and cost."""
+    warnings: list[str] = []
+    """What should be known before regenerate_data: rows that cannot be used, a budget that may not be enough."""
+
+
+SETTINGS_EXAMPLES: dict[str, str] = {
+    "file": "max_rows=1000",
+    "database": "connection='${DATABASE_URL}' --settings query='SELECT text, label FROM tickets'",
+    "api": "endpoint=https://api.example.com/v1/comments --settings records_path=data.items",
+    "web_scrape": "urls='[https://www.example.com/help/]' --settings follow_links=1",
+    "llm_generated": (
+        "provider=ollama --settings model=llama3.1 --settings count=100"
+        " --settings prompt_template='Write {count} short messages of the kind {label}.'"
+    ),
+    "hub": "dataset=PolyAI/banking77 --settings split=train",
+}
+"""By type: settings of a source as the command line takes them."""
 
 
 def add_source(
@@ -65,7 +104,7 @@ def add_source(
     group: str | None = None,
     side: SplitName | None = None,
     copy: bool = False,
-) -> DataSource:
+) -> AddedSource:
     """Add a source to data_source.yaml, after its first rows were read; regenerate_data reads them all.
 
     A file, or a pattern of files, is named by `path`; the fields of every other kind of source
@@ -87,17 +126,51 @@ def add_source(
     wanted = name or given.get("name") or _name_for(type, given)
     if any(source.name.casefold() == str(wanted).casefold() for source in sources.sources):
         raise AlreadyExists(f"{task.name} has a source named {wanted!r} already. Give another name.")
-    one = DataSources.parse({"sources": [{**given, "type": type, "name": wanted}]}, "add_source")
-    source = one.sources[0]
-    with suppress(NotReady) if isinstance(source, GeneratedSource) else nullcontext():
-        # What a model has still to write cannot be looked at, because that would be paid for.
-        preview(source, task)
+    source = _parse(type, {**given, "name": wanted})
+    seen = _look(source, task)
     if copy:
         source = source.with_changes(path=_keep(task, source).relative_to(task).as_posix())
     sources.with_changes(sources=[s.model_dump() for s in (*sources.sources, source)]).save(
         task / "data_source.yaml"
     )
-    return source
+    said = source.model_dump(mode="json", exclude_defaults=True, exclude={"name", "type"}, by_alias=True)
+    settings = {field: value for field, value in said.items() if field not in ("name", "type")}
+    return AddedSource(name=source.name, type=type, settings=settings, **seen)
+
+
+def _parse(type: SourceType, given: dict[str, Any]) -> DataSource:
+    """The source. Raises NotValid that names each field, and gives an example of the type."""
+    kind = next(
+        kind for kind in get_args(get_args(DataSource)[0]) if kind.model_fields["type"].default == type
+    )
+    try:
+        return kind.model_validate(given)
+    except ValidationError as error:
+        raise NotValid(
+            f"A source of type {type} cannot be made of this: {describe(error, kind)}. For example:"
+            f" nlp-skills add-source TASK --type {type} --settings {SETTINGS_EXAMPLES[type]}"
+        ) from None
+
+
+def _look(source: DataSource, task: Path) -> dict[str, Any]:
+    """What preview sees; of rows that a model has still to write only what they would cost, as nothing is paid here."""
+    try:
+        found = preview(source, task)
+    except NotReady:
+        if not isinstance(source, GeneratedSource):
+            raise
+        return _cost(source, task)
+    return found.model_dump(include={"reason", "example", "rejected", "warnings"})
+
+
+def _cost(source: GeneratedSource, task: Path) -> dict[str, Any]:
+    from nlp_skills.data.sources.llm_generated import estimate
+
+    try:
+        found = estimate(source, Fetch(task))
+    except NotReady as error:  # the task has no labels yet, for example
+        return {"warnings": [str(error)]}
+    return {"note": str(found.with_changes(warnings=[])), "warnings": found.warnings}
 
 
 def _name_for(type: str, given: dict[str, Any]) -> str:
@@ -152,7 +225,11 @@ def preview(source: DataSource, task: Path) -> Preview:
     read = SOURCES[source.type](source, Fetch(task, preview=True))
     rows = [row for _, row in islice(read, min(SAMPLE_ROWS, source.max_rows or SAMPLE_ROWS))]
     layout = name_layout(rows, source, definition)
-    example = to_example(rows[0], layout, task=definition, source=source.name, line=1)
+    examples, bad = _convert(rows, source, layout, definition)
+    told = f"{counted(len(bad), 'row')} of the first {len(rows):,} cannot be used. {' '.join(bad[:SHOWN])}"
+    if not examples:
+        raise NotValid(f"{name_source(source)}: {told}")
+    example = examples[0]
     messages = [*example.context, example.answer]
     return Preview(
         source=source.name,
@@ -161,7 +238,22 @@ def preview(source: DataSource, task: Path) -> Preview:
         columns=layout.columns.model_dump(exclude_none=True),
         rows=[_cut(row) for row in rows[:5]],
         example=[_cut(msgspec.to_builtins(message)) for message in messages],
+        rejected=[_cut(msgspec.to_builtins(message)) for message in example.rejected or []],
+        warnings=[told] if bad else [],
     )
+
+
+def _convert(
+    rows: list[dict[str, Any]], source: DataSource, layout: Layout, task: Task
+) -> tuple[list[Example], list[str]]:
+    """(examples, the place and reason of each row that cannot be one)."""
+    examples, bad = [], []
+    for line, row in enumerate(rows, start=1):
+        try:
+            examples.append(to_example(row, layout, task=task, source=source.name, line=line))
+        except NotValid as error:
+            bad.append(f"{name_row(source, line, row)}: {error}.")
+    return examples, bad
 
 
 def _cut(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from nlp_skills.records import Record
-from nlp_skills.tables import data, quickstart, results, tasks, tokens
+from nlp_skills.tables import data, quickstart, results, sources, tasks, tokens
 
 
 def show(record: Record) -> None:
@@ -34,7 +34,8 @@ RENDERERS: dict[str, Callable[[Any], RenderableType]] = {
     "ValidationReport": data.validation,
     "EvalResult": results.evaluation,
     "Comparison": results.comparison,
-    "Preview": data.preview,
+    "Preview": sources.preview,
+    "AddedSource": sources.added_source,
     "Outcome": quickstart.outcome,
     "Examples": quickstart.examples,
     "Version": results.version,

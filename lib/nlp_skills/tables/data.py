@@ -1,4 +1,4 @@
-"""Data: a source's first rows, what was read and kept, what the checks found, what was mended."""
+"""Data: what was read and kept, what the checks found, what was mended."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from nlp_skills.data.history import Restored, SnapshotList
     from nlp_skills.data.report import ValidationReport
     from nlp_skills.data.snapshot import DataSnapshot
-    from nlp_skills.data.sourcing import Preview
 
 LEVELS = {"error": "bold red", "warning": "yellow", "info": "cyan"}
 
@@ -156,17 +155,3 @@ def validation(found: ValidationReport) -> RenderableType:
     if found.looks:
         parts += [Text(), *(Text(look, style="dim") for look in found.looks)]
     return Group(*parts, Text(), Text("As a page: data/validation.html"))
-
-
-def preview(found: Preview) -> RenderableType:
-    """The first rows and the example that the first becomes."""
-    columns = list(dict.fromkeys(key for row in found.rows for key in row))[:8]
-    rows = table(*columns)
-    for row in found.rows:
-        rows.add_row(*(short(row.get(column)) for column in columns))
-    said = [
-        Text.assemble((f"{m['role']}: ", "bold"), short(m.get("content") or m.get("tool_calls"), 300))
-        for m in found.example
-    ]
-    roles = ", ".join(f"{part} = {column}" for part, column in found.columns.items())
-    return Group(Text(f"{found.source}: {found.reason} ({roles})"), Text(), rows, Text(), *said)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -21,5 +22,7 @@ def table(*columns: str, title: str | None = None, right: Iterable[str] = ()) ->
 
 
 def short(value: Any, length: int = 80) -> str:
-    """A value as a cell shows it."""
-    return clip("" if value is None else str(value), length)
+    """A value as a cell shows it: text as it is, anything else as JSON."""
+    if value is None:
+        return ""
+    return clip(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), length)

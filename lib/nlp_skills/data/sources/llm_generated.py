@@ -216,10 +216,11 @@ class Generation:
         if buys is not None and buys < len(letters):
             rows = sum(letter.asked.count for letter in letters[:buys])
             wanted = sum(letter.asked.count for letter in letters)
+            worst = f"{total.tokens:,} tokens" if total.usd is None else str(total)
             found.append(
                 f"{self._source.name}: {budget_text(self._source)} may not be enough. The {len(letters):,} requests"
-                f" can cost {total} (at the worst); what is left of the budget pays in any case for {buys:,} of them,"
-                f" that is {rows:,} of {wanted:,} rows. Answers are often shorter than max_output_tokens"
+                f" can cost up to {worst}; what is left of the budget pays in any case for {buys:,} of them, that is"
+                f" {rows:,} of {wanted:,} rows. Answers are often shorter than max_output_tokens"
                 f" ({self._source.max_output_tokens:,}): lower it, ask for less (count), or raise the budget."
             )
         missing = missing_key(self._source)
