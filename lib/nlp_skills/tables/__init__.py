@@ -9,7 +9,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from nlp_skills.records import Record
-from nlp_skills.tables import data, quickstart, results, sources, tasks, tokens
+from nlp_skills.tables import data, jobs, quickstart, results, sources, tasks, tokens
 
 
 def show(record: Record) -> None:
@@ -40,5 +40,7 @@ RENDERERS: dict[str, Callable[[Any], RenderableType]] = {
     "Examples": quickstart.examples,
     "Version": results.version,
     "TokenPreview": tokens.token_preview,
+    "JobList": jobs.job_list,
+    "TrainingLog": jobs.training_log,
 }
 """By the record's name, so that nothing is imported that is not shown."""

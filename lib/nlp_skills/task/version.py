@@ -12,6 +12,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from nlp_skills.errors import NotFound, NotReady
 from nlp_skills.records import Record, now, read_mapping, sync_folder, unfinished, write_atomic
 
@@ -147,10 +149,12 @@ def record_lineage(task: Path, *, version: str | None = None) -> Version:
     that ended while nobody looked. Raises NotReady when there is no version.
     """
     folder = version_folder(task, version)
-    known = Version.load(folder / "lineage.yaml")
-    derived = derive_lineage(folder, known.version, known.created, known.parent, known.changes)
-    if derived != known:
-        derived.save(folder / "lineage.yaml")
+    # The run and the hook may do it at the same moment: whoever reads last also writes last.
+    with FileLock(folder / ".lineage.lock"):
+        known = Version.load(folder / "lineage.yaml")
+        derived = derive_lineage(folder, known.version, known.created, known.parent, known.changes)
+        if derived != known:
+            derived.save(folder / "lineage.yaml")
     return derived
 
 

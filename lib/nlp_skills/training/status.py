@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+from typing import Any
 
 from nlp_skills.errors import NotReady
-from nlp_skills.records import Record
+from nlp_skills.records import Record, read_mapping
 from nlp_skills.task.version import version_folder
-from nlp_skills.training.job import is_running, read_job
+from nlp_skills.training.config import TrainConfig
+from nlp_skills.training.eta import seconds_left
+from nlp_skills.training.job import Job, is_running, read_job
 from nlp_skills.training.metrics_log import last_value, read_metrics
+from nlp_skills.training.queue import Waiting, waiting
+from nlp_skills.training.targets import load_target
+
+KILLED = "The process ended without a word (killed, or out of memory)."
 
 
 class TrainingStatus(Record):
@@ -17,6 +25,10 @@ class TrainingStatus(Record):
     task: str
     version: str
     status: str
+    target: str = "local"
+    """Where it runs: the name in configs/targets.yaml, or local."""
+    waiting: Waiting | None = None
+    """Its place in the queue, while another run has the device."""
     step: int
     total_steps: int | None = None
     epoch: float | None = None
@@ -24,52 +36,82 @@ class TrainingStatus(Record):
     eval_loss: float | None = None
     seconds: float | None = None
     seconds_left: float | None = None
+    warnings: list[str] = []
+    adjustments: list[str] = []
     error: str | None = None
     log: str
     next: str
 
 
 def training_status(task: Path, *, version: str | None = None) -> TrainingStatus:
-    """How far a run is, its last losses and the time it still takes; a run that was killed is "failed"."""
+    """How far a run is, its last losses and the time it still takes; a run that was killed is "failed".
+
+    Asks the target where the run is elsewhere, and brings the model here when it has ended there.
+    """
     folder = version_folder(task, version)
     job = read_job(folder)
     if job is None:
         raise NotReady(
             f"{task.name} {folder.name} has not been trained. Start with: nlp-skills train-model {task.name}"
         )
+    job = load_target(job.target).refresh(task, folder, job)
     rows = read_metrics(folder / "metrics.jsonl")
-    step = rows[-1]["step"] if rows else 0
-    seconds = rows[-1]["seconds"] if rows else None
-    status, error = job.status, job.error
-    if status in ("queued", "running") and job.pid is not None and not is_running(folder):
-        status, error = "failed", "The process ended without a word (killed, or out of memory)."
-    left = None
-    if status == "running" and seconds and step and job.total_steps:
-        left = round(seconds / step * (job.total_steps - step), 1)
+    step = last_value(rows, "step")
+    status, error = state(folder, job)
     return TrainingStatus(
         task=task.name,
         version=folder.name,
         status=status,
-        step=step,
+        target=job.remote.get("target", job.target),
+        waiting=waiting(task, folder.name) if status == "queued" and job.target == "local" else None,
+        step=int(step or 0),
         total_steps=job.total_steps,
-        epoch=rows[-1]["epoch"] if rows else None,
+        epoch=last_value(rows, "epoch"),
         loss=last_value(rows, "loss"),
         eval_loss=last_value(rows, "eval_loss"),
-        seconds=seconds,
-        seconds_left=left,
+        seconds=last_value(rows, "seconds"),
+        seconds_left=_left(folder, job, rows) if status == "running" else None,
+        warnings=job.warnings,
+        adjustments=job.adjustments,
         error=error,
         log=job.log,
-        next=_next(task, folder.name, status),
+        next=_next(task, folder.name, status, job),
     )
 
 
-def _next(task: Path, version: str, status: str) -> str:
+def state(folder: Path, job: Job) -> tuple[str, str | None]:
+    """The job's status and error; one that says "running" while no process of this machine holds its lock was killed."""
+    here = job.target == "local" and job.status in ("queued", "running") and job.pid is not None
+    return ("failed", KILLED) if here and not is_running(folder) else (job.status, job.error)
+
+
+def _left(folder: Path, job: Job, rows: list[dict[str, Any]]) -> float | None:
+    if not rows or not job.total_steps:
+        return None
+    config = TrainConfig.load(folder / "config.yaml")
+    splits = read_mapping(folder / "data_snapshot.json")["splits"]
+    valid = splits.get("valid", {}).get("count", 0)
+    rows_a_step = config.per_device_train_batch_size * config.gradient_accumulation_steps
+    each_epoch = max(1, round(job.total_steps / config.epochs))
+    return seconds_left(
+        rows,
+        job.total_steps,
+        steps_between_evaluations=(config.eval_steps or each_epoch) if valid else None,
+        evaluation_ratio=valid / (rows_a_step * config.num_processes),
+        since_last=max(0.0, time.time() - (folder / "metrics.jsonl").stat().st_mtime),
+    )
+
+
+def _next(task: Path, version: str, status: str, job: Job) -> str:
     """The command that comes next."""
     name = f"{task.name} --version {version}"
     if status in ("queued", "running"):
         return f"Ask again: nlp-skills training-status {name}"
     if status == "succeeded":
         return f"Evaluate it: nlp-skills evaluate-version {name}"
+    if job.target != "local":
+        again = f"nlp-skills start-training {name} --target {job.remote.get('target', job.target)} --confirm"
+        return f"See what it said (nlp-skills training-log {name}), then go on: {again}"
     if any((task / "models" / version / "checkpoints").glob("checkpoint-*")):
         return f"Go on from the last checkpoint: nlp-skills train-model {name}"
     cause = "Train it" if status == "cancelled" else "When the cause is mended"

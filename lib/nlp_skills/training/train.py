@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import threading
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,16 +15,20 @@ from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.job import Job, is_running, read_job
 from nlp_skills.training.metrics_log import last_value, read_metrics
 from nlp_skills.training.new_version import create_version
+from nlp_skills.training.queue import waiting
 from nlp_skills.training.status import TrainingStatus, training_status
-from nlp_skills.training.targets.local import end_run, start_run, stop_run
+from nlp_skills.training.targets import load_target
+from nlp_skills.training.targets.definition import read_target
+from nlp_skills.training.targets.local import end_run, start_run
 
 
-class TrainingPlan(Record):
+class StartingPlan(Record):
     """What `start_training` would do, before it is confirmed."""
 
     task: str
     version: str
     confirmed: Literal[False] = False
+    target: str
     rows: int
     epochs: float
     base_model: str
@@ -33,43 +36,49 @@ class TrainingPlan(Record):
 
 
 def start_training(
-    task: Path, *, version: str | None = None, confirm: bool = False
-) -> TrainingPlan | TrainingStatus:
-    """Start or resume a version's training on this machine, in a process that outlives this one.
+    task: Path, *, version: str | None = None, target: str = "local", confirm: bool = False
+) -> StartingPlan | TrainingStatus:
+    """Start or resume a version's training, on this machine or on a target of configs/targets.yaml; it outlives this process.
 
-    Without `confirm` it only says what it would do. Raises NotReady without a version, NotValid
-    when it is trained or running already.
+    Without `confirm` it only says what it would do and what it costs. Where the device is taken it waits its turn.
+    Raises NotReady without a version, NotValid when it is trained or running already.
     """
     folder = version_folder(task, version)
     job = _trainable_job(task, folder)
+    place = None if target == "local" else read_target(task, target)
+    kind = place.type if place else "local"
     if not confirm:
-        config = TrainConfig.load(folder / "config.yaml")
-        rows = DataSnapshot.load(folder / "data_snapshot.json").splits["train"].count
-        return TrainingPlan(
-            task=task.name,
-            version=folder.name,
-            rows=rows,
-            epochs=config.epochs,
-            base_model=config.base_model,
-            message=f"Would {'resume' if job else 'train'} {folder.name} of {task.name} on this machine: {config.method}"
-            f" with {config.peft} on {rows} rows for {config.epochs:g} epochs. Call again with confirm=true.",
-        )
-    process = start_run(task, folder)
-    # Somebody has to wait for it, or a server that lives long would collect zombies.
-    threading.Thread(target=process.wait, daemon=True).start()
+        return _starting_plan(task, folder, job, target)
+    load_target(kind).start(task, folder, place)
     return training_status(task, version=folder.name)
 
 
+def _starting_plan(task: Path, folder: Path, job: Job | None, target: str) -> StartingPlan:
+    config = TrainConfig.load(folder / "config.yaml")
+    rows = DataSnapshot.load(folder / "data_snapshot.json").splits["train"].count
+    where = "on this machine" if target == "local" else f"on {target}"
+    return StartingPlan(
+        task=task.name,
+        version=folder.name,
+        target=target,
+        rows=rows,
+        epochs=config.epochs,
+        base_model=config.base_model,
+        message=f"Would {'resume' if job else 'train'} {folder.name} of {task.name} {where}: {config.method}"
+        f" with {config.peft} on {rows} rows for {config.epochs:g} epochs. Call again with confirm=true.",
+    )
+
+
 def stop_training(task: Path, *, version: str | None = None) -> TrainingStatus:
-    """Stop a run; its checkpoints stay, and training can go on from the newest.
+    """Stop a run, wherever it is, or take it out of the queue; its checkpoints stay, and training can go on from the newest.
 
     Raises NotValid when nothing runs.
     """
     folder = version_folder(task, version)
     job = read_job(folder)
-    if job is None or job.pid is None or not is_running(folder):
+    if job is None:
         raise NotValid(f"{task.name} {folder.name} is not being trained at the moment.")
-    stop_run(folder, job.pid)
+    load_target(job.target).stop(task, folder, job)
     return training_status(task, version=folder.name)
 
 
@@ -109,11 +118,13 @@ def _untrained(task: Path, version: str | None) -> Path:
 def _trainable_job(task: Path, folder: Path) -> Job | None:
     """The job so far. Raises NotValid when there is nothing to train, or somebody is at it."""
     job = read_job(folder)
+    if job:
+        job = load_target(job.target).refresh(task, folder, job)
     if job and job.status == "succeeded":
         raise NotValid(
             f"{task.name} {folder.name} is trained already. Make a new version with: nlp-skills create-version {task.name}"
         )
-    if is_running(folder):
+    if is_running(folder) or (job and job.target != "local" and job.status in ("queued", "running")):
         raise NotValid(f"{task.name} {folder.name} is being trained already.")
     return job
 
@@ -127,6 +138,10 @@ def _follow(process: subprocess.Popen[Any], folder: Path, progress: Progress) ->
             break
         except subprocess.TimeoutExpired:
             pass
+        turn = waiting(folder.parent.parent, folder.name)
+        if turn:
+            progress(f"waiting behind {', '.join(turn.behind)}, place {turn.place}", 0, None)
+            continue
         rows = read_metrics(folder / "metrics.jsonl")
         if rows:
             total = read_mapping(folder / "job.json").get("total_steps")

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from contextlib import suppress
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from nlp_skills.base_model import require_training
+from nlp_skills.errors import NotValid
 from nlp_skills.records import now
 from nlp_skills.training.job import Job, is_running, read_job, record_cancelled
 
@@ -21,19 +23,47 @@ STOPPING_SECONDS = 30
 KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
 
 
+def start(task: Path, folder: Path, target: None = None) -> None:  # noqa: ARG001 (this machine needs no description)
+    """Start the run and leave it to itself."""
+    process = start_run(task, folder)
+    # Somebody has to wait for it, or a server that lives long would collect zombies.
+    threading.Thread(target=process.wait, daemon=True).start()
+
+
+def refresh(task: Path, folder: Path, job: Job) -> Job:  # noqa: ARG001 (the run itself keeps its files up to date)
+    """The job as it is."""
+    return job
+
+
+def fetch_log(task: Path, folder: Path, job: Job) -> None:
+    """The log is here."""
+
+
+def pull(task: Path, folder: Path, job: Job) -> Job:  # noqa: ARG001 (the results are here)
+    """The job as it is."""
+    return job
+
+
+def stop(task: Path, folder: Path, job: Job) -> None:
+    """Stop the run. Raises NotValid when nothing runs."""
+    if job.pid is None or not is_running(folder):
+        raise NotValid(f"{task.name} {folder.name} is not being trained at the moment.")
+    stop_run(folder, job.pid)
+
+
+def new_job(task: Path, folder: Path) -> Job:
+    """The job of a run that is about to be started: the version's own, if it has one, as if it had not ended."""
+    job = read_job(folder)
+    if job is None:
+        log = (folder / "train.log").relative_to(task).as_posix()
+        return Job(id=uuid.uuid4().hex[:12], status="queued", started=now(), log=log)
+    return job.with_changes(status="queued", pid=None, devices=[], ended=None, error=None, exit_code=None)
+
+
 def start_run(task: Path, folder: Path) -> subprocess.Popen[Any]:
     """Start the run's process, its own session, its output in train.log. Raises MissingExtra."""
     require_training()
-    job = read_job(folder)
-    if job is None:
-        job = Job(
-            id=uuid.uuid4().hex[:12],
-            status="queued",
-            started=now(),
-            log=(folder / "train.log").relative_to(task).as_posix(),
-        )
-    else:
-        job = job.with_changes(status="queued", pid=None, devices=[], ended=None, error=None, exit_code=None)
+    job = new_job(task, folder).with_changes(target="local", remote={})
     job.save(folder / "job.json")
     command = [sys.executable, "-P", "-m", "nlp_skills.training.run", str(task.resolve()), folder.name]
     detached: dict[str, Any] = (

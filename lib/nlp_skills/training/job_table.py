@@ -1,0 +1,93 @@
+"""All runs of all tasks: the job.json files are the table, so it survives whatever is killed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nlp_skills.errors import NlpSkillsError
+from nlp_skills.records import Record
+from nlp_skills.task.task import task_names
+from nlp_skills.task.version import version_names
+from nlp_skills.training.job import Job, read_job
+from nlp_skills.training.metrics_log import last_value, read_metrics
+from nlp_skills.training.queue import waiting
+from nlp_skills.training.status import state
+
+SHOWN = 50
+_ORDER = {"running": 0, "queued": 1}
+
+
+class JobLine(Record):
+    """One run."""
+
+    task: str
+    version: str
+    status: str
+    target: str
+    place: int | None = None
+    """In the queue: 1 is the next."""
+    step: int = 0
+    total_steps: int | None = None
+    loss: float | None = None
+    started: str
+    ended: str | None = None
+    error: str | None = None
+
+
+class JobList(Record):
+    """Runs: those that run, those that wait in their order, then those that ended, newest first."""
+
+    jobs: list[JobLine]
+    more: int = 0
+    """Ended runs that are not shown."""
+    unreadable: dict[str, str] = {}
+    """`task/vN` → why its job.json could not be read."""
+
+
+def list_jobs(home: Path, *, limit: int = SHOWN) -> JobList:
+    """What runs, what waits and what ended, over all tasks.
+
+    A run elsewhere is listed as it was when it was last asked about with `training_status`. `limit` is how
+    many ended runs are shown at most.
+    """
+    lines: list[JobLine] = []
+    unreadable: dict[str, str] = {}
+    for name in task_names(home):
+        for version in version_names(home / name):
+            try:
+                job = read_job(home / name / "versions" / version)
+                if job is not None:
+                    lines.append(_line(home / name, version, job))
+            except NlpSkillsError as error:
+                unreadable[f"{name}/{version}"] = str(error)
+    active = sorted((line for line in lines if line.status in _ORDER), key=_active)
+    ended = sorted((line for line in lines if line.status not in _ORDER), key=_ended, reverse=True)
+    return JobList(jobs=active + ended[:limit], more=max(0, len(ended) - limit), unreadable=unreadable)
+
+
+def _line(task: Path, version: str, job: Job) -> JobLine:
+    folder = task / "versions" / version
+    status, error = state(folder, job)
+    rows = read_metrics(folder / "metrics.jsonl") if status in _ORDER else []
+    turn = waiting(task, version) if status == "queued" and job.target == "local" else None
+    return JobLine(
+        task=task.name,
+        version=version,
+        status=status,
+        target=job.remote.get("target", job.target),
+        place=turn.place if turn else None,
+        step=int(last_value(rows, "step") or (job.total_steps if status == "succeeded" else 0) or 0),
+        total_steps=job.total_steps,
+        loss=last_value(rows, "loss"),
+        started=job.started,
+        ended=job.ended,
+        error=error,
+    )
+
+
+def _active(line: JobLine) -> tuple[int, int, str]:
+    return _ORDER[line.status], line.place or 0, line.started
+
+
+def _ended(line: JobLine) -> str:
+    return line.ended or line.started
