@@ -38,6 +38,13 @@ class Prediction(Record):
     seconds: float | None = None
     peak_memory_mb: float | None = None
     peak_gpu_memory_mb: float | None = None
+    machine: str | None = None
+    """Processor, threads and GPU; later predictions are corrected from runs of the same (training/recorded_runs.py)."""
+    family: str | None = None
+    """Of the base model: llama, qwen3 …"""
+    seconds_factor: float = 1.0
+    """What the estimate was multiplied by, because earlier runs took longer or shorter than theirs."""
+    memory_factor: float = 1.0
 
 
 class Job(Record):
