@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -351,7 +352,36 @@ def test_progress_of_unknown_length_does_not_keep_the_length_of_what_was_before(
     with progress_bar(quiet=False) as (progress, _):
         progress("reading", 100, 100)
         progress("loading the model", 0, None)
-    assert "0/?" in capsys.readouterr().err.rpartition("loading the model")[2]
+        progress("reading rows", 12_000, None)
+        progress("writing", 3, 40)
+    shown = capsys.readouterr().err
+    assert " 100/100 " in shown and "/?" not in shown
+    unknown = shown.partition("reading rows")[2].partition("writing")[0]
+    assert " 12,000 " in unknown and "/" not in unknown
+    assert " 3/40 " in shown.rpartition("writing")[2]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGINT is sent to a process of its own")
+def test_an_interrupted_regeneration_says_what_is_true_of_the_data(reviews: Path, here: Path):
+    before = {file.name: file.read_bytes() for file in (reviews / "data").glob("*.json*")}
+    many = "".join(f'{{"text": "row {n} of many", "label": "good"}}\n' for n in range(60_000))
+    (here / "many.jsonl").write_text(many, encoding="utf-8")
+    succeed("add-source", "reviews", "many.jsonl")
+    command = [sys.executable, "-m", "nlp_skills", "regenerate-data", "reviews"]
+    environment = {**os.environ, "NLP_SKILLS_PROGRESS": "json"}
+    with subprocess.Popen(
+        command, cwd=here, env=environment, stderr=subprocess.PIPE, encoding="utf-8"
+    ) as run:
+        assert run.stderr is not None
+        assert json.loads(run.stderr.readline())["message"].startswith("reading ")
+        run.send_signal(signal.SIGINT)
+        told = run.stderr.read().splitlines()[-1]
+    assert run.returncode == 130
+    assert told == (
+        "Stopped. The old data are in place (or, at the very last moment, the new ones, whole). Run the same command"
+        " again. Pages that were fetched and rows that were paid for are kept for it."
+    )
+    assert {file.name: file.read_bytes() for file in (reviews / "data").glob("*.json*")} == before
 
 
 def test_a_program_that_starts_the_command_gets_progress_as_json_lines(reviews: Path, here: Path):

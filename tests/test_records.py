@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nlp_skills.errors import MissingExtra, NotFound, NotValid, did_you_mean
+from nlp_skills.errors import MissingExtra, NotFound, NotValid, did_you_mean, lasting
 from nlp_skills.records import (
     Record,
     atomic_file,
@@ -360,6 +360,22 @@ def test_hashes_are_those_of_sha256sum_and_see_every_file_of_a_folder(tmp_path: 
         seen.add(sha256_tree(tmp_path))
     assert len(seen) == 5
     assert sha256_tree(tmp_path) == sha256_tree(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (0.864, "0.86 seconds"),
+        (1, "1 second"),
+        (90, "1.5 minutes"),
+        (7_200, "2 hours"),
+        (86_400, "1 day"),
+        (30 * 86_400, "30 days"),
+        (4_000 * 86_400, "4,000 days"),
+    ],
+)
+def test_a_length_of_time_is_told_in_the_unit_that_fits(seconds: float, shown: str):
+    assert lasting(seconds) == shown
 
 
 def test_did_you_mean_answers_near_misses_only():

@@ -166,10 +166,7 @@ def run_operation(operation: Operation, home: Path | None, given: dict[str, Any]
             complain("Error: " + str(error).replace("\n", " "))
         raise typer.Exit(2 if isinstance(error, NotValid) else 1) from None
     except KeyboardInterrupt:
-        typer.echo(
-            "Stopped. What was finished is kept. Go on with the same command (after start: nlp-skills run TASK).",
-            err=True,
-        )
+        typer.echo(f"Stopped. {operation.stopped}", err=True)
         raise typer.Exit(130) from None
     if as_json:
         sys.stdout.buffer.write(result.to_bytes())
@@ -213,7 +210,6 @@ def progress_bar(*, quiet: bool) -> Iterator[Listeners]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
-        MofNCompleteColumn,
         Progress,
         SpinnerColumn,
         TextColumn,
@@ -232,20 +228,27 @@ def progress_bar(*, quiet: bool) -> Iterator[Listeners]:
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
-        MofNCompleteColumn(),
+        TextColumn("{task.fields[amount]}"),
         TimeRemainingColumn(compact=True),
     )
     with Progress(*columns, console=console, transient=True) as bar:
-        shown = bar.add_task("", total=None)
+        shown = bar.add_task("", total=None, amount="")
 
         def update(message: str, done: float, total: float | None) -> None:
             task = bar.tasks[0]
             if done < task.completed or total != task.total:  # another piece of work, with a clock of its own
                 bar.reset(shown)
                 task.total = total
-            bar.update(shown, description=message, completed=done)
+            bar.update(shown, description=message, completed=done, amount=_amount(done, total))
 
         yield update, tell
+
+
+def _amount(done: float, total: float | None) -> str:
+    """`12,000`, `3/40`; nothing while neither is known."""
+    if total is None:
+        return f"{done:,.0f}" if done else ""
+    return f"{done:,.0f}/{total:,.0f}"
 
 
 def unheard(message: str, done: float, total: float | None) -> None:

@@ -66,6 +66,17 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f' (did you mean "{close[0]}"?)' if close else ""
 
 
+def lasting(seconds: float) -> str:
+    """`0.9 seconds`, `5 minutes`, `1.5 hours`, `30 days`: in the largest unit that fits, two figures where it is small."""
+    name, length = "second", 1
+    for unit, size in (("minute", 60), ("hour", 3_600), ("day", 86_400)):
+        if seconds >= size:
+            name, length = unit, size
+    number = seconds / length
+    shown = f"{number:,.0f}" if number >= 10 else f"{number:.2g}"
+    return f"{shown} {name}" if shown == "1" else f"{shown} {name}s"
+
+
 def counted(number: int, noun: str) -> str:
     """`1 row`, `2 rows`, `12,000 rows`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

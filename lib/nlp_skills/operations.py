@@ -42,6 +42,10 @@ class Operation:
     """A step on the way from data to a result: the command line says which comes next."""
     alias: str | None = None
     """A second, shorter command name."""
+    stopped: str = (
+        "What was finished is kept. Go on with the same command (after start: nlp-skills run TASK)."
+    )
+    """What is true for whoever interrupts it, and the next step."""
 
     @property
     def command(self) -> str:
@@ -92,6 +96,9 @@ class Operation:
 GIVEN_BY_THE_SHELL = ("home", "progress", "tell")
 
 
+WHOLE = "The old data are in place (or, at the very last moment, the new ones, whole). Run the same command again."
+"""After an interruption of what replaces the data."""
+
 OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "quickstart",
@@ -141,12 +148,14 @@ OPERATIONS: tuple[Operation, ...] = (
         "Add a source of rows to a task: a file or a pattern of files, a database, an API, web pages, a model that writes rows, a Hub dataset.",
         words="import data, load dataset, my data is in a file, 資料來源, データ追加",
         step=True,
+        stopped="Nothing was added.",
     ),
     Operation(
         "preview_source",
         "data.sourcing",
         "Show the first rows of a source and the training example that is made of them.",
         words="columns, format, ShareGPT, Alpaca, ChatML, what does my data look like, 欄位",
+        stopped="Nothing was stored.",
     ),
     Operation(
         "regenerate_data",
@@ -154,6 +163,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "Read all sources again and make train, valid and test; says what was added, removed and changed.",
         words="refresh data, split data, snapshot, 重新產生資料, データ再生成",
         step=True,
+        stopped=f"{WHOLE} Pages that were fetched and rows that were paid for are kept for it.",
     ),
     Operation(
         "convert_data",
@@ -161,6 +171,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "Convert and split the rows again without reading the sources, after a changed instruction, label list or split.",
         words="convert format, chat format, resplit, 轉換格式",
         step=True,
+        stopped=WHOLE,
     ),
     Operation(
         "validate_data",
@@ -169,12 +180,14 @@ OPERATIONS: tuple[Operation, ...] = (
         words="data quality, clean data, why is accuracy low, PII, mojibake, loss is 0, 資料驗證, 資料品質, データ検証",
         heavy=True,
         step=True,
+        stopped="The data and the last report are as they were. Run the same command again.",
     ),
     Operation(
         "fix_data",
         "data.fix",
         "Mend what can be mended safely: duplicates, leaks, garbled text, label spellings, personal data; shows it first, applies it on request.",
         words="clean data, remove duplicates, mask PII, deduplicate, fix encoding, 清理資料, データ修正",
+        stopped=WHOLE,
     ),
     Operation(
         "preview_tokens",

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from nlp_skills.data.checks.age import Age
 from nlp_skills.data.snapshot import DataSnapshot, SourceSnapshot
 from nlp_skills.data.sources.source import DataSources
+from nlp_skills.errors import lasting
 
 TODAY = datetime(2026, 11, 21, 12, tzinfo=UTC)
 NAMES = ["calls", "mails", "news", "notes", "tickets"]
@@ -77,7 +78,10 @@ def test_exactly_the_sources_that_are_too_old_are_named(
     }
     snapshot = DataSnapshot(source_hash="", sources=sources, splits={}, seed=1)
     found = judged(tmp_path, snapshot, limit)
-    named = ", ".join(f"{name} ({seconds[name] / 86_400:,.0f} days ago)" for name in sorted(planted))
-    expected = (sum(rows[name] for name in planted), f"Fetched longer than {limit} days ago: {named}.")
+    named = ", ".join(f"{name} ({lasting(seconds[name])} ago)" for name in sorted(planted))
+    expected = (
+        sum(rows[name] for name in planted),
+        f"Fetched longer than {lasting(limit * 86_400)} ago: {named}.",
+    )
     assert found.not_run() == {}
     assert [(finding.count, finding.message) for finding in found.findings()] == [expected][: len(planted)]

@@ -101,7 +101,7 @@ def _fetch(source: DataSource, fetch: Fetch, staging: Path, present: DataSnapsho
     _go_on(fetch, source, present)
     rows = SOURCES[source.type](source, fetch)
     raw = staging / "raw" / f"{source.name}.jsonl"
-    told = _with_progress(islice(rows, source.max_rows), f"reading {source.name}", fetch.progress)
+    told = _with_progress(islice(rows, source.max_rows), f"reading {source.name}: rows", fetch.progress)
     count = write_lines(raw, (msgspec.json.encode(row) for _, row in told))
     if isinstance(rows, Generator):
         rows.close()  # behind max_rows it still holds its connection, and has notes to make
@@ -135,7 +135,7 @@ def hash_settings(source: DataSource) -> str:
 
 def _with_progress(rows: Iterable[Any], message: str, progress: Progress) -> Iterator[Any]:
     for count, row in enumerate(rows, start=1):
-        if count % 1000 == 0:
+        if count % 1000 == 0 or count in (1, 10, 100):
             progress(message, count, None)
         yield row
 

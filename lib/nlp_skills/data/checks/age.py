@@ -8,6 +8,10 @@ from typing import ClassVar
 from nlp_skills.data.checks.reading import Batch, Reader
 from nlp_skills.data.checks.rows import Context
 from nlp_skills.data.report import DoesNotApply, Finding
+from nlp_skills.errors import lasting
+
+DAY = 86_400
+"""Seconds."""
 
 
 class Age:
@@ -32,8 +36,8 @@ class Age:
         }
         if not old:
             return []
-        named = ", ".join(f"{name} ({days:,.0f} days ago)" for name, days in sorted(old.items()))
-        message = f"Fetched longer than {limit:g} days ago: {named}."
+        named = ", ".join(f"{name} ({lasting(days * DAY)} ago)" for name, days in sorted(old.items()))
+        message = f"Fetched longer than {lasting(limit * DAY)} ago: {named}."
         fix = "Read the sources again with: nlp-skills regenerate-data {task}"
         rows = sum(read[name].rows for name in old)
         return [Finding(check="DATA-STALE", level="warning", message=message, count=rows, fix=fix)]
@@ -42,7 +46,7 @@ class Age:
         return self._context.sources.max_age_days if self._context.sources else None
 
     def _days_since(self, fetched: str) -> float:
-        return (_time(self._context.today) - _time(fetched)).total_seconds() / 86_400
+        return (_time(self._context.today) - _time(fetched)).total_seconds() / DAY
 
     def not_run(self) -> dict[str, str]:
         """There has to be a limit, and a time at which something was read."""

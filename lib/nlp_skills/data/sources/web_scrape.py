@@ -54,8 +54,7 @@ def read(source: WebSource, fetch: Fetch, *, surroundings: Surroundings = HERE) 
         robots = Robots(client, source.user_agent, source.seconds_between_requests, surroundings)
         store = PageStore(fetch.cache(source.name), source.digest(), keep=not fetch.preview)
         scrape = _Scrape(source, fetch, Crawl(source, client, robots, store))
-        rows = scrape.preview() if fetch.preview else scrape.rows(store)
-        yield from enumerate(rows, start=1)
+        yield from enumerate(scrape.rows(store), start=1)
 
 
 class _Text(msgspec.Struct):
@@ -77,10 +76,10 @@ class _Scrape:
         self.similar: NearDuplicates[str] = NearDuplicates(source.near_duplicates)
         self.equal: set[str] = set()
 
-    def preview(self) -> Iterator[dict[str, Any]]:
-        """The rows as the pages come."""
+    def rows(self, store: PageStore) -> Iterator[dict[str, Any]]:
+        """The rows; of a preview as the pages come, otherwise after the last page has been seen."""
         count = 0
-        for text in self._texts():
+        for text in self._texts() if self.fetch.preview else self._stripped(store):
             count += 1
             self._note()
             yield _row(text)
@@ -88,10 +87,9 @@ class _Scrape:
         if not count:
             self._refuse_nothing()
 
-    def rows(self, store: PageStore) -> Iterator[dict[str, Any]]:
-        """The rows, after the last page has been seen."""
+    def _stripped(self, store: PageStore) -> Iterator[_Text]:
+        """The texts without the lines that their host repeats, where enough is left."""
         lines = RepeatedLines()
-        count = 0
         with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as waiting:
             for text in self._texts():
                 lines.see(host_of(text.url), text.text)
@@ -102,14 +100,9 @@ class _Scrape:
                 text = msgspec.json.decode(line, type=_Text)
                 text.text = lines.strip(host_of(text.url), text.text)
                 if len(text.text) < self.source.min_characters:
-                    self.left_out["too_short"] += 1
-                    continue
-                count += 1
-                self._note()
-                yield _row(text)
-        self._note()
-        if not count:
-            self._refuse_nothing()
+                    self._leave_out("too_short")
+                else:
+                    yield text
 
     def _texts(self) -> Iterator[_Text]:
         """The pages that are left, as many as rows are wanted; no page is fetched for more."""

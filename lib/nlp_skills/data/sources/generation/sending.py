@@ -27,7 +27,7 @@ from nlp_skills.data.sources.generation.journal import Answered, Asked, Journal,
 from nlp_skills.data.sources.generation.place import key_state
 from nlp_skills.data.sources.generation.providers import connect
 from nlp_skills.data.sources.source import GeneratedSource
-from nlp_skills.errors import RunFailed
+from nlp_skills.errors import RunFailed, lasting
 from nlp_skills.records import now
 
 REPEATS = 5
@@ -130,7 +130,7 @@ class Sending:
         text = str(error) if str(error).endswith(".") else f"{error}."
         status = "" if error.status in (None, 200) else f" (HTTP {error.status})"
         key = f" {key_state(source)}" if error.status in (401, 403) else ""
-        asks = f" It asks to wait {error.wait:g} seconds." if error.wait and error.wait > LONGEST_WAIT else ""
+        asks = f" It asks to wait {lasting(error.wait)}." if error.wait and error.wait > LONGEST_WAIT else ""
         return (
             f"{source.name}: {source.provider} gave no answer{status}: {text}{key}{asks} {self._so_far()} What is answered"
             " is kept and not paid again: mend it and regenerate the data to go on."
