@@ -3,7 +3,7 @@
     uv run --all-extras python benchmarks/memory.py [--threads 1] [--only NAME …] [--write FILE.json]
 
 On a processor: SmolLM2-135M, resident memory (VmHWM). On a CUDA machine: random weights in the shapes of Qwen models
-of 0.6 to 4 billion parameters, the GPU's peak. Each run does three optimiser steps on made-up rows, the longest first,
+of 0.6 to 4 billion parameters, the GPU's peak. Each run does two optimiser steps on made-up rows, the longest first,
 through the same code as a version's run; the estimate sees the lengths of the same rows.
 """
 
@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-STEPS = 3
+STEPS = 2
 
 CPU: dict[str, dict[str, Any]] = {
     "lora, 8 x 128": {"per_device_train_batch_size": 8, "length": 128},
@@ -121,7 +121,7 @@ def has_cuda() -> bool:
 
 
 def measure(settings: dict[str, Any], threads: int) -> dict[str, Any]:
-    """Three steps of the configuration in this process; MiB predicted, measured, and on the way."""
+    """Two steps of the configuration in this process; MiB predicted, measured, and on the way."""
     import torch
     import transformers
 
@@ -212,7 +212,8 @@ def random_model(folder: Path, shape: dict[str, Any]) -> Path:
 
     config = Qwen3Config(**shape, num_key_value_heads=8, head_dim=128, vocab_size=151_936)
     with torch.device("cuda"):
-        model = Qwen3ForCausalLM(config).to(torch.bfloat16)
+        model: Any = Qwen3ForCausalLM(config)
+        model = model.to(torch.bfloat16)
     model.save_pretrained(folder)
     del model
     torch.cuda.empty_cache()

@@ -1,0 +1,135 @@
+"""What a run will take: memory against what is there, seconds and money; the one estimate that everything shows.
+
+plan_training, start_training before it is confirmed, and job.json ("predicted") all say these figures.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nlp_skills.data.snapshot import DataSnapshot
+from nlp_skills.records import Record
+from nlp_skills.task.version import version_folder
+from nlp_skills.training.config import TrainConfig
+from nlp_skills.training.duration import run_seconds
+from nlp_skills.training.hardware import Hardware, Price, find_hardware
+from nlp_skills.training.job import Prediction
+from nlp_skills.training.memory import MemoryEstimate, estimate_memory, longest_batch
+from nlp_skills.training.model_shape import ModelShape, model_shape
+from nlp_skills.training.recorded_runs import Correction, correction, recorded_runs
+from nlp_skills.training.row_lengths import RowLengths, row_lengths
+
+
+class Forecast(Record):
+    """One run on one kind of hardware."""
+
+    hardware: str
+    fits: bool
+    needed_mb: float
+    """Corrected from recorded runs, where there are any."""
+    free_mb: float
+    memory: MemoryEstimate
+    """The estimate before that correction."""
+    seconds: float | None = None
+    usd: float | None = None
+    price: Price | None = None
+    correction: Correction = Correction()
+    machine: str | None = None
+    family: str
+
+    @property
+    def peak_mb(self) -> float:
+        """Predicted peak, corrected."""
+        return round(self.memory.peak_mb * self.correction.memory, 1)
+
+    def prediction(self) -> Prediction:
+        """What job.json keeps of it, to be compared with what the run took."""
+        on_gpu = self.memory.device == "cuda"
+        return Prediction(
+            seconds=self.seconds,
+            peak_memory_mb=None if on_gpu else self.peak_mb,
+            peak_gpu_memory_mb=self.peak_mb if on_gpu else None,
+            machine=self.machine,
+            family=self.family,
+            seconds_factor=self.correction.seconds,
+            memory_factor=self.correction.memory,
+        )
+
+    def words(self) -> str:
+        """`about 2.6 GiB of memory (12.2 GiB are free) and 4 min`: for a line that a person reads."""
+        memory = (
+            f"about {self.needed_mb / 1024:.1f} GiB of {'GPU ' if self.memory.device == 'cuda' else ''}memory"
+        )
+        parts = [f"{memory} ({self.free_mb / 1024:.1f} GiB are free)"]
+        if self.seconds is not None:
+            parts.append(show_seconds(self.seconds))
+        if self.usd:
+            parts.append(f"{self.usd:.2f} USD")
+        *first, last = parts
+        return f"{', '.join(first)} and {last}" if first else last
+
+
+def show_seconds(seconds: float) -> str:
+    """`45 s`, `4 min`, `3.2 h`: as exact as an estimate is."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
+
+
+def forecast(
+    config: TrainConfig,
+    shape: ModelShape,
+    lengths: RowLengths,
+    hardware: Hardware,
+    *,
+    home: Path | None = None,
+    valid_rows: int = 0,
+    usd_per_hour: float | None = None,
+) -> Forecast:
+    """The figures of a run. `home`: the tasks folder, whose recorded runs correct those of this machine."""
+    dtype = hardware.dtype if config.dtype == "auto" else config.dtype
+    batch = longest_batch(lengths.longest, config)
+    memory = estimate_memory(shape, config, batch, hardware.device, dtype)
+    runs = recorded_runs(home, hardware.machine, shape.family) if home and hardware.machine else []
+    corrected = correction(runs, config)
+    seconds = run_seconds(shape, config, lengths, hardware, valid_rows)
+    if seconds is not None:
+        seconds = round(seconds * corrected.seconds, 1)
+    price = hardware.price
+    if usd_per_hour is not None:
+        price = Price(usd_per_hour=usd_per_hour, source="your own price", date="")
+    needed = round(memory.needed_mb * corrected.memory, 1)
+    return Forecast(
+        hardware=hardware.name,
+        fits=needed <= hardware.free_gb * 1024,
+        needed_mb=needed,
+        free_mb=round(hardware.free_gb * 1024, 1),
+        memory=memory,
+        seconds=seconds,
+        usd=round(seconds / 3600 * price.usd_per_hour, 4) if seconds is not None and price else None,
+        price=price,
+        correction=corrected,
+        machine=hardware.machine,
+        family=shape.family,
+    )
+
+
+def forecast_version(
+    task: Path, version: str | None = None, *, hardware: str | None = None, usd_per_hour: float | None = None
+) -> Forecast:
+    """What the training of a version will take on this machine, or on hardware by name.
+
+    Raises NotFound, NotReady without rows or where a Hub model's config.json cannot be fetched.
+    """
+    folder = version_folder(task, version)
+    config = TrainConfig.load(folder / "config.yaml")
+    splits = DataSnapshot.load(folder / "data_snapshot.json").splits
+    return forecast(
+        config,
+        model_shape(config.base_model, config.base_revision),
+        row_lengths(task, config.base_model, config.base_revision),
+        find_hardware(hardware, threads=config.threads),
+        home=task.parent,
+        valid_rows=splits["valid"].count if "valid" in splits else 0,
+        usd_per_hour=usd_per_hour,
+    )
