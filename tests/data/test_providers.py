@@ -156,7 +156,7 @@ def test_a_server_that_asks_to_wait_an_hour_is_left_alone(task, server, provider
     said = f"made: {provider} gave no answer (HTTP 429): "
     assert str(error.value).startswith(said)
     assert "quota used up" in str(error.value)
-    assert "It asks to wait 3600 seconds. So far this source has 0 answered requests" in str(error.value)
+    assert "It asks to wait 1 hour. So far this source has 0 answered requests" in str(error.value)
     assert len(server.calls) == 1
 
 
