@@ -248,6 +248,11 @@ def one_by_one(tokenizer: Any, row: Example) -> TokenRow:
         gap = encode_text(tokenizer, prompt[len(done) :])
         answer = encode_text(tokenizer, full[len(prompt) :])
         ends = [i for i, token in enumerate(answer) if token in closing]
+        # What stands after an end token up to the last one, blanks aside, is the end of the text and not of the turn.
+        while len(ends) > 1 and answer[ends[-1]] != answer[ends[-2]]:
+            if tokenizer.decode(answer[ends[-2] + 1 : ends[-1]]).strip():
+                break
+            ends.pop()
         answer = answer[: ends[-1] + 1] if ends else [*answer, tokenizer.eos_token_id]
         added = added or not ends
         ids += gap + answer

@@ -17,6 +17,20 @@ REMEMBERED = 1 << 20
 """Characters of sections that are remembered, some 10 MB; then it begins anew."""
 
 
+END_OF_TURN = (
+    "<|im_end|>",
+    "<|eot_id|>",
+    "<|eom_id|>",  # Llama 3.1 after a call of a built-in tool
+    "<end_of_turn>",
+    "<turn|>",  # Gemma 4
+    "<|end|>",
+    "<|return|>",  # gpt-oss after the last answer, and the next after a call
+    "<|call|>",
+    "<|END_OF_TURN_TOKEN|>",
+    "<|endoftext|>",
+)
+
+
 class TextEncoder:
     """One tokenizer, and what it has encoded. The template has written the special tokens already (P06)."""
 
@@ -73,7 +87,7 @@ class TextEncoder:
 
 def end_tokens(tokenizer: Any) -> set[int]:
     """Tokens that end an answer: the tokenizer's EOS and the usual end-of-turn tokens it knows."""
-    names = ("<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<|end|>", "<|endoftext|>")
+    names = END_OF_TURN
     # Asked one by one: the whole vocabulary as a dictionary takes 30 ms each time.
     ids = ((name, tokenizer.convert_tokens_to_ids(name)) for name in names)
     known = {i for name, i in ids if i is not None and tokenizer.convert_ids_to_tokens(i) == name}

@@ -11,9 +11,11 @@ the model will meet them when it answers (a merge across the boundary would neve
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from msgspec import structs
 
 from nlp_skills.data.example import Example, Message
 from nlp_skills.data.text_encoder import TextEncoder, end_tokens
@@ -48,6 +50,8 @@ class TokenRow:
     labels: list[int]
     end_added: bool = False
     """The template writes no end token after an answer, so the tokenizer's EOS was put there."""
+    apart: bool = False
+    """One answer of a conversation whose earlier turns the template rewrites, so that each answer has its own row."""
 
     @property
     def length(self) -> int:
@@ -93,22 +97,35 @@ def as_dicts(messages: Sequence[Message]) -> list[dict[str, Any]]:
 
 
 def render(
-    tokenizer: Any, messages: Sequence[Message], tools: list[dict[str, Any]] | None, *, ask: bool
+    tokenizer: Any,
+    messages: Sequence[Message],
+    tools: list[dict[str, Any]] | None,
+    *,
+    ask: bool,
+    thinking: bool | None = None,
 ) -> str:
     """The text that the chat template makes; `ask` opens the assistant's turn.
 
-    Raises NotValid for turns that the template does not know: tool calls, or nothing before the answer.
+    `thinking` is `enable_thinking` of config.yaml; None: the template's own default. Raises NotValid for turns that
+    the template does not know: tool calls, or nothing before the answer.
     """
-    return _render(tokenizer, as_dicts(messages), tools, ask)
+    return _render(tokenizer, as_dicts(messages), tools, ask, thinking)
 
 
 def _render(
-    tokenizer: Any, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None, ask: bool
+    tokenizer: Any,
+    messages: list[dict[str, Any]],
+    tools: list[dict[str, Any]] | None,
+    ask: bool,
+    thinking: bool | None,
 ) -> str:
     from jinja2 import TemplateError
 
+    given = {} if thinking is None else {"enable_thinking": thinking}
     try:
-        return tokenizer.apply_chat_template(messages, tools=tools, tokenize=False, add_generation_prompt=ask)
+        return tokenizer.apply_chat_template(
+            messages, tools=tools, tokenize=False, add_generation_prompt=ask, **given
+        )
     except (TemplateError, ValueError, TypeError) as error:
         turns = (
             ", ".join(m["role"] + (" with tool calls" if "tool_calls" in m else "") for m in messages)
@@ -125,36 +142,39 @@ def encode_text(tokenizer: Any, text: str) -> list[int]:
     return tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
 
 
-def prompt_ids(tokenizer: Any, example: Example) -> list[int]:
+def prompt_ids(tokenizer: Any, example: Example, thinking: bool | None = None) -> list[int]:
     """What the model is given before it answers."""
-    return encode_text(tokenizer, render(tokenizer, example.context, example.tools, ask=True))
+    text = render(tokenizer, example.context, example.tools, ask=True, thinking=thinking)
+    return encode_text(tokenizer, text)
 
 
-def answer_ids(tokenizer: Any, example: Example) -> list[int]:
+def answer_ids(tokenizer: Any, example: Example, thinking: bool | None = None) -> list[int]:
     """The last answer up to and with its end token."""
     messages = as_dicts([*example.context, example.answer])
-    turn = _turn(tokenizer, example, messages)
-    ids, end_added = _up_to_end(encode_text(tokenizer, turn.answer), end_tokens(tokenizer))
+    turn = _turn(tokenizer, example, messages, thinking)
+    ids, end_added = _up_to_end(tokenizer, encode_text(tokenizer, turn.answer), end_tokens(tokenizer))
     return [*ids, _end_of(tokenizer, example)] if end_added else ids
 
 
-def tokenize(tokenizer: Any, example: Example) -> TokenRow:
+def tokenize(tokenizer: Any, example: Example, thinking: bool | None = None) -> TokenRow:
     """Ids and labels of an example; every assistant turn is trained but those of weight 0, nothing else.
 
     Raises NotValid where the template cannot be split or an answer is empty.
     """
-    found = tokenize_all(TextEncoder(tokenizer), [example])[0]
+    found = tokenize_all(TextEncoder(tokenizer), [example], thinking)[0]
     if isinstance(found, NotValid):
         raise found
     return found
 
 
-def tokenize_all(encoder: TextEncoder, examples: Sequence[Example]) -> list[TokenRow | NotValid]:
+def tokenize_all(
+    encoder: TextEncoder, examples: Sequence[Example], thinking: bool | None = None
+) -> list[TokenRow | NotValid]:
     """Ids and labels of each example, or why it has none.
 
     All answers are encoded first: where an answer ends says where the text before the next one begins.
     """
-    rows = [_turns(encoder.tokenizer, example) for example in examples]
+    rows = [_turns(encoder.tokenizer, example, thinking) for example in examples]
     answers = iter(encoder.encode([turn.answer for row in rows if isinstance(row, list) for turn in row]))
     parts = [
         _parts(encoder, example, row, [next(answers) for _ in row]) if isinstance(row, list) else row
@@ -164,30 +184,60 @@ def tokenize_all(encoder: TextEncoder, examples: Sequence[Example]) -> list[Toke
     return [_joined(row, gaps) if isinstance(row, list) else row for row in parts]
 
 
-def _turns(tokenizer: Any, example: Example) -> list[_Turn] | NotValid:
+def answers_apart(example: Example) -> list[Example]:
+    """The conversation once for each answer that is learned, up to it and with no other answer learned.
+
+    That is what the model is given and says there, also where the template rewrites earlier turns.
+    """
+    turns = example.messages or []
+    given = [structs.replace(m, weight=0.0) if m.role == "assistant" else m for m in turns]
+    return [
+        structs.replace(example, messages=[*given[:place], turns[place]])
+        for place in (place for place, message in enumerate(turns) if _is_learned(message))
+    ]
+
+
+def _is_learned(message: Message) -> bool:
+    return message.role == "assistant" and message.weight != 0
+
+
+def _turns(tokenizer: Any, example: Example, thinking: bool | None) -> list[_Turn] | NotValid:
     """The assistant's turns as text, or why there are none."""
     if example.messages is None:
         return NotValid(f"Row {example.meta.id} has no messages; preference rows cannot be trained with sft.")
     messages = as_dicts(example.messages)
-    answers = (m.role == "assistant" and m.weight != 0 for m in example.messages)
-    ends = [place for place, is_answer in enumerate(answers, start=1) if is_answer]
+    ends = [place for place, message in enumerate(example.messages, start=1) if _is_learned(message)]
     if not ends:
         return NoAnswer(f"Row {example.meta.id} has no answer to learn from. Add an assistant message.")
     try:
-        return [_turn(tokenizer, example, messages[:end]) for end in ends]
+        return [_turn(tokenizer, example, messages[:end], thinking) for end in ends]
     except NotValid as error:
         return error
 
 
-def _turn(tokenizer: Any, example: Example, messages: list[dict[str, Any]]) -> _Turn:
-    prompt = _render(tokenizer, messages[:-1], example.tools, True)
-    full = _render(tokenizer, messages, example.tools, False)
+def _turn(tokenizer: Any, example: Example, messages: list[dict[str, Any]], thinking: bool | None) -> _Turn:
+    prompt = _render(tokenizer, messages[:-1], example.tools, True, thinking)
+    full = _render(tokenizer, messages, example.tools, False, thinking)
     if not full.startswith(prompt):
+        cure = (
+            " Choose another base_model, or drop the earlier turns."
+            if thinking is None
+            else f" It may have reasoning that enable_thinking: {str(thinking).lower()} has no room for, or lack it."
+        )
         raise NotValid(
             f"Row {example.meta.id}: the chat template does not render the answer after its prompt, so the"
-            " answer cannot be told from the prompt. Choose another base_model, or drop the earlier turns."
+            f" answer cannot be told from the prompt.{cure}"
         )
-    return _Turn(prompt, full[len(prompt) :])
+    answer = full[len(prompt) :]
+    for call in messages[-1].get("tool_calls", ()):
+        name = str(call.get("function", call).get("name", ""))
+        if name not in answer:
+            raise NotValid(
+                f"Row {example.meta.id} calls the tool {name!r}, but the base model's chat template leaves tool calls"
+                " out of an answer. Choose a base_model whose template writes them (Qwen, Llama 3.1 and later,"
+                " Granite)."
+            )
+    return _Turn(prompt, answer)
 
 
 def _parts(
@@ -199,10 +249,10 @@ def _parts(
     for turn, encoded in zip(turns, answers, strict=True):
         if not turn.prompt.startswith(done):
             return TurnsRewritten(
-                f"Row {example.meta.id}: the chat template rewrites earlier turns, so a conversation cannot"
-                " be trained as one row. Split it into one row for each answer."
+                f"Row {example.meta.id}: the chat template rewrites earlier turns, so the conversation cannot"
+                " be trained as one row; each answer needs a row of its own."
             )
-        answer, end_added = _up_to_end(encoded, encoder.end_tokens)
+        answer, end_added = _up_to_end(encoder.tokenizer, encoded, encoder.end_tokens)
         if end_added:
             try:
                 answer.append(_end_of(encoder.tokenizer, example))
@@ -224,13 +274,22 @@ def _joined(parts: list[_Part], gaps: Iterator[list[int]]) -> TokenRow:
     return TokenRow(ids, labels, end_added=any(part.end_added for part in parts))
 
 
-def _up_to_end(ids: list[int], closing: set[int]) -> tuple[list[int], bool]:
+def _up_to_end(tokenizer: Any, ids: list[int], closing: set[int]) -> tuple[list[int], bool]:
     """The answer up to its last end token; True where it has none.
 
-    Without one in the labels the model would never stop (P02).
+    Without one in the labels the model would never stop (P02). Where a template closes the turn and after it the
+    whole text (Phi-3: `<|end|>\\n<|endoftext|>`), the answer ends with the turn: there the model stops.
     """
     ends = [place for place, token in enumerate(ids, start=1) if token in closing]
-    return (ids[: ends[-1]], False) if ends else (list(ids), True)
+    if not ends:
+        return list(ids), True
+    end = ends.pop()
+    while ends and ids[ends[-1] - 1] != ids[end - 1]:
+        between = ids[ends[-1] : end - 1]
+        if between and tokenizer.decode(between).strip():
+            break
+        end = ends.pop()
+    return ids[:end], False
 
 
 def _end_of(tokenizer: Any, example: Example) -> int:
@@ -268,25 +327,35 @@ def tokenize_rows(
     examples: Sequence[Example],
     max_length: int,
     *,
+    thinking: bool | None = None,
     file: str = "",
     cure: str = "Set max_length to {longest}",
 ) -> list[TokenRow]:
     """Examples as ids and labels. Raises NotValid naming the rows that are too long: nothing is cut silently.
 
-    `file` and `cure` are words for that error.
+    A conversation whose earlier turns the template rewrites gives a row for each answer, marked as `apart`.
+    `file` and `cure` are words for the error.
     """
     require_tools_shown(tokenizer, examples)
-    rows: list[TokenRow] = []
-    for found in tokenize_all(TextEncoder(tokenizer), examples):
-        if isinstance(found, NotValid):
-            raise found
-        rows.append(found)
-    too_long = [e.meta.id for e, row in zip(examples, rows, strict=True) if len(row.input_ids) > max_length]
+    encoder = TextEncoder(tokenizer)
+    named: list[tuple[str, TokenRow]] = []
+    for example, found in zip(examples, tokenize_all(encoder, examples, thinking), strict=True):
+        rows = _apart(encoder, example, thinking) if isinstance(found, TurnsRewritten) else [found]
+        for row in rows:
+            if isinstance(row, NotValid):
+                raise row
+            named.append((example.meta.id, row))
+    too_long = list(dict.fromkeys(name for name, row in named if row.length > max_length))
     if too_long:
-        longest = max(len(row.input_ids) for row in rows)
+        longest = max(row.length for _, row in named)
         raise NotValid(
             f"More tokens than max_length {max_length}: {counted(len(too_long), 'row')}{file} (the longest has"
             f" {longest}; first: {', '.join(too_long[:3])}). The answers would be cut (LEN-CUT)."
             f" {cure.replace('{longest}', str(longest))}, or shorten the rows."
         )
-    return rows
+    return [row for _, row in named]
+
+
+def _apart(encoder: TextEncoder, example: Example, thinking: bool | None) -> list[TokenRow | NotValid]:
+    found = tokenize_all(encoder, answers_apart(example), thinking)
+    return [replace(row, apart=True) if isinstance(row, TokenRow) else row for row in found]

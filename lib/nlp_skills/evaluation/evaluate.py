@@ -25,7 +25,7 @@ from nlp_skills.evaluation.predictions import (
 from nlp_skills.evaluation.results import EvalResult, Interval, Latency, Prediction, Score
 from nlp_skills.evaluation.significance import difference, interval
 from nlp_skills.records import Progress, Record, sha256_file, sha256_tree, silent, write_lines
-from nlp_skills.task.task import METRICS, Task
+from nlp_skills.task.task import METRICS, Task, TaskType
 from nlp_skills.task.version import record_lineage, version_folder
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.environment import free_cores
@@ -70,6 +70,7 @@ def evaluate_version(
         )
     definition = Task.load(task / "task.yaml")
     config = TrainConfig.load(folder / "config.yaml")
+    _require_judgeable(task.name, definition, config)
     info = ModelInfo.load(folder / "model_info.json")
     file = _same_split(task, folder, split)
     test = list(read_examples(file))
@@ -86,7 +87,7 @@ def evaluate_version(
     baselines = _baselines(task, definition, config, train, test, how, progress)
     progress("loading the tuned model", 0, None)
     files = resolve_base_model(config.base_model, config.base_revision)
-    loaded = load_model(files, model, config.dtype)
+    loaded = load_model(files, model, config.dtype, config.enable_thinking)
     answered = answer(loaded, test, how, progress)
     tuned = score(definition, test, [a.text for a in answered], loaded.name, _latency(answered))
     result = EvalResult(
@@ -104,6 +105,22 @@ def evaluate_version(
     result.save(folder / f"results{suffix}.json")
     record_lineage(task, version=folder.name)
     return result
+
+
+def _require_judgeable(name: str, task: Task, config: TrainConfig) -> None:
+    """Raises NotValid for what this release trains and cannot judge by its answers."""
+    reasons = {
+        TaskType.TOOL_USE: "tool calls cannot be judged yet: they have to be compared by name and arguments",
+        TaskType.PREFERENCE: "a preference has no one right answer to compare with",
+    }
+    reason = reasons.get(task.type)
+    if config.method == "cpt":
+        reason = "plain text has no question and answer to test"
+    if reason is not None:
+        raise NotValid(
+            f"{name}: {reason}. What the training measured on data/valid.jsonl is in metrics.jsonl: nlp-skills"
+            f" training-status {name}"
+        )
 
 
 class Decoding(Record):
@@ -226,7 +243,8 @@ def _baselines(
     key = hashlib.sha256()
     for example in (*train, *test):
         key.update(example.content_hash().encode())
-    key.update(f"{files.name} {files.revision} {files.weights_sha256} {how.digest()}".encode())
+    asked = "" if config.enable_thinking is None else f" thinking {config.enable_thinking}"
+    key.update(f"{files.name} {files.revision} {files.weights_sha256} {how.digest()}{asked}".encode())
     file = task / "benchmarks" / "baselines" / f"{key.hexdigest()[:32]}.json"
     if file.is_file():
         return Baselines.load(file).baselines
@@ -236,7 +254,7 @@ def _baselines(
         "TF-IDF with logistic regression" if definition.type.has_labels else "TF-IDF, nearest training row"
     )
     progress("loading the base model", 0, None)
-    loaded = load_model(files, None, config.dtype)
+    loaded = load_model(files, None, config.dtype, config.enable_thinking)
     prompted = answer(loaded, test, how, progress)
     found = Baselines(
         baselines=[

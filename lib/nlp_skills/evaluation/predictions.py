@@ -35,15 +35,18 @@ class LoadedModel:
     model: Any
     tokenizer: Any
     name: str
+    thinking: bool | None = None
+    """`enable_thinking` of the version's config.yaml: prompts are rendered as the training rendered them."""
 
 
-def load_model(files: BaseModelFiles, adapter: Path | None, dtype: str = "auto") -> LoadedModel:
+def load_model(
+    files: BaseModelFiles, adapter: Path | None, dtype: str = "auto", thinking: bool | None = None
+) -> LoadedModel:
     """The base model, with its adapter where there is one, for inference."""
     if adapter is not None and not (adapter / "adapter_config.json").is_file():
         trained = BaseModelFiles(name=str(adapter), path=str(adapter))
-        return LoadedModel(
-            load_base_model(trained, dtype).eval(), load_tokenizer(trained), f"{files.name}, tuned"
-        )
+        model = load_base_model(trained, dtype).eval()
+        return LoadedModel(model, load_tokenizer(trained), f"{files.name}, tuned", thinking)
     model = load_base_model(files, dtype)
     name = f"{files.name}, prompted"
     if adapter is not None:
@@ -54,7 +57,7 @@ def load_model(files: BaseModelFiles, adapter: Path | None, dtype: str = "auto")
             warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
             model = PeftModel.from_pretrained(model, adapter)
         name = f"{files.name} with {adapter.name}"
-    return LoadedModel(model.eval(), load_tokenizer(files), name)
+    return LoadedModel(model.eval(), load_tokenizer(files), name, thinking)
 
 
 def score_labels(
@@ -69,13 +72,13 @@ def score_labels(
     import torch
 
     tokenizer = loaded.tokenizer
-    prompts = [prompt_ids(tokenizer, example) for example in examples]
+    prompts = [prompt_ids(tokenizer, example, loaded.thinking) for example in examples]
     answers: list[Answered | None] = [None] * len(examples)
     done = 0
     with torch.inference_mode():
         for batch in _by_length(prompts, batch_size):
             started = time.monotonic()
-            choices = [_label_ids(tokenizer, examples[batch[0]], label) for label in labels]
+            choices = [_label_ids(loaded, examples[batch[0]], label) for label in labels]
             totals = _label_log_probs(loaded, [prompts[i] for i in batch], choices)
             probabilities = totals.softmax(dim=-1)
             spent = (time.monotonic() - started) * 1000 / len(batch)
@@ -88,12 +91,12 @@ def score_labels(
     return [answer for answer in answers if answer is not None]
 
 
-def _label_ids(tokenizer: Any, example: Example, label: str) -> list[int]:
+def _label_ids(loaded: LoadedModel, example: Example, label: str) -> list[int]:
     """The label as the assistant would say it, end token included."""
     said = Example(
         meta=example.meta, messages=[*example.context, Message("assistant", label)], tools=example.tools
     )
-    return answer_ids(tokenizer, said)
+    return answer_ids(loaded.tokenizer, said, loaded.thinking)
 
 
 def _label_log_probs(loaded: LoadedModel, prompts: list[list[int]], choices: list[list[int]]) -> Any:
@@ -137,7 +140,7 @@ def generate_answers(
     import torch
 
     tokenizer = loaded.tokenizer
-    prompts = [prompt_ids(tokenizer, example) for example in examples]
+    prompts = [prompt_ids(tokenizer, example, loaded.thinking) for example in examples]
     ends = sorted(end_tokens(tokenizer))
     answers: list[Answered | None] = [None] * len(examples)
     done = 0

@@ -114,8 +114,9 @@ KINDS: dict[str, Kind] = {
     "turns rewritten": Kind(
         "TMPL-THINK",
         "warning",
-        "The reasoning template drops the reasoning of earlier turns, so the training refuses the row: {rows}.",
-        "Split each conversation into one row for each answer",
+        "The reasoning template drops the reasoning of earlier turns, so the training makes a row of each answer, which"
+        " repeats what is before it: {rows}.",
+        "Leave it so, or split long conversations into shorter ones",
     ),
     "reasoning dropped": Kind(
         "TMPL-THINK",
