@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from nlp_skills.base_model import require_training, resolve_base_model
+from nlp_skills.base_model import require_training
 from nlp_skills.data.example import Example, read_examples
 from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.errors import NotReady, NotValid
@@ -30,6 +30,7 @@ from nlp_skills.task.version import record_lineage, version_folder
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.environment import free_cores
 from nlp_skills.training.model_info import ModelInfo
+from nlp_skills.training.version_model import resolve_model
 
 TestedSplit = Literal["test", "valid"]
 
@@ -86,10 +87,10 @@ def evaluate_version(
     how = choose_decoding(definition, train, test)
     baselines = _baselines(task, definition, config, train, test, how, progress)
     progress("loading the tuned model", 0, None)
-    files = resolve_base_model(config.base_model, config.base_revision)
+    files = resolve_model(task, config.base_model, config.base_revision)
     loaded = load_model(files, model, config.dtype, config.enable_thinking)
     answered = answer(loaded, test, how, progress)
-    tuned = score(definition, test, [a.text for a in answered], loaded.name, _latency(answered))
+    tuned = score(definition, test, [a.text for a in answered], loaded.name, latency(answered))
     result = EvalResult(
         **tuned.model_dump(),
         split=split,
@@ -188,7 +189,8 @@ def _baseline(task: Task, test: Sequence[Example], found: BaselineAnswers, tuned
     return scored.model_copy(update={"gain": Interval(value=value, low=low, high=high)})
 
 
-def _latency(answered: Sequence[Answered]) -> Latency:
+def latency(answered: Sequence[Answered]) -> Latency:
+    """Percentiles of the milliseconds that the answers took."""
     import numpy as np
 
     p50, p95, p99 = np.percentile([a.milliseconds for a in answered], [50, 95, 99])
@@ -239,7 +241,7 @@ def _baselines(
     progress: Progress,
 ) -> list[BaselineAnswers]:
     """Answers of the three baselines: read from benchmarks/baselines where the same rows were asked before."""
-    files = resolve_base_model(config.base_model, config.base_revision)
+    files = resolve_model(task, config.base_model, config.base_revision)
     key = hashlib.sha256()
     for example in (*train, *test):
         key.update(example.content_hash().encode())
@@ -264,7 +266,7 @@ def _baselines(
                 name="prompted_base",
                 model=loaded.name,
                 answers=[a.text for a in prompted],
-                latency=_latency(prompted),
+                latency=latency(prompted),
             ),
         ]
     )

@@ -9,7 +9,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from nlp_skills.records import Record
-from nlp_skills.tables import data, jobs, quickstart, results, sources, tasks, tokens
+from nlp_skills.tables import data, jobs, plan, quickstart, results, sources, tasks, tokens
 
 
 def show(record: Record) -> None:
@@ -39,6 +39,8 @@ RENDERERS: dict[str, Callable[[Any], RenderableType]] = {
     "Outcome": quickstart.outcome,
     "Examples": quickstart.examples,
     "Version": results.version,
+    "Plan": plan.plan,
+    "Advice": plan.advice,
     "TokenPreview": tokens.token_preview,
     "JobList": jobs.job_list,
     "TrainingLog": jobs.training_log,

@@ -1,0 +1,77 @@
+"""What needs no fine-tuning, measured on a sample before anything is trained: `benchmarks/advise.json`."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+from nlp_skills.base_model import require_training, resolve_base_model
+from nlp_skills.data.example import Example, read_examples
+from nlp_skills.errors import NotReady
+from nlp_skills.evaluation.baselines import tfidf_classifier, tfidf_neighbour
+from nlp_skills.evaluation.evaluate import answer, choose_decoding, latency, score
+from nlp_skills.evaluation.predictions import load_model
+from nlp_skills.evaluation.results import Score
+from nlp_skills.records import Progress, Record, sha256_file
+from nlp_skills.task.task import Task
+from nlp_skills.training.environment import free_cores
+
+
+class AdviceBaseline(Record):
+    """The prompted base model and TF-IDF on some rows of the validation split."""
+
+    base_model: str
+    split: str
+    data_sha256: str
+    rows: int
+    seed: int
+    baseline: dict[str, Score]
+
+    @staticmethod
+    def place(task: Path) -> Path:
+        """Where it lies in a task's folder."""
+        return task / "benchmarks" / "advise.json"
+
+
+def measure_baseline(
+    task: Path, definition: Task, rows: int, seed: int, progress: Progress
+) -> AdviceBaseline:
+    """Ask the base model some validation rows; the test rows stay unseen. Raises NotReady without such rows."""
+    require_training()
+    file = task / "data" / "valid.jsonl"
+    asked = list(read_examples(file)) if file.is_file() else []
+    train = list(read_examples(task / "data" / "train.jsonl")) if asked else []
+    if not asked or not train:
+        raise NotReady(
+            f"{task.name} has no validation rows to ask the base model. Make them with: nlp-skills regenerate-data"
+            f" {task.name}, with split.valid above 0 in data_source.yaml."
+        )
+    if len(asked) > rows:
+        asked = random.Random(seed).sample(asked, rows)
+    import torch
+
+    torch.set_num_threads(free_cores())
+    found = AdviceBaseline(
+        base_model=definition.base_model,
+        split="valid",
+        data_sha256=sha256_file(file),
+        rows=len(asked),
+        seed=seed,
+        baseline={
+            "tfidf": _tfidf(definition, train, asked),
+            "prompted_base": _prompted(definition, train, asked, progress),
+        },
+    )
+    return found.save(AdviceBaseline.place(task))
+
+
+def _tfidf(definition: Task, train: list[Example], asked: list[Example]) -> Score:
+    answers = (tfidf_classifier if definition.type.has_labels else tfidf_neighbour)(train, asked)
+    return score(definition, asked, answers, "TF-IDF")
+
+
+def _prompted(definition: Task, train: list[Example], asked: list[Example], progress: Progress) -> Score:
+    progress("loading the base model", 0, None)
+    loaded = load_model(resolve_base_model(definition.base_model), None)
+    answered = answer(loaded, asked, choose_decoding(definition, train, asked), progress)
+    return score(definition, asked, [given.text for given in answered], loaded.name, latency(answered))

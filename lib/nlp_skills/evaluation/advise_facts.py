@@ -1,0 +1,170 @@
+"""The facts that `advise` judges by: figures that stand in the task's files, each with the file.
+
+Nothing is estimated here and nothing is asked of a model; a figure that no file has is not known.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from nlp_skills.data.example import Example, read_examples
+from nlp_skills.data.report import ValidationReport
+from nlp_skills.data.snapshot import DataSnapshot
+from nlp_skills.errors import NotFound
+from nlp_skills.evaluation.advise_baseline import AdviceBaseline
+from nlp_skills.evaluation.advise_rules import Evidence, Value
+from nlp_skills.evaluation.results import EvalResult, Score
+from nlp_skills.task.task import Task, TaskType
+from nlp_skills.task.version import version_names
+
+FACTS = {
+    "type": "the kind of task",
+    "target": "the value of the metric that is good enough",
+    "latency_ms": "how long an answer may take",
+    "budget_usd": "what it may cost",
+    "privacy": "who may not see the data",
+    "rows": "rows to train on",
+    "smallest_label": "training rows of the rarest label",
+    "changed_share": "rows whose answer changed since the data before",
+    "conflict_share": "rows whose input stands elsewhere with another answer",
+    "closed_book_share": "rows whose answer does not stand in the input",
+    "distinct_answers_share": "distinct answers among all",
+    "prompted_low": "prompted base model, lower end",
+    "prompted_high": "prompted base model, upper end",
+    "prompted_p95_ms": "prompted base model, 95th percentile of the time for an answer",
+    "tfidf_low": "TF-IDF, lower end",
+    "tuned_low": "tuned model, lower end",
+    "tuned_high": "tuned model, upper end",
+    "gain_low": "gain over the prompted base model, lower end",
+    "gain_high": "gain over the prompted base model, upper end",
+    "cheapest_usd": "cost of a training on the cheapest hardware that fits",
+}
+"""Fact → what it is, in words; rules may use these and no others."""
+
+CLOSED_BOOK_SAMPLE = 2000
+"""Training rows that are looked at for answers that stand in their input."""
+
+
+def read_facts(task: Path) -> dict[str, Evidence]:
+    """All facts that the task's files have."""
+    definition = Task.load(task / "task.yaml")
+    found: dict[str, Evidence] = {}
+    for name, value, file in (
+        *_goal(definition),
+        *_data(task, definition),
+        *_checks(task),
+        *_answers(task, definition),
+        *_baseline(task, definition),
+        *_results(task, definition),
+    ):
+        found[name] = Evidence(figure=FACTS[name], value=value, file=file)
+    return found
+
+
+Found = Iterator[tuple[str, Value, str]]
+
+
+def _goal(task: Task) -> Found:
+    limits = task.constraints
+    yield "type", task.type.value, "task.yaml"
+    for name, value in (
+        ("target", task.target),
+        ("latency_ms", limits.latency_ms),
+        ("budget_usd", limits.budget_usd),
+        ("privacy", limits.privacy),
+    ):
+        if value is not None:
+            yield name, value, "task.yaml"
+
+
+def _data(task: Path, definition: Task) -> Found:
+    file = "data/data_snapshot.json"
+    if not (task / file).is_file():
+        yield "rows", 0, "data/"
+        return
+    snapshot = DataSnapshot.load(task / file)
+    train = snapshot.splits.get("train")
+    yield "rows", train.count if train else 0, file
+    labels = train.label_counts if train else {}
+    if definition.type.has_labels and labels:
+        yield "smallest_label", min(labels.get(label, 0) for label in definition.labels or labels), file
+    total = sum(split.count for split in snapshot.splits.values())
+    if snapshot.before is not None and not snapshot.before_edited and not snapshot.edited and total:
+        yield "changed_share", round(snapshot.changed / total, 4), file
+
+
+def _checks(task: Path) -> Found:
+    file = "data/validation.json"
+    if not (task / file).is_file():
+        return
+    report = ValidationReport.load(task / file)
+    total = sum(report.files.values())
+    if report.checks.get("DATA-CONFLICT") in ("passed", "found") and total:
+        rows = sum(finding.count for finding in report.findings if finding.check == "DATA-CONFLICT")
+        yield "conflict_share", round(rows / total, 4), file
+
+
+def _answers(task: Path, definition: Task) -> Found:
+    """Of questions and answers: whether the answer could be read from what is given."""
+    file = "data/train.jsonl"
+    if definition.type is not TaskType.QA:
+        return
+    try:
+        rows = [row for row, _ in zip(read_examples(task / file), range(CLOSED_BOOK_SAMPLE), strict=False)]
+    except NotFound:
+        return
+    if rows:
+        yield "closed_book_share", round(sum(map(_is_closed_book, rows)) / len(rows), 4), file
+        yield "distinct_answers_share", round(len({row.output_text for row in rows}) / len(rows), 4), file
+
+
+def _is_closed_book(example: Example) -> bool:
+    """Whether less than half of the answer's words (or of its characters, without blanks) stand in the input."""
+    given, answer = example.input_text.casefold(), example.output_text.casefold()
+    words = re.findall(r"\w+", answer)
+    parts = (
+        words if len(words) > 1 or len(answer) < 8 else [answer[i : i + 2] for i in range(len(answer) - 1)]
+    )
+    return bool(parts) and sum(part in given for part in parts) < len(parts) / 2
+
+
+def _baseline(task: Path, definition: Task) -> Found:
+    """Measured by `advise --baseline` on a sample, where no version was evaluated yet."""
+    file = AdviceBaseline.place(task)
+    if file.is_file():
+        measured = AdviceBaseline.load(file)
+        if measured.base_model == definition.base_model:
+            yield from _scores(measured.baseline, definition, file.relative_to(task).as_posix())
+
+
+def _results(task: Path, definition: Task) -> Found:
+    """Of the newest version that was evaluated."""
+    for version in reversed(version_names(task)):
+        file = f"versions/{version}/results.json"
+        if not (task / file).is_file():
+            continue
+        result = EvalResult.load(task / file)
+        yield from _scores(result.baseline, definition, file)
+        own = result.metrics.get(definition.chosen_metric)
+        if own:
+            yield "tuned_low", round(own.low, 4), file
+            yield "tuned_high", round(own.high, 4), file
+        prompted = result.baseline.get("prompted_base")
+        if prompted and prompted.gain:
+            yield "gain_low", round(prompted.gain.low, 4), file
+            yield "gain_high", round(prompted.gain.high, 4), file
+        return
+
+
+def _scores(baseline: dict[str, Score], definition: Task, file: str) -> Found:
+    for name, ends in (("prompted_base", ("prompted_low", "prompted_high")), ("tfidf", ("tfidf_low",))):
+        score = baseline.get(name)
+        found = score.metrics.get(definition.chosen_metric) if score else None
+        if found:
+            for end in ends:
+                yield end, round(found.low if end.endswith("low") else found.high, 4), file
+    prompted = baseline.get("prompted_base")
+    if prompted and prompted.latency:
+        yield "prompted_p95_ms", prompted.latency.p95, file
