@@ -317,7 +317,8 @@ def require_tools_shown(tokenizer: Any, examples: Sequence[Example]) -> None:
             if shown == hidden:
                 raise NotValid(
                     f"Row {example.meta.id} declares tools, but the base model's chat template does not show tools to"
-                    " the model. Choose a base_model whose template does (Qwen, Llama 3.1 and later, Granite)."
+                    " the model. Set tools_in_prompt: true, which lists them in the system prompt, or choose a base_model whose"
+                    " template shows them (Qwen, Llama 3.1 and later, Granite)."
                 )
             return
 

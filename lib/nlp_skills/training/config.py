@@ -69,6 +69,8 @@ class TrainConfig(Record):
     """dpo: weight of the chosen answers' own likelihood, against chosen answers that become less likely (P25)."""
     rewards: list[str] = []
     """grpo: names of REWARDS, or `rewards.py:function` for one in the task folder; their sum is the reward."""
+    rewards_sha256: dict[str, str] = {}
+    """Of the files of own rewards, written by create_version: the run refuses other files."""
     num_generations: int = Field(default=8, ge=2)
     """grpo: answers to each prompt that are compared."""
     max_completion_length: int = Field(default=256, ge=1)
@@ -85,6 +87,8 @@ class TrainConfig(Record):
     """Evaluations without a validation loss that is better by more than its standard error; None: no early end."""
     keep: Literal["last", "best"] = "last"
     """best: the earliest checkpoint whose validation loss is within one standard error of the lowest."""
+    tools_in_prompt: bool = False
+    """For chat templates that show no tools: the system prompt lists them, and calls are written as JSON."""
     enable_thinking: bool | None = None
     """Given to chat templates that have a thinking mode, in training, evaluation and serving alike; None: not given."""
     dtype: Literal["auto", "bfloat16", "float32"] = "auto"
@@ -166,6 +170,10 @@ def _contradictions(config: TrainConfig) -> list[tuple[bool, str]]:
         (config.beta is not None and is_text, f"beta is for dpo, orpo, kto and grpo; {method} has none"),
         (config.sft_weight > 0 and method != "dpo", f"sft_weight is for dpo; {method} has none"),
         (bool(config.rewards) and method != "grpo", f"rewards are for grpo; {method} has none"),
+        (
+            method == "kto" and config.per_device_train_batch_size < 2,
+            "kto measures how far it has moved between the rows of a batch; per_device_train_batch_size has to be 2 or more",
+        ),
         (
             method == "grpo" and not config.rewards,
             "grpo needs rewards: a name of REWARDS, or rewards.py:function for one in the task folder",

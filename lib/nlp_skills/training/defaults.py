@@ -39,9 +39,11 @@ BELONGS_TO: dict[str, tuple[MethodName, ...]] = {
 OF_AN_ADAPTER = ("target_modules", "use_rslora")
 
 
-def default_method(task: Task) -> MethodName:
-    """What a task of this type is trained with when nobody says otherwise."""
-    return "dpo" if task.type is TaskType.PREFERENCE else "sft"
+def default_method(task: Task, *, marked: bool = False) -> MethodName:
+    """What a task of this type is trained with when nobody says otherwise; `marked`: single answers, good or bad."""
+    if task.type is not TaskType.PREFERENCE:
+        return "sft"
+    return "kto" if marked else "dpo"
 
 
 def default_learning_rate(method: MethodName, peft: Peft, rows: int) -> float:
@@ -50,9 +52,9 @@ def default_learning_rate(method: MethodName, peft: Peft, rows: int) -> float:
     return float(f"{rate / 2 if rows < FEW_ROWS else rate:.6g}")
 
 
-def default_config(task: Task, rows: int) -> TrainConfig:
-    """The first version's settings; `rows` is the number of training rows."""
-    method = default_method(task)
+def default_config(task: Task, rows: int, *, marked: bool = False) -> TrainConfig:
+    """The first version's settings; `rows` is the number of training rows, `marked` as in default_method."""
+    method = default_method(task, marked=marked)
     rate = default_learning_rate(method, "lora", rows)
     return TrainConfig(base_model=task.base_model, method=method, learning_rate=rate)
 
@@ -73,7 +75,9 @@ def with_defaults(before: TrainConfig, wanted: dict[str, Any], rows: int) -> Tra
             changed.setdefault("learning_rate", rates[1])
     if "lora_alpha" not in wanted and (alpha := _same_scale(before, asked)) is not None:
         changed["lora_alpha"] = alpha
-    return TrainConfig.parse({**old, "replay_sha256": None, **changed}, "the new version")
+    return TrainConfig.parse(
+        {**old, "replay_sha256": None, "rewards_sha256": {}, **changed}, "the new version"
+    )
 
 
 def _known(asked: dict[str, Any]) -> bool:

@@ -11,7 +11,9 @@ from nlp_skills.task.task import Task, TaskType
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.methods import METHODS
 from nlp_skills.training.methods.arguments import steps_per_epoch, total_steps
+from nlp_skills.training.row_kinds import require_learnable
 from nlp_skills.training.trainable_model import require_separating_attention, require_target_modules
+from nlp_skills.training.version_model import is_version
 
 OF_PAIRS = ("dpo", "orpo", "kto")
 
@@ -19,10 +21,12 @@ OF_PAIRS = ("dpo", "orpo", "kto")
 def require_fit(task: Path, definition: Task, config: TrainConfig, snapshot: DataSnapshot) -> None:
     """Raises NotValid with the reason when the settings cannot be trained, or not as they are meant."""
     _require_method(task.name, definition.type, config)
+    _require_tools_where_judged(task.name, definition.type, config)
+    require_learnable(task, definition, config)
     _require_validation(task.name, config, snapshot)
     if config.packing:
         require_separating_attention()
-    if isinstance(config.target_modules, list):
+    if isinstance(config.target_modules, list) and not is_version(task, config.base_model):
         require_target_modules(config)
 
 
@@ -46,6 +50,13 @@ def _require_method(name: str, kind: TaskType, config: TrainConfig) -> None:
         raise NotValid(
             f"{name}: cpt learns plain text, which is what a generation task takes; this is a {kind.value} task."
             " Choose sft."
+        )
+
+
+def _require_tools_where_judged(name: str, kind: TaskType, config: TrainConfig) -> None:
+    if config.tools_in_prompt and kind is not TaskType.TOOL_USE:
+        raise NotValid(
+            f"{name}: tools_in_prompt is for tool_use tasks; this is a {kind.value} task. Leave it out."
         )
 
 

@@ -16,6 +16,9 @@ from nlp_skills.training.config import MethodName, Peft, TrainConfig
 from nlp_skills.training.defaults import default_config, with_defaults
 from nlp_skills.training.fitness import require_fit
 from nlp_skills.training.replay import replay_sha256
+from nlp_skills.training.rewards import rewards_sha256
+from nlp_skills.training.row_kinds import has_marked_rows
+from nlp_skills.training.version_model import is_version, require_trained
 
 
 def create_version(
@@ -50,7 +53,7 @@ def create_version(
         raise NotReady(f"{task.name} has no data yet. Make it with: nlp-skills regenerate-data {task.name}")
     _require_no_errors(task)
     names = version_names(task)
-    parent = parent or (names[-1] if names else None)
+    parent = parent or (base_model if base_model in names else names[-1] if names else None)
     named = {
         "base_model": base_model,
         "method": method,
@@ -68,12 +71,20 @@ def create_version(
     if parent is not None:
         before = TrainConfig.load(version_folder(task, parent) / "config.yaml")
     else:
-        before = default_config(definition, snapshot.splits["train"].count)
+        before = default_config(
+            definition, snapshot.splits["train"].count, marked=has_marked_rows(task, definition)
+        )
     config = with_defaults(before, wanted, snapshot.splits["train"].count)
-    config = config.with_changes(replay_sha256=replay_sha256(task, config.replay_file))
+    config = config.with_changes(
+        replay_sha256=replay_sha256(task, config.replay_file),
+        rewards_sha256=rewards_sha256(config.rewards, task),
+    )
     require_fit(task, definition, config, snapshot)
     if parent is None or "base_model" in wanted:
-        require_reference(config.base_model)
+        if is_version(task, config.base_model):
+            require_trained(task, config.base_model)
+        else:
+            require_reference(config.base_model)
     if changes is None:
         changes = (
             _first_changes(config) if parent is None else _describe(task, parent, before, config, snapshot)

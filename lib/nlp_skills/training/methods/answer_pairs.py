@@ -50,7 +50,13 @@ class MarkedRow:
 
 
 def tokenize_pairs(
-    tokenizer: Any, examples: Sequence[Example], max_length: int, *, file: str = "", cure: str = ""
+    tokenizer: Any,
+    examples: Sequence[Example],
+    max_length: int,
+    *,
+    thinking: bool | None = None,
+    file: str = "",
+    cure: str = "",
 ) -> list[PairRow]:
     """Pairs as ids. Raises NotValid for a row that is no pair, and for rows that are too long: nothing is cut."""
     require_tools_shown(tokenizer, examples)
@@ -61,15 +67,21 @@ def tokenize_pairs(
                 f"Row {example.meta.id} is no pair of a better and a worse answer, which dpo and orpo learn from."
                 " Answers that are marked good or bad are learned with method: kto."
             )
-        prompt, chosen = _split(tokenizer, example, example.chosen)
-        rejected = _split(tokenizer, example, example.rejected)[1]
+        prompt, chosen = _split(tokenizer, example, example.chosen, thinking)
+        rejected = _split(tokenizer, example, example.rejected, thinking)[1]
         rows.append(PairRow(prompt, chosen, rejected))
     require_fit(examples, [row.length for row in rows], max_length, file=file, cure=cure)
     return rows
 
 
 def tokenize_marked(
-    tokenizer: Any, examples: Sequence[Example], max_length: int, *, file: str = "", cure: str = ""
+    tokenizer: Any,
+    examples: Sequence[Example],
+    max_length: int,
+    *,
+    thinking: bool | None = None,
+    file: str = "",
+    cure: str = "",
 ) -> list[MarkedRow]:
     """Answers marked good or bad, as ids; of a pair the better one is desirable and the worse one is not.
 
@@ -80,7 +92,7 @@ def tokenize_marked(
     whose: list[Example] = []
     for example in examples:
         for answer, desirable in _marked(example):
-            rows.append(MarkedRow(*_split(tokenizer, example, answer), desirable))
+            rows.append(MarkedRow(*_split(tokenizer, example, answer, thinking), desirable))
             whose.append(example)
     require_fit(whose, [row.length for row in rows], max_length, file=file, cure=cure)
     return rows
@@ -97,7 +109,9 @@ def _marked(example: Example) -> list[tuple[list[Message], bool]]:
     )
 
 
-def _split(tokenizer: Any, example: Example, answer: list[Message]) -> tuple[list[int], list[int]]:
+def _split(
+    tokenizer: Any, example: Example, answer: list[Message], thinking: bool | None
+) -> tuple[list[int], list[int]]:
     """Ids of the prompt, and of one of its answers up to and with the end token."""
     if len(answer) != 1:
         raise NotValid(
@@ -105,7 +119,7 @@ def _split(tokenizer: Any, example: Example, answer: list[Message]) -> tuple[lis
             " Move the turns that both answers share into the prompt."
         )
     said = Example(meta=example.meta, messages=[*example.context, *answer], tools=example.tools)
-    return prompt_ids(tokenizer, said), answer_ids(tokenizer, said)
+    return prompt_ids(tokenizer, said, thinking), answer_ids(tokenizer, said, thinking)
 
 
 def require_fit(

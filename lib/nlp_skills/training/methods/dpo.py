@@ -27,7 +27,7 @@ BETA = 0.1
 
 def tokenize(tokenizer: Any, examples: Sequence[Example], config: TrainConfig, **words: str) -> list[PairRow]:
     """Pairs as ids; `words` (file, cure) go into the error about rows that are too long."""
-    return tokenize_pairs(tokenizer, examples, config.max_length, **words)
+    return tokenize_pairs(tokenizer, examples, config.max_length, thinking=config.enable_thinking, **words)
 
 
 class PairTrainer(PreferenceTrainer, DPOTrainer):

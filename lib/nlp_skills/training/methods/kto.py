@@ -31,7 +31,7 @@ def tokenize(
     tokenizer: Any, examples: Sequence[Example], config: TrainConfig, **words: str
 ) -> list[MarkedRow]:
     """Marked answers as ids, two of a pair; `words` (file, cure) go into the error about rows that are too long."""
-    return tokenize_marked(tokenizer, examples, config.max_length, **words)
+    return tokenize_marked(tokenizer, examples, config.max_length, thinking=config.enable_thinking, **words)
 
 
 class MarkedTrainer(PreferenceTrainer, KTOTrainer):

@@ -20,7 +20,8 @@ from nlp_skills.data.tokens import IGNORED
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.methods.answer_pairs import PairRow, tokenize_pairs
 from nlp_skills.training.methods.arguments import peft_config, training_arguments
-from nlp_skills.training.methods.preference_trainer import PreferenceTrainer, bfloat16_products
+from nlp_skills.training.methods.precision import bfloat16_products
+from nlp_skills.training.methods.preference_trainer import PreferenceTrainer
 
 with warnings.catch_warnings():
     # That the place may change is known: uv.lock holds the version, and a test trains with it.
@@ -32,7 +33,7 @@ BETA = 0.1
 
 def tokenize(tokenizer: Any, examples: Sequence[Example], config: TrainConfig, **words: str) -> list[PairRow]:
     """Pairs as ids; `words` (file, cure) go into the error about rows that are too long."""
-    return tokenize_pairs(tokenizer, examples, config.max_length, **words)
+    return tokenize_pairs(tokenizer, examples, config.max_length, thinking=config.enable_thinking, **words)
 
 
 class OddsRatioTrainer(PreferenceTrainer, ORPOTrainer):

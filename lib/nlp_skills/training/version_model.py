@@ -1,0 +1,91 @@
+"""A version of the same task as base model: `base_model: v1` begins where v1 ended.
+
+models/v1/adapter  ──merged into its base model, once──▶  models/v1/merged
+
+So a short sft version teaches the form of an answer, and dpo or grpo go on from there with an adapter of their
+own; what is held on to (beta) is then v1, not the model that v1 began with.
+"""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+from pathlib import Path
+from typing import Any
+
+from nlp_skills.base_model import (
+    BaseModelFiles,
+    load_tokenizer,
+    require_training,
+    resolve_base_model,
+)
+from nlp_skills.errors import NotReady
+from nlp_skills.records import sha256_file, sync_folder
+from nlp_skills.task.version import version_folder, version_names
+from nlp_skills.training.config import TrainConfig
+from nlp_skills.training.model_info import ModelInfo
+
+
+def is_version(task: Path, name: str) -> bool:
+    """Whether a base_model names a version of the task."""
+    return name in version_names(task)
+
+
+def require_trained(task: Path, version: str) -> None:
+    """Raises NotReady for a version that has no model yet."""
+    if not (version_folder(task, version) / "model_info.json").is_file():
+        raise NotReady(
+            f"base_model: {task.name} {version} has not been trained. Train it first: nlp-skills train-model"
+            f" {task.name} --version {version}"
+        )
+
+
+def resolve_model(task: Path, name: str, revision: str | None = None) -> BaseModelFiles:
+    """As resolve_base_model; for a version of the task its merged weights, which are made the first time."""
+    if not is_version(task, name):
+        return resolve_base_model(name, revision)
+    require_trained(task, name)
+    folder = task / ModelInfo.load(version_folder(task, name) / "model_info.json").path
+    if (folder / "adapter_config.json").is_file():
+        folder = _merged(task, name, folder)
+    weights = sorted(folder.glob("*.safetensors"))
+    return BaseModelFiles(
+        name=name, path=str(folder), weights_sha256=sha256_file(weights[0]) if len(weights) == 1 else None
+    )
+
+
+def _merged(task: Path, version: str, adapter: Path) -> Path:
+    """The folder of the merged weights; it appears whole or not at all."""
+    target = task / "models" / version / "merged"
+    if (target / "config.json").is_file():
+        return target
+    config = TrainConfig.load(version_folder(task, version) / "config.yaml")
+    base = resolve_model(task, config.base_model, config.base_revision)
+    staging = target.with_name(".merged.tmp")
+    shutil.rmtree(staging, ignore_errors=True)
+    merge_adapter(base, adapter).save_pretrained(staging)
+    load_tokenizer(BaseModelFiles(name=version, path=str(adapter)), chat=False).save_pretrained(staging)
+    staging.rename(target)
+    sync_folder(target.parent)
+    return target
+
+
+def merge_adapter(base: BaseModelFiles, adapter: Path) -> Any:
+    """The base model with the adapter's change added to its weights.
+
+    Added in float32 and never to 4-bit weights, whatever the training used: the sum would be rounded (P12); then
+    in the type that the base model's own file has.
+    """
+    require_training()
+    import torch
+    from peft import PeftModel
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    load: Any = AutoModelForCausalLM.from_pretrained
+    kept = AutoConfig.from_pretrained(base.path, revision=base.revision).dtype or torch.float32
+    model = load(base.path, revision=base.revision, dtype=torch.float32)
+    with warnings.catch_warnings():
+        # PEFT 0.21 asks for an attribute that transformers 5.23 calls deprecated; nobody here can mend that.
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+        merged: Any = PeftModel.from_pretrained(model, adapter)
+        return merged.merge_and_unload(safe_merge=True).to(kept)
