@@ -234,6 +234,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "training.train",
         "Start or resume training a version in the background, here, over SSH or in a cloud; without confirm it only says what it would do.",
         words="fine-tune, train, SFT, LoRA, resume, GPU, 開始訓練, 微調, 学習開始",
+        heavy=True,
     ),
     Operation(
         "training_status",

@@ -37,6 +37,9 @@ PADDING = 1.06
 TOKEN_SECONDS = {"cpu": 0.02, "mps": 0.03, "cuda": 0.025}
 """What a token costs at least while answers are generated (grpo), whatever the model: Python and kernel starts."""
 
+LAYER_SECONDS = {"cpu": 0.0, "mps": 0.004, "cuda": 0.004}
+"""What a layer costs at least in a batch, forward and backward: some 200 kernel starts of 20 microseconds. Not measured."""
+
 START_SECONDS = 3.0
 """Building the trainer and saving the model."""
 
@@ -86,7 +89,9 @@ def run_seconds(
     if rate is None:
         return None
     devices = max(1, min(hardware.gpus, config.num_processes))
-    training = run_flops(shape, config, lengths) / rate / devices
+    batches = lengths.rows * config.epochs / config.per_device_train_batch_size
+    least = batches * shape.layers * LAYER_SECONDS[hardware.device]
+    training = max(least, run_flops(shape, config, lengths) / rate) / devices
     checks = max(1.0, config.epochs)
     forward = 2 * (shape.active_parameters - shape.embedding_parameters) * lengths.mean
     validating = checks * valid_rows * forward / rate

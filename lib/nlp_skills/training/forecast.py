@@ -5,9 +5,12 @@ plan_training, start_training before it is confirmed, and job.json ("predicted")
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from nlp_skills.data.snapshot import DataSnapshot
+from nlp_skills.errors import NlpSkillsError
 from nlp_skills.records import Record
 from nlp_skills.task.version import version_folder
 from nlp_skills.training.config import TrainConfig
@@ -17,7 +20,7 @@ from nlp_skills.training.job import Prediction
 from nlp_skills.training.memory import MemoryEstimate, estimate_memory, longest_batch
 from nlp_skills.training.model_shape import ModelShape, model_shape
 from nlp_skills.training.recorded_runs import Correction, correction, recorded_runs
-from nlp_skills.training.row_lengths import RowLengths, row_lengths
+from nlp_skills.training.row_lengths import LONGEST, RowLength, RowLengths, row_lengths
 
 
 class Forecast(Record):
@@ -112,6 +115,23 @@ def forecast(
         machine=hardware.machine,
         family=shape.family,
     )
+
+
+def predict_run(
+    config: TrainConfig, rows: Sequence[Any], valid_rows: int, task: Path, threads: int
+) -> Prediction | None:
+    """What a run on this machine will take, from its rows as tokens (`length`, `trained`): for job.json.
+
+    None where the base model's config.json does not say enough.
+    """
+    found = sorted((RowLength(row.length, row.trained) for row in rows), key=lambda row: -row.tokens)
+    lengths = RowLengths(len(found), tuple(found), tuple(found[:LONGEST]), "by the run")
+    try:
+        shape = model_shape(config.base_model, config.base_revision)
+    except NlpSkillsError:
+        return None
+    place = find_hardware(threads=threads)
+    return forecast(config, shape, lengths, place, home=task.parent, valid_rows=valid_rows).prediction()
 
 
 def forecast_version(

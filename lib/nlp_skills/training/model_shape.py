@@ -147,7 +147,8 @@ def count_shape(config: Any, base_model: str) -> ModelShape:
 
     text = config.get_text_config()
     try:
-        with torch.device("meta"):
+        # A run may be asking, whose adapter is drawn from the same generator.
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
             model: Any = AutoModelForCausalLM.from_config(text)
     except (ValueError, AttributeError, TypeError) as error:
         raise NotValid(

@@ -8,10 +8,11 @@ from typing import Any, Literal
 
 from nlp_skills.base_model import require_training
 from nlp_skills.data.snapshot import DataSnapshot
-from nlp_skills.errors import NotValid, RunFailed
+from nlp_skills.errors import NlpSkillsError, NotValid, RunFailed
 from nlp_skills.records import Progress, Record, read_mapping, silent
 from nlp_skills.task.version import Version, record_lineage, version_folder, version_names
 from nlp_skills.training.config import TrainConfig
+from nlp_skills.training.forecast import Forecast, forecast_version
 from nlp_skills.training.job import Job, is_running, read_job
 from nlp_skills.training.metrics_log import last_value, read_metrics
 from nlp_skills.training.new_version import create_version
@@ -32,6 +33,8 @@ class StartingPlan(Record):
     rows: int
     epochs: float
     base_model: str
+    predicted: Forecast | None = None
+    """Memory, time and cost on this machine; None for another target, or where it cannot be predicted."""
     message: str
 
 
@@ -57,6 +60,10 @@ def _starting_plan(task: Path, folder: Path, job: Job | None, target: str) -> St
     config = TrainConfig.load(folder / "config.yaml")
     rows = DataSnapshot.load(folder / "data_snapshot.json").splits["train"].count
     where = "on this machine" if target == "local" else f"on {target}"
+    predicted = _predicted(task, folder) if target == "local" else None
+    takes = f" It takes {predicted.words()}; {predicted.correction.words()}." if predicted else ""
+    if predicted and not predicted.fits:
+        takes += f" HW-FIT: that is not enough; see what would fit: nlp-skills plan-training {task.name}."
     return StartingPlan(
         task=task.name,
         version=folder.name,
@@ -64,9 +71,18 @@ def _starting_plan(task: Path, folder: Path, job: Job | None, target: str) -> St
         rows=rows,
         epochs=config.epochs,
         base_model=config.base_model,
+        predicted=predicted,
         message=f"Would {'resume' if job else 'train'} {folder.name} of {task.name} {where}: {config.method}"
-        f" with {config.peft} on {rows} rows for {config.epochs:g} epochs. Call again with confirm=true.",
+        f" with {config.peft} on {rows} rows for {config.epochs:g} epochs.{takes} Call again with confirm=true.",
     )
+
+
+def _predicted(task: Path, folder: Path) -> Forecast | None:
+    """The estimate; a Hub model whose config.json cannot be fetched now has none."""
+    try:
+        return forecast_version(task, folder.name)
+    except NlpSkillsError:
+        return None
 
 
 def stop_training(task: Path, *, version: str | None = None) -> TrainingStatus:
