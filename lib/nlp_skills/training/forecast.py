@@ -118,20 +118,21 @@ def forecast(
 
 
 def predict_run(
-    config: TrainConfig, rows: Sequence[Any], valid_rows: int, task: Path, threads: int
+    task: Path, config: TrainConfig, model: str, rows: Sequence[Any], valid_rows: int, threads: int
 ) -> Prediction | None:
-    """What a run on this machine will take, from its rows as tokens (`length`, `trained`): for job.json.
+    """What a run on this machine will take, for job.json; `rows` are its own, as tokens (`length`, `trained`).
 
-    None where the base model's config.json does not say enough.
+    `model`: where the base model lies. None where its config.json does not say enough.
     """
-    found = sorted((RowLength(row.length, row.trained) for row in rows), key=lambda row: -row.tokens)
-    lengths = RowLengths(len(found), tuple(found), tuple(found[:LONGEST]), "by the run")
     try:
-        shape = model_shape(config.base_model, config.base_revision)
+        shape = model_shape(model, config.base_revision)
     except NlpSkillsError:
         return None
+    found = sorted((RowLength(row.length, row.trained) for row in rows), key=lambda row: -row.tokens)
+    lengths = RowLengths(len(found), tuple(found), tuple(found[:LONGEST]), "by the run")
     place = find_hardware(threads=threads)
-    return forecast(config, shape, lengths, place, home=task.parent, valid_rows=valid_rows).prediction()
+    said = forecast(config, shape, lengths, place, home=task.parent, valid_rows=valid_rows)
+    return said.prediction()
 
 
 def forecast_version(
