@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,22 +27,31 @@ def step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.rsplit("-", 1)[1])
 
 
+def staged(folder: Path, name: str) -> Path:
+    """Where a checkpoint is written before it gets its place."""
+    return folder / f".{name}.tmp"
+
+
 @contextmanager
-def whole_checkpoint(folder: Path, name: str) -> Iterator[Path]:
-    """A hidden folder to write `name` into; it gets its place when the block ends, and older ones make room."""
-    staging = folder / f".{name}.tmp"
+def whole_checkpoint(folder: Path, name: str, spared: Collection[int] = ()) -> Iterator[Path]:
+    """A hidden folder to write `name` into; it gets its place when the block ends, and older ones make room.
+
+    Those of the steps in `spared` stay.
+    """
+    staging = staged(folder, name)
     shutil.rmtree(staging, ignore_errors=True)
     try:
         yield staging
-        for file in (staging / name).iterdir():
-            _fsync(file)
+        for file in (staging / name).rglob("*"):  # in folders where the weights are spread over processes
+            if file.is_file():
+                _fsync(file)
         if (folder / name).exists():
             shutil.rmtree(folder / name)
         (staging / name).rename(folder / name)
         sync_folder(folder)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    for old in checkpoints(folder)[:-KEPT]:
+    for old in [old for old in checkpoints(folder)[:-KEPT] if step_of(old) not in spared]:
         gone = old.with_name(f".{old.name}.old")
         old.rename(gone)
         shutil.rmtree(gone, ignore_errors=True)

@@ -66,6 +66,8 @@ class Job(Record):
     exit_code: int | None = None
     error: str | None = None
     total_steps: int | None = None
+    kept_step: int | None = None
+    """The step whose checkpoint became the model, with keep: best; None: the last."""
     resumed: int = 0
     """How many times the run went on from a checkpoint."""
     adjusted: dict[str, Any] = {}

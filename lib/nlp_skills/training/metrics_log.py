@@ -17,6 +17,7 @@ from nlp_skills.training.environment import Stopwatch
 
 KEPT = (
     "loss",
+    "loss_se",
     "learning_rate",
     "grad_norm",
     "mean_token_accuracy",

@@ -10,6 +10,7 @@ from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.errors import NotFound, NotValid
 from nlp_skills.records import sha256_file
 from nlp_skills.training.config import TrainConfig
+from nlp_skills.training.replay import read_replay
 
 
 def check_data_unchanged(task: Path, snapshot: DataSnapshot, version: str) -> None:
@@ -24,13 +25,18 @@ def check_data_unchanged(task: Path, snapshot: DataSnapshot, version: str) -> No
 
 
 def tokenize_split(method: Any, tokenizer: Any, task: Path, split: str, config: TrainConfig) -> list[Any]:
-    """The split's rows as tokens, as the method's module wants them. Raises NotValid naming the rows that are too long: nothing is cut silently."""
+    """The split's rows as tokens, as the method's module wants them; the training rows with those that are replayed.
+
+    Raises NotValid naming the rows that are too long: nothing is cut silently.
+    """
     try:
         examples = list(read_examples(task / "data" / f"{split}.jsonl"))
     except NotFound:
         if split == "train":
             raise
         return []
+    if split == "train":
+        examples += read_replay(task, config, len(examples))
     cure = (
         f"Make a version that takes them: nlp-skills create-version {task.name} --max-length {{longest}}"
         " --per-device-train-batch-size 2 (long rows need memory)"

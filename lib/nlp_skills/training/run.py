@@ -15,7 +15,6 @@ from filelock import FileLock, Timeout
 
 from nlp_skills.base_model import (
     chat_template_sha256,
-    load_base_model,
     load_tokenizer,
     resolve_base_model,
 )
@@ -23,6 +22,7 @@ from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.errors import NlpSkillsError, NotValid
 from nlp_skills.records import now, sha256_tree
 from nlp_skills.task.version import record_lineage
+from nlp_skills.training.best_checkpoint import load_kept, watch_validation
 from nlp_skills.training.checkpoints import checkpoints, step_of
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.devices import device_environment
@@ -35,6 +35,7 @@ from nlp_skills.training.model_info import ModelInfo
 from nlp_skills.training.queue import in_queue
 from nlp_skills.training.rows import check_data_unchanged, tokenize_split
 from nlp_skills.training.saved_model import check_model, save_model
+from nlp_skills.training.trainable_model import load_trainable_model
 
 
 def run_training(task: Path, version: str) -> Job:
@@ -91,7 +92,7 @@ def train_version(task: Path, folder: Path, job: Job) -> Job:
     # PEFT draws the adapter's first weights from this, the trainer its order of rows.
     transformers.set_seed(config.seed)
     files = resolve_base_model(config.base_model, config.base_revision)
-    tokenizer = load_tokenizer(files)
+    tokenizer = load_tokenizer(files, chat=config.method != "cpt")
     rows = {name: tokenize_split(method, tokenizer, task, name, config) for name in ("train", "valid")}
     if not rows["train"]:
         raise NotValid(
@@ -101,8 +102,10 @@ def train_version(task: Path, folder: Path, job: Job) -> Job:
         f"{len(rows['train'])} training rows, {sum(r.length for r in rows['train'])} tokens,"
         f" {sum(r.trained for r in rows['train'])} of them trained, {threads} threads"
     )
+    if apart := sum(getattr(row, "apart", False) for row in rows["train"]):
+        say(f"The chat template rewrites earlier turns: {apart} of the training rows are single answers")
     longest = max(row.length for split in rows.values() for row in split)
-    model = load_base_model(files, config.dtype, longest)
+    model = load_trainable_model(files, config, longest)
     place = task / "models" / folder.name
     work = place / "checkpoints"
     work.mkdir(parents=True, exist_ok=True)
@@ -120,10 +123,12 @@ def train_version(task: Path, folder: Path, job: Job) -> Job:
     job = job.with_changes(
         resumed=job.resumed + (1 if newest else 0),
         environment=environment(task, threads).model_dump(mode="json"),
-        total_steps=total_steps(config, len(rows["train"])),
+        total_steps=total_steps(config, len(trainer.train_dataset)),
     )
     job.save(folder / "job.json")
+    watch_validation(trainer, config, folder / "metrics.jsonl")
     trainer.train(resume_from_checkpoint=str(newest) if newest else None)
+    job = job.with_changes(kept_step=load_kept(trainer, config, folder / "metrics.jsonl", say))
     saved = save_model(trainer, tokenizer, place, config)
     check_model(saved)
     ModelInfo(

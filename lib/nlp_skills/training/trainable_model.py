@@ -33,13 +33,25 @@ def load_trainable_model(files: BaseModelFiles, config: TrainConfig, longest: in
         _require_modules(files, config.target_modules)
     if config.packing:
         require_separating_attention()
-    return load_base_model(
+    model = load_base_model(
         files,
         "float32" if config.peft == "none" else config.dtype,
         longest,
         attention=FLASH if config.packing else None,
         quantization=_four_bits(config) if config.peft == "qlora" else None,
     )
+    _keep_four_bits_as_they_are(model)
+    return model
+
+
+def _keep_four_bits_as_they_are(model: Any) -> None:
+    """bitsandbytes 0.50 would repack the weights for its processor kernel in the first validation, for good.
+
+    Rounded otherwise than in training before it, and refused where a layer is narrower than a block of 64.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
 
 
 def _four_bits(config: TrainConfig) -> Any:

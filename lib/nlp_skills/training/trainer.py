@@ -10,15 +10,17 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from nlp_skills.base_model import load_base_model, load_tokenizer, require_training, resolve_base_model
+from nlp_skills.base_model import load_tokenizer, require_training, resolve_base_model
 from nlp_skills.data.example import Example
 from nlp_skills.data.prepare import prepare_dataset
 from nlp_skills.errors import AlreadyExists, NotValid
+from nlp_skills.training.best_checkpoint import load_kept, watch_validation
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.environment import Stopwatch, free_cores
 from nlp_skills.training.methods import load_method
 from nlp_skills.training.metrics_log import MetricsLog
 from nlp_skills.training.saved_model import check_model, save_model
+from nlp_skills.training.trainable_model import load_trainable_model
 
 Rows = Iterable[Mapping[str, Any] | Example]
 
@@ -53,6 +55,10 @@ class LoRATrainer:
         examples = {"train": made[: len(rows_given)], "valid": made[len(rows_given) :]}
         if not examples["train"]:
             raise NotValid("There are no rows to train on.")
+        if self.config.replay_file is not None:
+            raise NotValid(
+                "replay_file is read from a task folder. Give its rows together with the others instead."
+            )
 
         import torch
         import transformers
@@ -62,16 +68,18 @@ class LoRATrainer:
         torch.set_num_threads(config.threads or free_cores())
         transformers.set_seed(config.seed)
         files = resolve_base_model(config.base_model, config.base_revision)
-        tokenizer = load_tokenizer(files)
+        tokenizer = load_tokenizer(files, chat=config.method != "cpt")
         rows = {split: method.tokenize(tokenizer, found, config) for split, found in examples.items()}
         work = place / "checkpoints"
         shutil.rmtree(work, ignore_errors=True)  # of a run that was cut off; its rows may have been others
         work.mkdir(parents=True)
         config.save(place / "config.yaml")
         log = MetricsLog(place / "metrics.jsonl", resumed_at=0)
-        model = load_base_model(files, config.dtype)
+        model = load_trainable_model(files, config)
         trainer = method.build_trainer(config, model, tokenizer, rows, work, [log.callback(Stopwatch())])
+        watch_validation(trainer, config, place / "metrics.jsonl")
         trainer.train()
+        load_kept(trainer, config, place / "metrics.jsonl", lambda _: None)
         saved = save_model(trainer, tokenizer, place, config)
         check_model(saved)
         return saved

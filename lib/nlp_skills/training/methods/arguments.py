@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from nlp_skills.base_model import compute_dtype
 from nlp_skills.training.config import TrainConfig
 
 
@@ -27,8 +28,8 @@ def training_arguments(config: TrainConfig, rows: int, output: Path, *, has_vali
         "per_device_eval_batch_size": config.per_device_eval_batch_size,
         "gradient_accumulation_steps": config.gradient_accumulation_steps,
         "gradient_checkpointing": config.gradient_checkpointing,
-        # The weights are bfloat16 already where that is fast; autocast on top would only cast again.
-        "bf16": False,
+        # Frozen weights are bfloat16 already where that is fast; weights that are trained stay float32 and multiply in it.
+        "bf16": config.peft == "none" and compute_dtype(config.dtype) is torch.bfloat16,
         "fp16": False,
         "logging_steps": config.logging_steps,
         "eval_strategy": "steps" if has_valid else "no",
@@ -46,13 +47,16 @@ def training_arguments(config: TrainConfig, rows: int, output: Path, *, has_vali
 
 
 def steps_per_epoch(config: TrainConfig, rows: int) -> int:
-    """Optimiser steps in an epoch on one process."""
-    batches = -(-rows // config.per_device_train_batch_size)
-    return max(1, -(-batches // config.gradient_accumulation_steps))
+    """Optimiser steps in an epoch, of all processes together."""
+    batch = config.per_device_train_batch_size
+    # A batch of grpo holds answers, num_generations to each prompt.
+    batches = -(-rows * config.num_generations // batch) if config.method == "grpo" else -(-rows // batch)
+    each = -(-batches // config.num_processes)
+    return max(1, -(-each // config.gradient_accumulation_steps))
 
 
 def total_steps(config: TrainConfig, rows: int) -> int:
-    """Optimiser steps of the whole run on one process."""
+    """Optimiser steps of the whole run."""
     return max(1, math.ceil(steps_per_epoch(config, rows) * config.epochs))
 
 

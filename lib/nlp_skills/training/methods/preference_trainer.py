@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch.utils.data import Sampler
 
 from nlp_skills.training.methods.labelled_head import score_labels_only
 from nlp_skills.training.methods.length_buckets import LengthBucketSampler
+from nlp_skills.training.methods.precision import bfloat16_products
 from nlp_skills.training.methods.whole_checkpoints import WholeCheckpoints
 
 
@@ -57,18 +56,3 @@ class PreferenceTrainer(WholeCheckpoints):
 def _pairs(inputs: Any) -> int:
     """DPO has both answers one below the other, ORPO apart."""
     return len(inputs["chosen_input_ids"]) if "chosen_input_ids" in inputs else len(inputs["input_ids"]) // 2
-
-
-@contextmanager
-def bfloat16_products(inner: Any, model: Any, device: torch.device) -> Iterator[None]:
-    """Adapters keep float32 weights but multiply in bfloat16, as the frozen weights do.
-
-    PEFT would cast every input to float32 and back, which costs a third of the speed on a processor.
-    """
-    from peft.helpers import disable_input_dtype_casting
-
-    if inner.dtype is not torch.bfloat16 or device.type == "cuda":
-        yield
-        return
-    with torch.autocast(device.type, torch.bfloat16), disable_input_dtype_casting(model):
-        yield

@@ -7,22 +7,26 @@ batch (measured in docs/benchmarks.md). On CUDA TRL's own loss is used as it is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.utils.data import Sampler
 from transformers import PreTrainedModel, TrainerCallback
+from trl.data_utils import pack_dataset
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
 from nlp_skills.data.example import Example
+from nlp_skills.data.prompted_tools import with_prompted_tools
 from nlp_skills.data.tokens import IGNORED, TokenRow, tokenize_rows
+from nlp_skills.errors import NotValid
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.methods.arguments import peft_config, training_arguments
 from nlp_skills.training.methods.length_buckets import LengthBucketSampler
+from nlp_skills.training.methods.precision import bfloat16_products, keep_adapter_in_float32
 from nlp_skills.training.methods.whole_checkpoints import WholeCheckpoints
 
 
@@ -30,7 +34,23 @@ def tokenize(
     tokenizer: Any, examples: Sequence[Example], config: TrainConfig, **words: str
 ) -> list[TokenRow]:
     """Ids and labels of each example; `words` (file, cure) go into the error about rows that are too long."""
-    return tokenize_rows(tokenizer, examples, config.max_length, **words)
+    if not config.assistant_only_loss:
+        _require_no_weights(examples)
+    if config.tools_in_prompt:
+        examples = [with_prompted_tools(example) for example in examples]
+    rows = tokenize_rows(tokenizer, examples, config.max_length, thinking=config.enable_thinking, **words)
+    if config.assistant_only_loss:
+        return rows
+    return [replace(row, labels=[IGNORED, *row.input_ids[1:]]) for row in rows]
+
+
+def _require_no_weights(examples: Sequence[Example]) -> None:
+    for example in examples:
+        if any(message.weight == 0 for message in example.messages or ()):
+            raise NotValid(
+                f"Row {example.meta.id} has an answer of weight 0, which is not to be learned, and"
+                " assistant_only_loss: false learns all of a row. Delete the weight, or keep assistant_only_loss."
+            )
 
 
 class LabelledTokensTrainer(WholeCheckpoints, SFTTrainer):
@@ -47,11 +67,14 @@ class LabelledTokensTrainer(WholeCheckpoints, SFTTrainer):
         num_items_in_batch: Any = None,
     ) -> Any:
         """Mean cross-entropy over the labelled tokens of the batch (or of the accumulated batches)."""
-        if inputs["input_ids"].device.type == "cuda" or return_outputs:
+        learns = self.model.training
+        if return_outputs or (learns and inputs["input_ids"].device.type == "cuda"):
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        if inputs["input_ids"].device.type == "cuda":
+            return self._validation_loss(model, inputs)
         labels = inputs["labels"][:, 1:]
         columns = (labels != IGNORED).any(dim=0).nonzero().squeeze(1)
-        with self._bfloat16_products(model):
+        with bfloat16_products(self.model, model, self.args.device):
             outputs = model(
                 input_ids=inputs["input_ids"],
                 attention_mask=inputs["attention_mask"],
@@ -62,26 +85,22 @@ class LabelledTokensTrainer(WholeCheckpoints, SFTTrainer):
         mask = kept != IGNORED
         logits = outputs.logits[mask].float()
         targets = kept[mask]
-        total = torch.nn.functional.cross_entropy(logits, targets, reduction="sum")
+        losses = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
+        if not learns:
+            self.note_rows(torch.zeros(mask.shape).masked_scatter(mask, losses).sum(dim=1), mask.sum(dim=1))
         count = mask.sum() if num_items_in_batch is None else num_items_in_batch
-        mode = "train" if self.model.training else "eval"
         correct = (logits.argmax(-1) == targets).float().mean().item()
-        self._metrics[mode]["mean_token_accuracy"].append(correct)
-        return total / torch.as_tensor(count).clamp(min=1)
+        self._metrics["train" if learns else "eval"]["mean_token_accuracy"].append(correct)
+        return losses.sum() / torch.as_tensor(count).clamp(min=1)
 
-    @contextmanager
-    def _bfloat16_products(self, model: Any) -> Iterator[None]:
-        """Adapters keep float32 weights but multiply in bfloat16, as the frozen weights do.
-
-        PEFT would cast every input to float32 and back, which costs a third of the speed on a processor.
-        """
-        from peft.helpers import disable_input_dtype_casting
-
-        if self.model.dtype is not torch.bfloat16:
-            yield
-            return
-        with torch.autocast(self.args.device.type, torch.bfloat16), disable_input_dtype_casting(model):
-            yield
+    def _validation_loss(self, model: Any, inputs: dict[str, Any]) -> Any:
+        """On CUDA: TRL's fused head scores labels only, and gives the loss of each token."""
+        outputs = model(**inputs, use_cache=False, fused_lm_head=True)
+        losses, counts = -outputs.log_probs.float().sum(dim=1), outputs.label_mask.sum(dim=1)
+        self.note_rows(losses, counts)
+        total = counts.sum().clamp(min=1)
+        self._metrics["eval"]["mean_token_accuracy"].append((outputs.is_top1.sum() / total).item())
+        return losses.sum() / total
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         rows = self.train_dataset if train_dataset is None else train_dataset
@@ -109,17 +128,29 @@ def build_trainer(
         )
 
     has_valid = bool(rows.get("valid"))
+    train = packed(dataset("train"), config.max_length) if config.packing else dataset("train")
     arguments = SFTConfig(
-        **training_arguments(config, len(rows["train"]), output, has_valid=has_valid),
+        **training_arguments(config, len(train), output, has_valid=has_valid),
         max_length=config.max_length,
+        packing=config.packing,
         dataset_kwargs={"skip_prepare_dataset": True},
     )
-    return LabelledTokensTrainer(
+    trainer = LabelledTokensTrainer(
         model=model,
         args=arguments,
-        train_dataset=dataset("train"),
+        train_dataset=train,
         eval_dataset=dataset("valid") if has_valid else None,
         processing_class=tokenizer,
         peft_config=peft_config(config),
         callbacks=callbacks,
     )
+    keep_adapter_in_float32(trainer.model)
+    return trainer
+
+
+def packed(rows: Any, max_length: int) -> Any:
+    """Rows put together to at most `max_length` tokens, best fit first; `seq_lengths` says where each begins.
+
+    TRL's collator makes of that what flash attention needs to keep the rows apart.
+    """
+    return pack_dataset(rows, max_length, "bfd")
