@@ -7,6 +7,7 @@ A target's module has
     fetch_log(task, folder, job)        bring train.log up to date
     stop(task, folder, job)             end the run; its checkpoints stay
     pull(task, folder, job) -> Job      bring the results here, every file checked by its SHA-256
+    usd_per_hour(target) -> float?      the price, where it is known
 
 `folder` is the version's; `target` is None for this machine.
 """
@@ -16,7 +17,11 @@ from __future__ import annotations
 from importlib import import_module
 from types import ModuleType
 
-TARGETS = {"local": "nlp_skills.training.targets.local"}
+TARGETS = {
+    "local": "nlp_skills.training.targets.local",
+    "ssh": "nlp_skills.training.targets.ssh",
+    "hf_jobs": "nlp_skills.training.targets.hf_jobs",
+}
 """Type → its module, imported when it is used."""
 
 

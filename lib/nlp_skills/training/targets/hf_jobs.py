@@ -1,0 +1,260 @@
+"""Jobs of the Hugging Face Hub: a container by the minute; task and results go through a private repository of yours.
+
+here   job.json: target hf_jobs, remote {target, job, repository, namespace}
+       status ── jobs API (stage, log) and out/state.json of the repository
+       results ◀── out/results.tar, every file checked by its SHA-256
+
+The token and the target's variables reach the container as the job's secrets, never as files.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from filelock import FileLock, Timeout
+
+from nlp_skills.data.secret import hide
+from nlp_skills.errors import MissingExtra, NotReady, NotValid, RunFailed
+from nlp_skills.records import now, read_mapping, to_json, write_atomic
+from nlp_skills.training.config import TrainConfig
+from nlp_skills.training.job import Job, lock_file
+from nlp_skills.training.targets.baggage import (
+    base_model_files,
+    local_base_model,
+    newest_checkpoint,
+    run_files,
+)
+from nlp_skills.training.targets.definition import HFJobsTarget, environment_of, read_target
+from nlp_skills.training.targets.hf_container import BASE_MODEL, RESULTS, STATE, Exchange, packed
+from nlp_skills.training.targets.local import new_job
+from nlp_skills.training.targets.parcel import unpack
+from nlp_skills.training.targets.ssh import OURS, settle
+from nlp_skills.training.targets.wheel import build_wheel
+
+BOOTSTRAP = """
+import os, subprocess, sys
+from huggingface_hub import hf_hub_download
+repository, version = sys.argv[1:]
+wheel = hf_hub_download(repository, os.environ["NLP_SKILLS_WHEEL"], repo_type="dataset")
+library = os.environ.get("NLP_SKILLS_REQUIREMENT") or "nlp-skills[train,hub] @ file://" + wheel
+sys.exit(subprocess.call(["uv", "run", "--no-project", "--with", library, "python", "-P", "-m",
+    "nlp_skills.training.targets.hf_container", repository, version]))
+"""
+"""What the container runs first; it travels as a variable, because run_uv_job would take an argument for a file."""
+STAGES = {"COMPLETED": "failed", "ERROR": "failed", "CANCELED": "cancelled", "DELETED": "cancelled"}
+"""Stage of the Hub's job → what the run is when the container is gone and has left no results."""
+
+
+def usd_per_hour(target: HFJobsTarget) -> float | None:
+    """The price of the target's hardware, from the Hub's own list; None where it does not tell."""
+    if target.usd_per_hour is not None:
+        return target.usd_per_hour
+    with _answers(target):
+        known = {hardware.name: hardware for hardware in _api().list_jobs_hardware()}
+    if target.flavor not in known:
+        raise NotValid(
+            f"The Hub has no hardware {target.flavor!r} (flavor of {target.name} in configs/targets.yaml)."
+            f" There are: {', '.join(known)}."
+        )
+    found = known[target.flavor]
+    hours = {"minute": 60, "hour": 1, "second": 3600}.get(found.unit_label)
+    return round(found.unit_cost_usd * hours, 4) if hours else None
+
+
+def start(task: Path, folder: Path, target: HFJobsTarget) -> None:
+    """Put task and library into a private repository and start a job that trains. Raises NotReady or RunFailed."""
+    environment = environment_of(target)
+    with FileLock(lock_file(folder), timeout=5), _answers(target):
+        api = _api()
+        namespace = target.namespace or api.whoami()["name"]
+        job = new_job(task, folder)
+        repository = f"{namespace}/nlp-skills-{_plain(task.name)}-{folder.name}-{job.id}"
+        api.create_repo(repository, private=True, repo_type="dataset", exist_ok=True)
+        name, wheel = build_wheel()
+        again = job.remote.get("repository") == repository
+        with tempfile.TemporaryDirectory() as place:
+            files = _baggage(task, folder, Path(place), again=again)
+            files |= {f"in/{name}": wheel, STATE: to_json({"job": None})}
+            Exchange(repository).put(files, f"{task.name} {folder.name}")
+        plain = {
+            "NLP_SKILLS_BOOTSTRAP": BOOTSTRAP,
+            "NLP_SKILLS_WHEEL": f"in/{name}",
+            **({"NLP_SKILLS_REQUIREMENT": target.requirement} if target.requirement else {}),
+            **({"HF_ENDPOINT": os.environ["HF_ENDPOINT"]} if "HF_ENDPOINT" in os.environ else {}),
+        }
+        started = api.run_uv_job(
+            "python",
+            script_args=[
+                "-c",
+                "import os; exec(os.environ['NLP_SKILLS_BOOTSTRAP'])",
+                repository,
+                folder.name,
+            ],
+            dependencies=["huggingface_hub>=2"],
+            env=plain,
+            secrets={"HF_TOKEN": _token(), **environment},
+            flavor=target.flavor,
+            timeout=target.timeout,
+            image=target.image,
+            namespace=namespace,
+            labels={"nlp-skills": f"{_plain(task.name)}-{folder.name}"},
+        )
+        remote = {"target": target.name, "namespace": namespace, "repository": repository, "job": started.id}
+        job.with_changes(target="hf_jobs", remote=remote).save(folder / "job.json")
+
+
+def _baggage(task: Path, folder: Path, place: Path, *, again: bool) -> dict[str, bytes | Path]:
+    name = TrainConfig.load(folder / "config.yaml").base_model
+    model = local_base_model(task, name)
+    files: dict[str, bytes | Path] = {}
+    if model is not None:
+        _, contents = base_model_files(model)
+        files["in/base_model.tar"] = packed(contents, place, "base_model.tar")
+        name = f"{BASE_MODEL}/{model.name}" if model.is_file() else BASE_MODEL
+    run = run_files(task, folder, name)
+    if not again:  # otherwise the newest one is in the repository
+        run |= newest_checkpoint(task, folder.name)
+    files["in/run.tar"] = packed(run, place, "run.tar")
+    return files
+
+
+def refresh(task: Path, folder: Path, job: Job) -> Job:
+    """Ask the Hub how the job stands; when it has ended well, bring its results."""
+    if job.status not in ("queued", "running"):
+        return job
+    try:
+        with FileLock(lock_file(folder), timeout=0.1):
+            return _refresh(task, folder, job)
+    except Timeout:  # another process starts it, or brings its results, at this moment
+        return job
+    except RunFailed as error:
+        return job.with_changes(error=f"{error} What is told here is how it stood before.")
+
+
+def _refresh(task: Path, folder: Path, job: Job) -> Job:
+    target = _target(task, job)
+    with _answers(target):
+        # In this order: what the container has put there before it ended is then seen.
+        seen = _api().inspect_job(job_id=job.remote["job"], namespace=job.remote["namespace"])
+        stage = str(getattr(seen.status.stage, "value", seen.status.stage))
+        found = _state(folder, job)
+        if found.status == "succeeded":
+            return pull(task, folder, found)
+        if stage in STAGES:
+            said = found.error or seen.status.message or f"The Hub's job has ended ({stage}) without results."
+            error = None if STAGES[stage] == "cancelled" else said
+            found = found.with_changes(status=STAGES[stage], error=error, ended=found.ended or now())
+        if found != job:
+            found.save(folder / "job.json")
+    return found
+
+
+def _state(folder: Path, job: Job) -> Job:
+    """The job as the container has told last; its metrics and log come along."""
+    with tempfile.TemporaryDirectory() as place:
+        file = Exchange(job.remote["repository"]).get(STATE, Path(place))
+        state = read_mapping(file) if file else None
+    if not state or not state["job"]:
+        return job
+    write_atomic(folder / "metrics.jsonl", state["metrics"].encode())
+    write_atomic(folder / "train.log", state["log"].encode())
+    return job.with_changes(**{name: value for name, value in state["job"].items() if name not in OURS})
+
+
+def fetch_log(task: Path, folder: Path, job: Job) -> None:  # noqa: ARG001
+    """The Hub's own log of the container, which also tells why nothing began; our part of it comes with the state."""
+    if job.status == "succeeded":
+        return
+    with _answers(_target(task, job)):
+        lines = list(
+            _api().fetch_job_logs(job_id=job.remote["job"], namespace=job.remote["namespace"], tail=200)
+        )
+    told = (task / job.log).read_text(encoding="utf-8") if (task / job.log).is_file() else ""
+    if lines and not told:
+        write_atomic(task / job.log, ("\n".join(line.rstrip("\n") for line in lines) + "\n").encode())
+
+
+def stop(task: Path, folder: Path, job: Job) -> None:
+    """Cancel the job; what it has put into the repository stays. Raises NotValid when nothing runs."""
+    job = refresh(task, folder, job)
+    if job.status not in ("queued", "running"):
+        raise NotValid(f"{task.name} {folder.name} is not being trained at the moment.")
+    with _answers(_target(task, job)):
+        _api().cancel_job(job_id=job.remote["job"], namespace=job.remote["namespace"])
+    job.with_changes(status="cancelled", ended=now(), error=None).save(folder / "job.json")
+
+
+def pull(task: Path, folder: Path, job: Job) -> Job:
+    """Bring the results here, checked; then the repository is deleted."""
+    staging = folder / ".results.tmp"
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir()
+    target = _target(task, job)
+    with _answers(target), tempfile.TemporaryDirectory() as place:
+        exchange = Exchange(job.remote["repository"])
+        file = exchange.get(RESULTS, Path(place))
+        if file is None:
+            raise RunFailed(f"The results of {task.name} {folder.name} are not there yet. Ask again.")
+        with file.open("rb") as stream:
+            expected = unpack(stream, staging)
+        job = settle(task, folder, job, staging, expected, usd_per_hour(target))
+        exchange.api.delete_repo(exchange.repository, repo_type="dataset", missing_ok=True)
+    return job
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9-]+", "-", name)[:40].strip("-")
+
+
+def _target(task: Path, job: Job) -> HFJobsTarget:
+    target = read_target(task, job.remote["target"])
+    if not isinstance(target, HFJobsTarget):
+        raise NotValid(
+            f"{target.name} in configs/targets.yaml is {target.type} now; the run was sent to hf_jobs."
+        )
+    return target
+
+
+def _token() -> str:
+    try:
+        from huggingface_hub import get_token
+    except ImportError:
+        raise MissingExtra("Training on the Hub", "hub") from None
+    token = get_token()
+    if not token:
+        raise NotReady("Training on the Hub needs a token with write access. Log in with: hf auth login")
+    return token
+
+
+def _api() -> Any:
+    token = _token()
+    from huggingface_hub import HfApi
+
+    return HfApi(endpoint=os.environ.get("HF_ENDPOINT"), token=token, library_name="nlp-skills")
+
+
+@contextmanager
+def _answers(target: HFJobsTarget) -> Iterator[None]:
+    """What the Hub refuses, as a sentence of ours."""
+    try:
+        from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+    except ImportError:
+        raise MissingExtra("Training on the Hub", "hub") from None
+    try:
+        yield
+    except HfHubHTTPError as error:
+        raise RunFailed(f"{target.name}: the Hub refuses: {hide(str(error).splitlines()[0])}") from None
+    except OfflineModeIsEnabled:
+        raise RunFailed(
+            f"{target.name}: HF_HUB_OFFLINE is set, so the Hub cannot be asked. Unset it."
+        ) from None
+    except httpx2.HTTPError as error:
+        raise RunFailed(f"{target.name}: the Hub cannot be reached: {hide(str(error))}") from None
