@@ -64,8 +64,9 @@ def write_calls(tool_calls: list[dict[str, Any]]) -> str:
 
 def read_calls(answer: str) -> Calls:
     """The tool calls of an answer; none where it holds no JSON with a name and arguments."""
-    text = _MARKS.sub("\n", answer).strip()
-    values, rest = _json_values(text)
+    values, rest = _json_values(answer)
+    if rest:  # not before: a mark may stand inside an argument
+        values, rest = _json_values(_MARKS.sub("\n", answer))
     flat = [item for value in values for item in (value if isinstance(value, list) else [value])]
     calls = [_call(item) for item in flat if is_call(item)]
     return Calls(calls, alone=not rest and len(calls) == len(flat))

@@ -52,7 +52,7 @@ def valid_json(answer: str, example: Example) -> float:  # noqa: ARG001 (every r
         pass
     start = min((place for sign in "{[" if (place := answer.find(sign)) >= 0), default=-1)
     try:
-        return 0.5 * (start >= 0 and bool(json.JSONDecoder().raw_decode(answer, start)))
+        return 0.5 if start >= 0 and json.JSONDecoder().raw_decode(answer, start) else 0.0
     except (ValueError, RecursionError):
         return 0.0
 
@@ -165,13 +165,13 @@ def load_rewards(rewards: Sequence[str], expected: dict[str, str], folder: Path)
             raise NotValid(
                 f"rewards: {file} is not the file that the version was made with (its hash differs). Make a new version."
             )
-    return [REWARDS.get(name) or _own(name, folder) for name in rewards]
+    return [REWARDS[name] if name in REWARDS else _own(name, folder) for name in rewards]
 
 
 def _own(name: str, folder: Path) -> Reward:
     file, _, function = name.partition(":")
-    found: Any = getattr(_module(folder / file), function, None)
-    if not callable(found):
+    found: Reward | None = getattr(_module(folder / file), function, None)
+    if found is None or not callable(found):
         raise NotValid(f"rewards: {folder / file} has no function {function}.")
     return found
 
