@@ -32,6 +32,13 @@ from nlp_skills.training.methods import load_method
 from nlp_skills.training.methods.arguments import total_steps
 from nlp_skills.training.metrics_log import MetricsLog
 from nlp_skills.training.model_info import ModelInfo
+from nlp_skills.training.processes import (
+    end_with_parent,
+    is_worker,
+    is_writer,
+    report_failure,
+    run_workers,
+)
 from nlp_skills.training.queue import in_queue
 from nlp_skills.training.rows import check_data_unchanged, tokenize_split
 from nlp_skills.training.saved_model import check_model, save_model
@@ -44,6 +51,8 @@ def run_training(task: Path, version: str) -> Job:
     When it raises, job.json says "failed" with the reason; a later call goes on from the newest checkpoint.
     """
     folder = task / "versions" / version
+    if is_worker():
+        return _work(task, folder)
     lock = FileLock(lock_file(folder))
     try:
         lock.acquire(timeout=5)  # somebody may be looking at this moment whether it is held
@@ -55,17 +64,35 @@ def run_training(task: Path, version: str) -> Job:
         lock.release()
 
 
+def _work(task: Path, folder: Path) -> Job:
+    """As one of several processes of a run, which holds the lock and says how it ended."""
+    end_with_parent()
+    try:
+        ended = train_version(task, folder, Job.load(folder / "job.json"))
+    except BaseException as error:
+        report_failure(task, folder.name, str(error) or type(error).__name__)
+        raise
+    if is_writer():
+        ended.save(folder / "job.json")
+    return ended
+
+
 def _run(task: Path, folder: Path) -> Job:
     job = Job.load(folder / "job.json")
+    config = TrainConfig.load(folder / "config.yaml")
     job = job.with_changes(pid=os.getpid(), ended=None, error=None, exit_code=None)
     try:
-        with in_queue(task, folder.name, TrainConfig.load(folder / "config.yaml").num_processes) as place:
+        with in_queue(task, folder.name, config.num_processes) as place:
             job.save(folder / "job.json")  # with this process's id: whoever started it goes its way
             devices = place.wait()
             os.environ.update(device_environment(devices))
             job = job.with_changes(status="running", devices=devices)
             job.save(folder / "job.json")
-            ended = train_version(task, folder, job)
+            if config.num_processes == 1:
+                ended = train_version(task, folder, job)
+            else:
+                run_workers(task, folder.name, config, devices)
+                ended = Job.load(folder / "job.json")
     except BaseException as error:
         text = str(error) if isinstance(error, NlpSkillsError) else f"{type(error).__name__}: {error}"
         job.with_changes(status="failed", ended=now(), exit_code=1, error=text).save(folder / "job.json")
@@ -111,9 +138,10 @@ def train_version(task: Path, folder: Path, job: Job) -> Job:
     work.mkdir(parents=True, exist_ok=True)
     newest = next(iter(reversed(checkpoints(work))), None)
     done = step_of(newest) if newest else 0
-    log = MetricsLog(folder / "metrics.jsonl", resumed_at=done)
-    stopwatch = Stopwatch(log.seconds_before)
-    trainer = method.build_trainer(config, model, tokenizer, rows, work, [log.callback(stopwatch)])
+    log = MetricsLog(folder / "metrics.jsonl", resumed_at=done) if is_writer() else None
+    stopwatch = Stopwatch(log.seconds_before if log else 0.0)
+    callbacks = [log.callback(stopwatch)] if log else []
+    trainer = method.build_trainer(config, model, tokenizer, rows, work, callbacks)
     counts = [(p.numel(), p.requires_grad) for p in trainer.model.parameters()]
     trainable, total = sum(n for n, learns in counts if learns), sum(n for n, _ in counts)
     say(
@@ -125,11 +153,14 @@ def train_version(task: Path, folder: Path, job: Job) -> Job:
         environment=environment(task, threads).model_dump(mode="json"),
         total_steps=total_steps(config, len(trainer.train_dataset)),
     )
-    job.save(folder / "job.json")
+    if is_writer():
+        job.save(folder / "job.json")
     watch_validation(trainer, config, folder / "metrics.jsonl")
     trainer.train(resume_from_checkpoint=str(newest) if newest else None)
     job = job.with_changes(kept_step=load_kept(trainer, config, folder / "metrics.jsonl", say))
     saved = save_model(trainer, tokenizer, place, config)
+    if not is_writer():
+        return job
     check_model(saved)
     ModelInfo(
         path=saved.relative_to(task).as_posix(),

@@ -15,8 +15,11 @@ def save_model(trainer: Any, tokenizer: Any, place: Path, config: TrainConfig) -
     """The adapter (or the full model) with its tokenizer, under its name only when it is whole."""
     name = "model" if config.peft == "none" else "adapter"
     staging, target = place / f".{name}.tmp", place / name
+    whole = _gathered(trainer)  # by all processes of the run together
+    if not trainer.args.should_save:
+        return target
     shutil.rmtree(staging, ignore_errors=True)
-    trainer.model.save_pretrained(staging)
+    trainer.model.save_pretrained(staging, state_dict=whole)
     tokenizer.save_pretrained(staging)
     settings = staging / "adapter_config.json"
     if settings.is_file():
@@ -29,6 +32,13 @@ def save_model(trainer: Any, tokenizer: Any, place: Path, config: TrainConfig) -
     staging.rename(target)
     sync_folder(place)
     return target
+
+
+def _gathered(trainer: Any) -> dict[str, Any] | None:
+    """The weights in one piece, where FSDP or DeepSpeed has spread them over processes; None: the model has them."""
+    if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
+        return trainer.accelerator.get_state_dict(trainer.model_wrapped)
+    return None
 
 
 def check_model(folder: Path) -> None:
