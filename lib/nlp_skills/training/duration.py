@@ -72,10 +72,10 @@ def run_flops(shape: ModelShape, config: TrainConfig, lengths: RowLengths) -> fl
         shape, config.model_copy(update={"gradient_checkpointing": False}), length
     ) / (3 if config.peft == "none" else 2)
     head = 2 * shape.embedding_parameters * labelled * (3 if config.peft == "none" else 2)
-    each = sequences * (length * PADDING * body + head) + extra * (
+    each = sequences * length * PADDING * body + head + extra * (
         length * PADDING * forward + 2 * shape.embedding_parameters * labelled
     )
-    return each * rows * config.epochs
+    return each * rows * config.epochs * (config.num_generations if config.method == "grpo" else 1)
 
 
 def run_seconds(
@@ -97,7 +97,7 @@ def run_seconds(
     validating = checks * valid_rows * forward / rate
     generating = 0.0
     if config.method == "grpo":
-        answers = lengths.rows * config.epochs
+        answers = lengths.rows * config.epochs * config.num_generations
         steps = answers / config.per_device_train_batch_size / devices
         tokens = config.max_completion_length
         batch = config.per_device_train_batch_size

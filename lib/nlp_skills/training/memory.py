@@ -98,12 +98,12 @@ def longest_batch(longest: Sequence[RowLength], config: TrainConfig) -> Batch:
         cut = [RowLength(row.tokens, row.tokens) for row in cut]
     length = max(row.tokens for row in cut)
     sides = 2 if config.method in PAIRS else 1
-    starts = min(row.tokens - row.trained for row in cut)
+    starts = min(row.tokens - row.trained / sides for row in cut)
     return Batch(
         rows=len(cut) * sides,
         length=length,
-        labelled=sum(row.trained for row in cut) * sides,
-        columns=length - starts,
+        labelled=sum(row.trained for row in cut),
+        columns=round(length - starts),
         padded=len({row.tokens for row in cut}) > 1 or sides > 1,
     )
 
@@ -212,6 +212,9 @@ def layer_bytes(shape: ModelShape, config: TrainConfig, batch: Batch, device: De
         attention = width * (2 * queries + 2 * (queries if batch.padded else keys)) + 4 * shape.heads
     middle = (4 if shape.gated else 2) * width * shape.intermediate
     per_token = norms + attention + middle
+    # The mask is a row of numbers for each token, made anew in each layer of the fused kernel.
+    masked = batch.padded and not is_plain_attention(batch, device)
+    per_token += width * batch.length if masked else 0
     constant = 0.0
     if not full:
         adapted = shape.adapted(config.target_modules)

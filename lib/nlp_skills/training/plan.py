@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
@@ -14,6 +16,7 @@ from nlp_skills.training.config import MethodName, Peft, TrainConfig
 from nlp_skills.training.forecast import Forecast, forecast
 from nlp_skills.training.hardware import NAMED, Hardware, HardwareName, find_hardware
 from nlp_skills.training.model_shape import ModelShape, model_shape
+from nlp_skills.training.new_version import create_version
 from nlp_skills.training.plan_reasons import OTHER_MODELS, Choice, Facts, explain
 from nlp_skills.training.plan_settings import fitted_configs, wanted_config
 from nlp_skills.training.row_lengths import Lengths, RowLengths, row_lengths
@@ -188,16 +191,7 @@ def _billions(name: str) -> float:
 
 def _command(task: str, config: TrainConfig) -> str:
     """create-version with every setting that differs from the defaults."""
-    named = (
-        "base_model",
-        "peft",
-        "lora_r",
-        "lora_alpha",
-        "epochs",
-        "learning_rate",
-        "per_device_train_batch_size",
-        "max_length",
-    )
+    named = inspect.signature(create_version).parameters
     usual = TrainConfig()
     words = [f"nlp-skills create-version {task}"]
     for setting, value in config.model_dump(mode="json").items():
@@ -206,11 +200,12 @@ def _command(task: str, config: TrainConfig) -> str:
         shown = (
             f"{value:g}"
             if isinstance(value, float)
-            else str(value).lower()
-            if isinstance(value, bool)
+            else json.dumps(value)
+            if isinstance(value, bool | list)
             else value
         )
-        words.append(
+        option = (
             f"--{setting.replace('_', '-')} {shown}" if setting in named else f"--settings {setting}={shown}"
         )
+        words.append(option if isinstance(value, str | int | float) else f"--settings '{setting}={shown}'")
     return " ".join(words)

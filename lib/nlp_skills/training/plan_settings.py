@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from nlp_skills.task.task import Task
+from nlp_skills.task.task import Task, TaskType
 from nlp_skills.training.config import MethodName, Peft, TrainConfig
 from nlp_skills.training.defaults import default_learning_rate, default_method
 from nlp_skills.training.hardware import Hardware
@@ -59,9 +59,17 @@ def wanted_config(
             "learning_rate": default_learning_rate(method, peft, rows),
             "max_length": max(length, 64),
             "keep": "best" if keeps_best else "last",
+            "rewards": [_reward(task)] if method == "grpo" else [],
         },
         "the plan",
     )
+
+
+def _reward(task: Task) -> str:
+    """The reward that tells a right answer of such a task from a wrong one (training/rewards.py)."""
+    if task.type is TaskType.TOOL_USE:
+        return "valid_tool_call"
+    return "label" if task.type.has_labels else "exact_answer"
 
 
 def planned_epochs(rows: int) -> float:

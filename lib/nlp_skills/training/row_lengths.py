@@ -28,7 +28,10 @@ BYTES_A_TOKEN = 3.0
 
 @dataclass(frozen=True)
 class RowLength:
-    """A row as training sees it: tokens in all, and how many of them are learned."""
+    """A row as training sees it: tokens in all, and how many of them are learned.
+
+    Of a pair: the prompt with its longer answer, and the tokens of both answers.
+    """
 
     tokens: int
     trained: int
@@ -153,7 +156,7 @@ def _pair(tokenizer: object, example: Example) -> RowLength:
         sum(len(encode_text(tokenizer, turn.content or "")) + 1 for turn in side)
         for side in (example.chosen or [], example.rejected or [])
     ]
-    return RowLength(prompt + max(answers), max(answers))
+    return RowLength(prompt + max(answers), sum(answers))
 
 
 def _by_bytes(example: Example) -> RowLength:
