@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from nlp_skills.errors import RunFailed
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.metrics_log import read_metrics
 
@@ -99,7 +100,10 @@ def load_kept(trainer: Any, config: TrainConfig, metrics: Path, say: Callable[[s
     if not found or found[0].step == trainer.state.global_step:
         return None
     kept, lowest = found[0], found[-1]
-    trainer.state.best_model_checkpoint = str(Path(trainer.args.output_dir) / f"checkpoint-{kept.step}")
+    place = Path(trainer.args.output_dir) / f"checkpoint-{kept.step}"
+    if not (place / "trainer_state.json").is_file():  # transformers would only log that, and the last would be saved
+        raise RunFailed(f"The checkpoint of step {kept.step}, which was to be kept, is not at {place}.")
+    trainer.state.best_model_checkpoint = str(place)
     trainer.state.best_metric = kept.loss
     trainer._load_best_model()
     say(

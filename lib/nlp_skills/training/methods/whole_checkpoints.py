@@ -36,7 +36,7 @@ class WholeCheckpoints(ValidationLoss):
         name = f"checkpoint-{self.state.global_step}"
         folder = Path(self.args.output_dir or ".")
         if self.args.process_index == 0:
-            with whole_checkpoint(folder, name) as staging:
+            with whole_checkpoint(folder, name, self.spared()) as staging:
                 self.accelerator.wait_for_everyone()  # nobody writes before what was left there is gone
                 self._write_checkpoint(staging, model, trial)
                 self.accelerator.wait_for_everyone()
