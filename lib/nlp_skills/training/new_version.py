@@ -18,6 +18,7 @@ from nlp_skills.training.fitness import require_fit
 from nlp_skills.training.replay import replay_sha256
 from nlp_skills.training.rewards import rewards_sha256
 from nlp_skills.training.row_kinds import has_marked_rows
+from nlp_skills.training.sinks import require_sinks
 from nlp_skills.training.version_model import is_version, require_trained
 
 
@@ -80,6 +81,7 @@ def create_version(
         rewards_sha256=rewards_sha256(config.rewards, task),
     )
     require_fit(task, definition, config, snapshot)
+    require_sinks(config.report_to)
     if parent is None or "base_model" in wanted:
         if is_version(task, config.base_model):
             require_trained(task, config.base_model)

@@ -42,6 +42,7 @@ from nlp_skills.training.processes import (
 from nlp_skills.training.queue import in_queue
 from nlp_skills.training.rows import check_data_unchanged, tokenize_split
 from nlp_skills.training.saved_model import check_model, save_model
+from nlp_skills.training.sinks import report_to_sinks
 from nlp_skills.training.trainable_model import load_trainable_model
 
 
@@ -156,6 +157,7 @@ def train_version(task: Path, folder: Path, job: Job) -> Job:
     if is_writer():
         job.save(folder / "job.json")
     watch_validation(trainer, config, folder / "metrics.jsonl")
+    report_to_sinks(trainer, config, task, folder.name, job, say)
     trainer.train(resume_from_checkpoint=str(newest) if newest else None)
     job = job.with_changes(kept_step=load_kept(trainer, config, folder / "metrics.jsonl", say))
     saved = save_model(trainer, tokenizer, place, config)

@@ -1,0 +1,106 @@
+"""Sinks: trackio, MLflow and W&B, fed beside metrics.jsonl where `report_to` names them.
+
+    Trainer ──▶ metrics.jsonl                 always
+            └─▶ transformers' own callbacks   each behind a guard: one that fails is left out, and the run goes on
+
+Without a server of your own they write to tracking/ in the task folder. Their own environment variables
+(TRACKIO_DIR, TRACKIO_SPACE_ID, MLFLOW_TRACKING_URI, WANDB_MODE …) say otherwise.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Callable, Iterable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from nlp_skills.errors import MissingExtra, NotReady
+from nlp_skills.training.config import TrainConfig
+from nlp_skills.training.job import Job
+from nlp_skills.training.train_log import without_secrets
+
+FOLDER = "tracking"
+"""In the task."""
+
+EVENTS = ("on_train_begin", "on_log", "on_save", "on_train_end")
+
+
+def require_sinks(names: Iterable[str]) -> None:
+    """Raises MissingExtra for trackio, NotReady for another sink that is not installed; says how to install it."""
+    for name in names:
+        if find_spec(name) is not None:
+            continue
+        if name == "trackio":
+            raise MissingExtra("report_to: trackio", "track")
+        raise NotReady(
+            f"report_to: {name} needs the package {name}, which is not installed here. Install it with:"
+            f" uv pip install {name}. Or leave it out: metrics.jsonl is always written."
+        )
+
+
+def sink_environment(task: Path, job: Job) -> dict[str, str]:
+    """Where the sinks write and what they call the run, unless their own environment variables say it.
+
+    The limits are there because MLflow would wait four minutes for a server that is down.
+    """
+    place = task.resolve() / FOLDER
+    return {
+        "TRACKIO_DIR": str(place / "trackio"),
+        "MLFLOW_TRACKING_URI": f"sqlite:///{(place / 'mlflow.db').as_posix()}",
+        "MLFLOW_EXPERIMENT_NAME": task.name,
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+        "WANDB_DIR": str(place),
+        "WANDB_PROJECT": task.name,
+        "WANDB_RUN_ID": job.id,  # a run that goes on from a checkpoint stays one run
+        "WANDB_RESUME": "allow",
+        "WANDB_INIT_TIMEOUT": "30",
+    }
+
+
+def report_to_sinks(
+    trainer: Any, config: TrainConfig, task: Path, version: str, job: Job, say: Callable[[str], None]
+) -> None:
+    """Let the trainer feed the sinks of `report_to`, from the process of the run: it gets their environment variables."""
+    if not config.report_to:
+        return
+    for name, value in sink_environment(task, job).items():
+        os.environ.setdefault(name, value)
+    (task / FOLDER).mkdir(exist_ok=True)
+    for name in config.report_to:
+        trainer.add_callback(_guarded(name, task.name, version, say))
+
+
+def _guarded(name: str, project: str, run: str, say: Callable[[str], None]) -> Any:
+    """The sink's callback from transformers; the first thing that goes wrong in it ends it, with a line in train.log."""
+    from transformers import TrainerCallback
+    from transformers.integrations import get_reporting_integration_callbacks
+
+    class Guarded(TrainerCallback):
+        sink: Any = None
+        broken = False
+
+        def hear(self, event: str, args: Any, state: Any, control: Any, given: dict[str, Any]) -> None:
+            if self.broken:
+                return
+            named = copy.copy(args)
+            named.project, named.run_name = project, run
+            try:
+                self.sink = self.sink or get_reporting_integration_callbacks(name)[0]()
+                getattr(self.sink, event)(named, state, control, **given)
+            except Exception as error:  # noqa: BLE001 (other people's code and servers: nothing that they raise may end a run)
+                self.broken = True
+                told = without_secrets(f"{type(error).__name__}: {error}".splitlines()[0])
+                say(f"report_to: {name} failed and gets nothing more; metrics.jsonl has it all. {told}")
+
+    def listener(event: str) -> Callable[..., None]:
+        def on_event(self: Guarded, args: Any, state: Any, control: Any, **given: Any) -> None:
+            self.hear(event, args, state, control, given)
+
+        return on_event
+
+    for event in EVENTS:
+        setattr(Guarded, event, listener(event))
+    return Guarded()

@@ -1,0 +1,58 @@
+"""Sinks get what metrics.jsonl gets, and one that fails or is absent costs no run."""
+
+import sqlite3
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from small_task import make_small_task
+
+from nlp_skills.errors import NotReady
+from nlp_skills.task.version import version_names
+from nlp_skills.training.metrics_log import read_metrics
+from nlp_skills.training.new_version import create_version
+from nlp_skills.training.sinks import require_sinks
+from nlp_skills.training.train import train_model
+from nlp_skills.training.train_log import training_log
+
+
+@pytest.fixture(autouse=True)
+def own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NLP_SKILLS_QUEUE", str(tmp_path / "queue"))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.delenv("TRACKIO_DIR", raising=False)
+
+
+def test_trackio_gets_every_loss_in_the_task_folder(tmp_path: Path) -> None:
+    task = make_small_task(tmp_path / "tasks", report_to=["trackio"])
+    train_model(task)
+    with sqlite3.connect(task / "tracking" / "trackio" / "support.db") as database:
+        rows = database.execute(
+            "select json_extract(metrics, '$.\"train/global_step\"'), json_extract(metrics, '$.\"train/loss\"')"
+            " from metrics where run_name = 'v1' order by id"
+        ).fetchall()
+    database.close()
+    expected = [(row["step"], row["loss"]) for row in read_metrics(task / "versions/v1/metrics.jsonl") if "loss" in row]
+    assert [row for row in rows if row[1] is not None] == expected
+
+
+def test_sink_that_cannot_write_is_left_out_and_the_run_succeeds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "file" / "trackio"))
+    task = make_small_task(tmp_path / "tasks", report_to=["trackio"])
+    assert train_model(task).cost["seconds"] > 0
+    told = [line for line in training_log(task).lines if line.startswith("report_to: trackio failed")]
+    assert len(told) == 1
+    assert "metrics.jsonl has it all" in told[0]
+
+
+@pytest.mark.skipif(find_spec("mlflow") is not None, reason="MLflow is installed here")
+def test_sink_that_is_not_installed_is_refused_before_there_is_a_version(tmp_path: Path) -> None:
+    task = make_small_task(tmp_path / "tasks")
+    with pytest.raises(NotReady, match="uv pip install mlflow"):
+        create_version(task, settings={"report_to": ["mlflow"]})
+    assert version_names(task) == ["v1"]
+    require_sinks(["trackio"])
