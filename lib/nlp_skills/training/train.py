@@ -35,6 +35,8 @@ class StartingPlan(Record):
     base_model: str
     predicted: Forecast | None = None
     """Memory, time and cost on this machine; None for another target, or where it cannot be predicted."""
+    usd_per_hour: float | None = None
+    """The target's price, where the file or the service tells it."""
     message: str
 
 
@@ -51,12 +53,14 @@ def start_training(
     place = None if target == "local" else read_target(task, target)
     kind = place.type if place else "local"
     if not confirm:
-        return _starting_plan(task, folder, job, target)
+        return _starting_plan(task, folder, job, target, load_target(kind).usd_per_hour(place))
     load_target(kind).start(task, folder, place)
     return training_status(task, version=folder.name)
 
 
-def _starting_plan(task: Path, folder: Path, job: Job | None, target: str) -> StartingPlan:
+def _starting_plan(
+    task: Path, folder: Path, job: Job | None, target: str, usd_per_hour: float | None
+) -> StartingPlan:
     config = TrainConfig.load(folder / "config.yaml")
     rows = DataSnapshot.load(folder / "data_snapshot.json").splits["train"].count
     where = "on this machine" if target == "local" else f"on {target}"
@@ -64,10 +68,14 @@ def _starting_plan(task: Path, folder: Path, job: Job | None, target: str) -> St
     takes = f" It takes {predicted.words()}; {predicted.correction.words()}." if predicted else ""
     if predicted and not predicted.fits:
         takes += f" HW-FIT: that is not enough; see what would fit: nlp-skills plan-training {task.name}."
+    if target != "local":
+        known = "not known: put usd_per_hour into configs/targets.yaml"
+        takes = f" The price there is {known if usd_per_hour is None else f'{usd_per_hour:g} USD an hour'}."
     return StartingPlan(
         task=task.name,
         version=folder.name,
         target=target,
+        usd_per_hour=usd_per_hour,
         rows=rows,
         epochs=config.epochs,
         base_model=config.base_model,

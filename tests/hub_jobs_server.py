@@ -1,0 +1,198 @@
+"""The Hub on loopback with what a job needs: repositories that can be written, and jobs that really run.
+
+    GET  /api/whoami-v2                     POST /api/repos/create          DELETE /api/repos/delete
+    POST /api/datasets/<id>/preupload/main  POST /api/datasets/<id>/commit/main
+    GET  /api/jobs/hardware                 POST /api/jobs/<user>
+    GET  /api/jobs/<user>/<id>              POST …/<id>/cancel              GET …/<id>/logs
+
+Requests and answers are those that huggingface_hub 2.4 sends and reads (hf_api.py, _commit_api.py, _jobs_api.py). A job's
+container is a process on this machine, with the job's variables and secrets.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hub_server import Dataset, HubServer, Sent
+
+TOKEN = "hf_" + "write4Of8Ann15By16Her23Own42"
+HARDWARE = [
+    ("cpu-basic", "CPU Basic", None, 0.000167),
+    (
+        "a10g-small",
+        "Nvidia A10G - small",
+        {"type": "gpu", "model": "A10G", "quantity": "1", "vram": "24 GB", "manufacturer": "Nvidia"},
+        0.0125,
+    ),
+]
+
+
+@dataclass
+class HubJob:
+    """A job as it was ordered, and its container."""
+
+    spec: dict[str, Any]
+    process: subprocess.Popen[bytes]
+    log: Path
+    cancelled: bool = False
+
+    @property
+    def stage(self) -> str:
+        if self.cancelled:
+            return "CANCELED"
+        status = self.process.poll()
+        return "RUNNING" if status is None else "ERROR" if status else "COMPLETED"
+
+
+@dataclass
+class Ordered:
+    jobs: dict[str, HubJob] = field(default_factory=dict)
+    visibility: dict[str, Any] = field(default_factory=dict)
+
+
+class HubJobsServer(HubServer):
+    """Ann's Hub."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__({})
+        self.folder = folder
+        self.ordered = Ordered()
+        for server in self._servers:
+            handler: Any = server.RequestHandlerClass
+            handler.do_DELETE = handler.do_GET
+
+    def __exit__(self, *error: object) -> None:
+        for job in self.ordered.jobs.values():
+            job.process.kill()
+            job.process.wait()
+        super().__exit__(*error)
+
+    def answer(self, method: str, path: str, query: dict[str, str], body: bytes, token: str) -> Sent:
+        parts = path.strip("/").split("/")
+        if path.startswith("/elsewhere/"):
+            return super().answer(method, path, query, body, token)
+        if token != f"Bearer {TOKEN}":
+            return Sent(401, b'{"error": "Invalid username or password."}')
+        if path == "/api/whoami-v2":
+            return reply({"type": "user", "name": "ann", "auth": {}})
+        if parts[1] == "repos":
+            return self._repository(parts[2], json.loads(body))
+        if parts[1] == "jobs":
+            self.asked.append((method, path))
+            return self._job(method, parts[2:], body)
+        if (
+            parts[1] == "datasets"
+            and method == "POST"
+            and len(parts) > 4
+            and parts[4] in ("preupload", "commit")
+        ):
+            dataset = self.datasets["/".join(parts[2:4])]
+            if parts[4] == "preupload":
+                files = [file["path"] for file in json.loads(body)["files"]]
+                modes = [{"path": name, "uploadMode": "regular", "shouldIgnore": False} for name in files]
+                return reply({"files": modes})
+            return self._commit("/".join(parts[2:4]), dataset, body)
+        return super().answer(method, path, query, body, token)
+
+    def _repository(self, what: str, given: dict[str, Any]) -> Sent:
+        name = f"{given.get('organization') or 'ann'}/{given['name']}"
+        if what == "delete":
+            del self.datasets[name]
+            return reply({})
+        self.ordered.visibility[name] = given.get("visibility")
+        if name in self.datasets:
+            return Sent(
+                409, json.dumps({"error": "You already created this dataset repo", "url": name}).encode()
+            )
+        self.datasets[name] = Dataset(token=TOKEN)
+        self.datasets[name].commit({".gitattributes": b""})
+        return reply({"url": f"{self.url}/datasets/{name}", "name": name, "id": name})
+
+    def _commit(self, name: str, dataset: Dataset, body: bytes) -> Sent:
+        files = dict(dataset.commits[dataset.branches["main"]])
+        for line in body.splitlines():
+            item = json.loads(line)
+            if item["key"] == "file":
+                files[item["value"]["path"]] = base64.b64decode(item["value"]["content"])
+        commit = dataset.commit(files)
+        return reply(
+            {"success": True, "commitOid": commit, "commitUrl": f"{self.url}/datasets/{name}/commit/{commit}"}
+        )
+
+    def _job(self, method: str, parts: list[str], body: bytes) -> Sent:
+        if parts == ["hardware"]:
+            return reply([hardware(*row) for row in HARDWARE])
+        if len(parts) == 1:
+            return reply(self._shown(self._run(json.loads(body))))
+        job = self.ordered.jobs[parts[1]]
+        if parts[2:] == ["cancel"]:
+            job.cancelled = True
+            job.process.terminate()
+            job.process.wait()
+        if parts[2:] == ["logs"]:
+            lines = job.log.read_text(encoding="utf-8", errors="replace").splitlines()
+            events = [f"data: {json.dumps({'data': line, 'timestamp': ''})}\n\n" for line in lines]
+            return Sent(body="".join(events).encode(), headers={"Content-Type": "text/event-stream"})
+        return reply(self._shown(parts[1]))
+
+    def _run(self, spec: dict[str, Any]) -> str:
+        """The container: what BOOTSTRAP would start there, with the library of the tests in the wheel's place."""
+        number = f"6871{len(self.ordered.jobs):020x}"
+        place = self.folder / number
+        place.mkdir(parents=True)
+        environment = {
+            **os.environ,
+            **spec["environment"],
+            **spec.get("secrets", {}),
+            "HF_HOME": str(place / "hf"),
+            "HF_HUB_OFFLINE": "0",
+            "NLP_SKILLS_REPORTS_EVERY": "0.5",
+        }
+        command = [
+            sys.executable,
+            "-P",
+            "-m",
+            "nlp_skills.training.targets.hf_container",
+            *spec["command"][-2:],
+        ]
+        with (place / "log").open("wb") as log:
+            process = subprocess.Popen(command, cwd=place, env=environment, stdout=log, stderr=log)
+        self.ordered.jobs[number] = HubJob(spec, process, place / "log")
+        return number
+
+    def _shown(self, number: str) -> dict[str, Any]:
+        job = self.ordered.jobs[number]
+        return {
+            "id": number,
+            "createdAt": "2026-11-21T08:00:00.000Z",
+            "dockerImage": job.spec["dockerImage"],
+            "command": job.spec["command"],
+            "environment": job.spec["environment"],
+            "flavor": job.spec["flavor"],
+            "status": {"stage": job.stage, "message": None},
+            "owner": {"id": "5e9ecfc04957053f60648a3e", "name": "ann", "type": "user"},
+        }
+
+
+def hardware(name: str, pretty: str, accelerator: dict[str, str] | None, cost: float) -> dict[str, Any]:
+    return {
+        "name": name,
+        "prettyName": pretty,
+        "cpu": "2 vCPU",
+        "ram": "16 GB",
+        "accelerator": accelerator,
+        "unitCostMicroUSD": round(cost * 1e6),
+        "unitCostUSD": cost,
+        "unitLabel": "minute",
+    }
+
+
+def reply(value: Any) -> Sent:
+    return Sent(body=json.dumps(value).encode(), headers={"Content-Type": "application/json; charset=utf-8"})
