@@ -179,7 +179,9 @@ def _what_would_fit(shape: ModelShape, found: Forecast, elsewhere: list[Hardware
     text = f"HW-FIT: it does not fit: {found.needed_mb / 1024:.1f} GiB are needed and {found.free_mb / 1024:.1f} GiB are free, {short:.1f} too few."
     if fitting:
         text += f" It would fit on: {', '.join(fitting)}."
-    smaller = [name for name in OTHER_MODELS if _billions(name) * 1e9 < shape.parameters / 2]
+    # By its parameters, with a little for what does not shrink with them.
+    share = found.free_mb / found.needed_mb / 1.15
+    smaller = [name for name in OTHER_MODELS if _billions(name) * 1e9 < shape.parameters * share]
     if smaller:
         text += f" A smaller base_model would take less: {smaller[-1]}."
     return text + " Shorter rows take less too: the longest decide."

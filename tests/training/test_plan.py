@@ -1,0 +1,162 @@
+"""The plan of a training: settings with reasons that make a version, figures that fit, and what would fit instead."""
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_model import save_small_model
+from small_task import make_small_task
+
+from nlp_skills.cli import build_command
+from nlp_skills.data.replacement import settle_data
+from nlp_skills.errors import NotReady
+from nlp_skills.operations import find_operation
+from nlp_skills.task.task import Task, TaskType, create_task
+from nlp_skills.training.config import TrainConfig
+from nlp_skills.training.forecast import forecast_version
+from nlp_skills.training.hardware import NAMED
+from nlp_skills.training.job import read_job
+from nlp_skills.training.plan import Plan, plan_training
+from nlp_skills.training.plan_reasons import REASONS
+from nlp_skills.training.train import StartingPlan, start_training, train_model
+
+
+@pytest.fixture(scope="module")
+def task(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A task of 32 rows with a model of random weights."""
+    folder = make_small_task(tmp_path_factory.mktemp("home") / "tasks")
+    definition = Task.load(folder / "task.yaml")
+    model = str(folder.parent.parent / "small-model")
+    definition.with_changes(base_model=model).save(folder / "task.yaml")
+    return folder
+
+
+def shape_only(folder: Path, **settings: Any) -> str:
+    """A base model of which only config.json is there: nothing else may be needed."""
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"model_type": "qwen3", **settings}), encoding="utf-8")
+    return str(folder)
+
+
+QWEN3_8B = {
+    "hidden_size": 4096,
+    "intermediate_size": 12288,
+    "num_hidden_layers": 36,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "head_dim": 128,
+    "vocab_size": 151936,
+    "tie_word_embeddings": False,
+}
+
+
+def test_every_setting_of_a_plan_has_its_reason_and_an_alternative(task: Path) -> None:
+    plan = plan_training(task)
+    assert [choice.setting for choice in plan.choices] == list(REASONS)
+    for choice in plan.choices:
+        assert choice.reason
+        assert choice.alternative
+    assert plan.parameters_are_exact
+    assert plan.lengths.rows == 32
+    assert plan.lengths.longest >= plan.lengths.p95 >= plan.lengths.p50
+    assert plan.forecast.fits
+    assert {place.name for place in plan.elsewhere} == set(NAMED)
+
+
+def test_the_command_of_a_plan_makes_the_version_that_was_planned(task: Path) -> None:
+    for method, peft in ((None, None), (None, "dora"), ("grpo", None)):
+        plan = plan_training(task, method=method, peft=peft)  # type: ignore[arg-type]
+        words = shlex.split(plan.command)
+        command = build_command(find_operation(words[1]))
+        given = command.make_context(words[1], words[2:]).params
+        for choice in plan.choices:
+            if given.get(choice.setting) is not None:
+                assert str(given[choice.setting]).lower() == choice.value.lower()
+
+
+def test_a_plan_changes_nothing(task: Path) -> None:
+    before = sorted(path for path in task.rglob("*") if "cache" not in path.parts)
+    plan_training(task)
+    assert sorted(path for path in task.rglob("*") if "cache" not in path.parts) == before
+
+
+def test_a_large_model_is_fitted_by_steps_and_what_does_not_fit_says_what_would(
+    task: Path, tmp_path: Path
+) -> None:
+    large = shape_only(tmp_path / "Qwen3-8B", **QWEN3_8B)
+    plans = {
+        name: plan_training(task, hardware=name, base_model=large) for name in ("minimal", "rtx_3060", "h100")
+    }  # type: ignore[arg-type]
+    assert plans["h100"].parameters == 8_190_735_360
+
+    def value(plan: Plan, setting: str) -> str:
+        return next(choice.value for choice in plan.choices if choice.setting == setting)
+
+    assert value(plans["h100"], "peft") == "lora"
+    assert value(plans["rtx_3060"], "peft") == "qlora"
+    assert plans["rtx_3060"].forecast.fits
+    assert not plans["minimal"].forecast.fits
+    note = plans["minimal"].notes[0]
+    assert note.startswith("HW-FIT: it does not fit: ")
+    assert "It would fit on: " in note
+    assert "h200" in note
+    assert "A smaller base_model would take less: Qwen/Qwen3-4B." in note
+    assert "estimated at 3 bytes a token" in plans["h100"].lengths.counted
+
+
+def test_cost_is_the_users_own_price_or_the_dated_one_and_is_held_against_the_budget(
+    task: Path, tmp_path: Path
+) -> None:
+    large = shape_only(tmp_path / "Qwen3-8B", **QWEN3_8B)
+    dated = plan_training(task, hardware="h100", base_model=large).forecast
+    assert dated.price == NAMED["h100"].price
+    assert dated.usd is not None
+    assert dated.seconds is not None
+    own = plan_training(task, hardware="h100", base_model=large, usd_per_hour=3600.0)
+    assert own.forecast.usd == pytest.approx(dated.seconds, rel=0.01)
+    definition = Task.load(task / "task.yaml")
+    poor = definition.with_changes(constraints={"budget_usd": 0.01, "privacy": "stays in the house"})
+    poor.save(task / "task.yaml")
+    try:
+        notes = plan_training(task, hardware="h100", base_model=large, usd_per_hour=3600.0).notes
+    finally:
+        definition.save(task / "task.yaml")
+    assert any("more than the budget of 0.01 USD" in note for note in notes)
+    assert any("stays in the house" in note for note in notes)
+
+
+def test_a_task_without_rows_has_no_plan(tmp_path: Path) -> None:
+    create_task(
+        tmp_path,
+        "empty",
+        type=TaskType.CLASSIFICATION,
+        goal="Route.",
+        base_model=str(save_small_model(tmp_path / "m")),
+    )
+    settle_data(tmp_path / "empty")
+    with pytest.raises(NotReady, match="empty has no rows to train on yet"):
+        plan_training(tmp_path / "empty")
+
+
+def test_what_was_predicted_is_said_before_and_recorded_beside_what_it_took(task: Path) -> None:
+    plan = start_training(task)
+    assert isinstance(plan, StartingPlan)
+    assert plan.predicted is not None
+    assert plan.predicted.words() in plan.message
+    assert plan.predicted == forecast_version(task).model_copy(update={"free_mb": plan.predicted.free_mb})
+    train_model(task)
+    job = read_job(task / "versions" / "v1")
+    assert job is not None
+    assert job.predicted == plan.predicted.prediction()
+    assert job.cost is not None
+    after = forecast_version(task)
+    assert after.correction.runs == 1
+    assert after.correction.memory_error == pytest.approx(
+        abs(plan.predicted.peak_mb / (job.cost.peak_gpu_memory_mb or job.cost.peak_memory_mb) - 1), abs=1e-3
+    )
+
+
+def test_every_preset_setting_is_one_of_config_yaml() -> None:
+    assert set(REASONS) <= set(TrainConfig.model_fields)
