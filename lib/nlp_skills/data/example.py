@@ -78,17 +78,26 @@ class Example(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True, kw
             return msgspec.json.encode(self.answer.tool_calls).decode()
         return self.answer.content or ""
 
+    @property
+    def is_plain_text(self) -> bool:
+        """Whether nothing is asked: text to go on from (continued pre-training), with a system prompt or without."""
+        return not _without_system(self.context)
+
     def content_hash(self) -> str:
         """Identity of what the model sees (xxh3_128), whatever the row is called."""
         seen = (self.messages, self.tools, self.prompt, self.chosen, self.rejected)
         return xxhash.xxh3_128_hexdigest(msgspec.json.encode(seen))
 
     def input_hash(self) -> str:
-        """Identity of what the model is given, without the answer."""
+        """Identity of what the model is given, without the answer; of a text without a question, of the text."""
+        if self.is_plain_text:
+            return self.content_hash()
         return xxhash.xxh3_128_hexdigest(msgspec.json.encode((self.context, self.tools)))
 
     def asked_hash(self) -> str:
-        """Identity of the input without the system prompt, which another instruction changes."""
+        """Identity of the input without the system prompt, which another instruction changes; see input_hash."""
+        if self.is_plain_text:
+            return self.said_hash()
         return xxhash.xxh3_128_hexdigest(msgspec.json.encode(_without_system(self.context)))
 
     def said_hash(self) -> str:
