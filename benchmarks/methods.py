@@ -94,6 +94,7 @@ PAIRS: dict[str, Any] = {"type": TaskType.PREFERENCE, "rows": pairs, "split": {"
 PAIR_SETTINGS = {
     "epochs": 1,
     "learning_rate": 1e-4,
+    "max_length": 1536,
     "per_device_train_batch_size": 2,
     "settings": {"gradient_accumulation_steps": 2, "per_device_eval_batch_size": 4, "lr_scheduler_type": "linear"},
 }
