@@ -106,7 +106,7 @@ def test_what_the_hub_refuses_is_a_sentence_and_nothing_is_spent(
         start_training(task, target="hub")
     monkeypatch.setenv("BOX_SECRET", "x" * 20)
     monkeypatch.setenv("HF_TOKEN", "hf_" + "nobodys7Token9Of11This13Hub")
-    with pytest.raises(RunFailed, match="hub: the Hub refuses: .*401"):
+    with pytest.raises(RunFailed, match=r"hub: the Hub refuses: .*401"):
         start_training(task, target="hub", confirm=True)
     assert (hub.ordered.jobs, read_job(task / "versions" / "v1")) == ({}, None)
 

@@ -39,6 +39,8 @@ from nlp_skills.training.targets.parcel import unpack
 from nlp_skills.training.targets.ssh import OURS, settle
 from nlp_skills.training.targets.wheel import build_wheel
 
+IMAGE = "ghcr.io/astral-sh/uv:python3.12-bookworm"
+"""What huggingface_hub itself takes for jobs with uv."""
 BOOTSTRAP = """
 import os, subprocess, sys
 from huggingface_hub import hf_hub_download
@@ -48,7 +50,7 @@ library = os.environ.get("NLP_SKILLS_REQUIREMENT") or "nlp-skills[train,hub] @ f
 sys.exit(subprocess.call(["uv", "run", "--no-project", "--with", library, "python", "-P", "-m",
     "nlp_skills.training.targets.hf_container", repository, version]))
 """
-"""What the container runs first; it travels as a variable, because run_uv_job would take an argument for a file."""
+"""What the container runs first; it travels as a variable, so that no shell reads it."""
 STAGES = {"COMPLETED": "failed", "ERROR": "failed", "CANCELED": "cancelled", "DELETED": "cancelled"}
 """Stage of the Hub's job → what the run is when the container is gone and has left no results."""
 
@@ -90,20 +92,24 @@ def start(task: Path, folder: Path, target: HFJobsTarget) -> None:
             **({"NLP_SKILLS_REQUIREMENT": target.requirement} if target.requirement else {}),
             **({"HF_ENDPOINT": os.environ["HF_ENDPOINT"]} if "HF_ENDPOINT" in os.environ else {}),
         }
-        started = api.run_uv_job(
-            "python",
-            script_args=[
+        code = "import os; exec(os.environ['NLP_SKILLS_BOOTSTRAP'])"
+        started = api.run_job(
+            image=target.image or IMAGE,
+            command=[
+                "uv",
+                "run",
+                "--with",
+                "huggingface_hub>=2",
+                "python",
                 "-c",
-                "import os; exec(os.environ['NLP_SKILLS_BOOTSTRAP'])",
+                code,
                 repository,
                 folder.name,
             ],
-            dependencies=["huggingface_hub>=2"],
             env=plain,
             secrets={"HF_TOKEN": _token(), **environment},
             flavor=target.flavor,
             timeout=target.timeout,
-            image=target.image,
             namespace=namespace,
             labels={"nlp-skills": f"{_plain(task.name)}-{folder.name}"},
         )
