@@ -21,6 +21,7 @@ TARGETS = {
     "local": "nlp_skills.training.targets.local",
     "ssh": "nlp_skills.training.targets.ssh",
     "hf_jobs": "nlp_skills.training.targets.hf_jobs",
+    "skypilot": "nlp_skills.training.targets.skypilot",
 }
 """Type → its module, imported when it is used."""
 

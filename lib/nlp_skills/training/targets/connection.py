@@ -103,7 +103,7 @@ class Connection:
     def ask(self, python: str, *words: str, request: Any = None) -> Any:
         """What the library there answers to a command (there.py)."""
         data = json.dumps(request).encode()
-        output = self.run(*_library(python), *words, write=lambda stream: _write(stream, data))
+        output = self.run(*library(python), *words, write=lambda stream: _write(stream, data))
         lines = output.decode("utf-8", errors="replace").splitlines()
         answers = [line.removeprefix(ANSWER) for line in lines if line.startswith(ANSWER)]
         if not answers:
@@ -114,7 +114,8 @@ class Connection:
         return answer["answer"]
 
 
-def _library(python: str) -> list[str]:
+def library(python: str) -> list[str]:
+    """The words that start there.py."""
     return [python, "-P", "-m", "nlp_skills.training.targets.there"]
 
 

@@ -101,9 +101,7 @@ class SkyPilotTarget(Target):
     disk_size: int = Field(default=100, ge=20)
     """GB."""
     use_spot: bool = False
-    """Cheaper, and may be taken away: the run goes on from its newest checkpoint on the next machine."""
-    store: str | None = None
-    """A bucket for the task's files (`s3://name`, `gs://name`); what a spot machine needs to go on."""
+    """Cheaper, and may be taken away: started again, the run goes on from the newest checkpoint that came home."""
     idle_minutes: int = Field(default=10, ge=1)
     """So long after its end the machine is given back by itself."""
     sky: str = "skypilot"

@@ -35,8 +35,9 @@ from nlp_skills.training.targets.baggage import (
 from nlp_skills.training.targets.definition import HFJobsTarget, environment_of, read_target
 from nlp_skills.training.targets.hf_container import BASE_MODEL, RESULTS, STATE, Exchange, packed
 from nlp_skills.training.targets.local import new_job
+from nlp_skills.training.targets.over_ssh import take_over
 from nlp_skills.training.targets.parcel import unpack
-from nlp_skills.training.targets.ssh import OURS, settle
+from nlp_skills.training.targets.results import settle
 from nlp_skills.training.targets.wheel import build_wheel
 
 IMAGE = "ghcr.io/astral-sh/uv:python3.12-bookworm"
@@ -172,7 +173,7 @@ def _state(folder: Path, job: Job) -> Job:
         return job
     write_atomic(folder / "metrics.jsonl", state["metrics"].encode())
     write_atomic(folder / "train.log", state["log"].encode())
-    return job.with_changes(**{name: value for name, value in state["job"].items() if name not in OURS})
+    return take_over(job, state["job"])
 
 
 def fetch_log(task: Path, folder: Path, job: Job) -> None:  # noqa: ARG001

@@ -6,6 +6,8 @@ python -P -m nlp_skills.training.targets.there COMMAND FOLDER [VERSION]     the 
     start     start the run, or go on with it                   state     job, metrics and queue
     log       the end of train.log                              stop      end the run
     results   the manifest of what a run left                   send      those files (the tar is the output)
+    newer     a checkpoint after a step                         send-checkpoint   the newest one, likewise
+    run       start the run and wait for it
     remove    everything that came here for a job               devices   whether torch sees the GPUs
 
 To this machine the run is a local one: it has the queue, the lock and the checkpoints of any other.
@@ -23,10 +25,12 @@ from pathlib import Path
 from typing import Any
 
 from nlp_skills.errors import NlpSkillsError
+from nlp_skills.training.checkpoints import checkpoints, step_of
 from nlp_skills.training.job import is_running, read_job
 from nlp_skills.training.queue import waiting
 from nlp_skills.training.status import state as state_of
 from nlp_skills.training.targets import local
+from nlp_skills.training.targets.baggage import newest_checkpoint
 from nlp_skills.training.targets.connection import ANSWER
 from nlp_skills.training.targets.parcel import differing, files_below, manifest, pack, unpack
 
@@ -100,6 +104,12 @@ def results(task: Path, request: dict[str, Any]) -> dict[str, str]:
     return manifest(result_files(task, request["version"]))
 
 
+def newer(task: Path, request: dict[str, Any]) -> str | None:
+    """The name of the newest checkpoint, where it comes after the step `after`."""
+    found = checkpoints(task / "models" / request["version"] / "checkpoints")
+    return found[-1].name if found and step_of(found[-1]) > request["after"] else None
+
+
 def remove(task: Path, request: dict[str, Any]) -> None:
     """The job's folder, unless its run lives."""
     if not is_running(task / "versions" / request["version"]):
@@ -122,6 +132,7 @@ COMMANDS: dict[str, Callable[[Path, Any], Any]] = {
     "log": log,
     "stop": stop,
     "results": results,
+    "newer": newer,
     "remove": remove,
     "devices": devices,
 }
@@ -130,8 +141,11 @@ COMMANDS: dict[str, Callable[[Path, Any], Any]] = {
 def main(arguments: list[str]) -> None:
     """One command, one answer on standard output."""
     command, folder = arguments[0], Path(arguments[1])
-    if command == "send":
-        files = result_files(folder, arguments[2])
+    if command == "run":
+        sys.exit(local.start_run(folder, folder / "versions" / arguments[2]).wait())
+    if command in ("send", "send-checkpoint"):
+        find = result_files if command == "send" else newest_checkpoint
+        files = find(folder, arguments[2])
         sys.stdout.buffer.write(f"{ANSWER}\n".encode())
         pack(files, sys.stdout.buffer)
         return
