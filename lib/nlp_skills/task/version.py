@@ -127,7 +127,8 @@ def derive_lineage(
             valid_count=counts.get("valid", 0),
             test_count=counts.get("test", 0),
         ),
-        config=read_mapping(folder / "config.yaml"),
+        # As it was really run: with what a run that did not fit has changed by itself.
+        config={**read_mapping(folder / "config.yaml"), **(job.get("adjusted") or {})},
         results={name: metric["value"] for name, metric in results.get("metrics", {}).items()},
         environment=_without_nulls(job.get("environment") or {}),
         cost=_without_nulls(job.get("cost") or {}),

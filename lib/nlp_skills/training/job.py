@@ -87,6 +87,11 @@ def read_job(folder: Path) -> Job | None:
     return Job.load(file) if file.is_file() else None
 
 
+def update_job(folder: Path, **changes: Any) -> Job:
+    """Change fields of job.json; the others stay as somebody else may have written them meanwhile."""
+    return Job.load(folder / "job.json").with_changes(**changes).save(folder / "job.json")
+
+
 def record_cancelled(folder: Path) -> None:
     """Say so in job.json, unless the run got to its own end before it was stopped."""
     job = read_job(folder)

@@ -2,18 +2,22 @@
 
 {"step": 10, "epoch": 0.5, "loss": 1.23, "learning_rate": 0.0002, "grad_norm": 0.9, "seconds": 12.3}
 {"step": 20, "epoch": 1.0, "eval_loss": 0.91, "seconds": 25.0}
+{"step": 20, "warning": "RUN-OVERFIT", "message": "the validation loss was …"}
 """
 
 from __future__ import annotations
 
 import json
-import math
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from nlp_skills.errors import RunFailed
 from nlp_skills.records import write_atomic
 from nlp_skills.training.environment import Stopwatch
+from nlp_skills.training.repetition import Probe
+from nlp_skills.training.watch import RunWarning, new_warnings, not_a_number
 
 KEPT = (
     "loss",
@@ -63,26 +67,41 @@ class MetricsLog:
 
     def __init__(self, path: Path, resumed_at: int) -> None:
         self.path = path
-        rows = [row for row in read_metrics(path) if row["step"] <= resumed_at] if resumed_at else []
-        self.seconds_before: float = rows[-1]["seconds"] if rows else 0.0
-        write_atomic(path, "".join(json.dumps(row) + "\n" for row in rows).encode())
+        self.rows = [row for row in read_metrics(path) if row["step"] <= resumed_at] if resumed_at else []
+        self.seconds_before: float = last_value(self.rows, "seconds") or 0.0
+        write_atomic(path, "".join(json.dumps(row) + "\n" for row in self.rows).encode())
 
     def append(self, row: dict[str, Any]) -> None:
         """Add a line with a single write, so that a reader or a kill never meets half of one."""
-        binary = getattr(os, "O_BINARY", 0)  # Windows would write other line ends
-        handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | binary, 0o666)
-        try:
-            os.write(handle, (json.dumps(row) + "\n").encode())
-        finally:
-            os.close(handle)
+        self.rows.append(row)
+        append_line(self.path, row)
 
-    def callback(self, stopwatch: Stopwatch) -> Any:
-        """The trainer's listener that fills this file and stops at the first loss that is no number (RUN-NAN)."""
+    def warn(self, step: int, warning: RunWarning) -> None:
+        """Add a warning's line. Raises RunFailed when going on would be a waste."""
+        self.append({"step": step, "warning": warning.check, "message": warning.message})
+        if warning.stops:
+            raise RunFailed(f"{warning.line}.")
+
+    def callback(
+        self,
+        stopwatch: Stopwatch,
+        *,
+        method: str = "sft",
+        told: Callable[[RunWarning], None] | None = None,
+        probe: Probe | None = None,
+    ) -> Any:
+        """The trainer's listener that fills this file and watches the curve (training/watch.py).
+
+        `told` hears each warning before a run is stopped for it; `probe` answers prompts at each evaluation.
+        """
         from transformers import TrainerCallback
 
-        from nlp_skills.errors import RunFailed
-
         log = self
+
+        def say(step: int, warning: RunWarning) -> None:
+            if told is not None:
+                told(warning)
+            log.warn(step, warning)
 
         class Listener(TrainerCallback):
             def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:  # noqa: ARG002
@@ -91,13 +110,29 @@ class MetricsLog:
                 }
                 if not values:
                     return
-                for key, value in values.items():
-                    if not math.isfinite(value):
-                        raise RunFailed(
-                            f"RUN-NAN: {key} is {value} at step {state.global_step}. Lower learning_rate,"
-                            " or set dtype: float32."
-                        )
                 row = {"step": state.global_step, "epoch": round(state.epoch, 4), **values}
+                broken = not_a_number([row])
+                if broken:  # JSON has no NaN
+                    say(state.global_step, broken)
                 log.append({**row, "seconds": round(stopwatch.seconds(), 2)})
+                for warning in new_warnings(log.rows, method):
+                    say(state.global_step, warning)
+
+            def on_evaluate(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:  # noqa: ARG002
+                if probe is None or any(row.get("warning") == "RUN-REPEAT" for row in log.rows):
+                    return
+                warning = probe.look(model)
+                if warning is not None:
+                    say(state.global_step, warning)
 
         return Listener()
+
+
+def append_line(path: Path, row: dict[str, Any]) -> None:
+    """Add a line to a file of lines with a single write."""
+    binary = getattr(os, "O_BINARY", 0)  # Windows would write other line ends
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | binary, 0o666)
+    try:
+        os.write(handle, (json.dumps(row, ensure_ascii=False) + "\n").encode())
+    finally:
+        os.close(handle)

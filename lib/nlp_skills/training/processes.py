@@ -8,14 +8,17 @@ On a processor torch's own launcher takes accelerate's place, which would ask fo
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from nlp_skills.errors import NotReady, RunFailed
+from nlp_skills.errors import NotReady
 from nlp_skills.records import to_yaml, write_atomic
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.devices import CPU
@@ -23,6 +26,8 @@ from nlp_skills.training.devices import CPU
 WORKER = "NLP_SKILLS_WORKER"
 """Set for the processes that a run has started."""
 FAILURE = "worker-error.txt"
+LOOKS_EVERY = 5.0
+"""Seconds between two looks at whether a worker still says something."""
 
 
 def is_worker() -> bool:
@@ -78,6 +83,8 @@ def launch_config(config: TrainConfig) -> dict[str, Any]:
 
 def launch_command(config: TrainConfig, devices: list[str], file: Path) -> list[str]:
     """The launcher and its arguments. Raises NotReady for what this machine cannot do."""
+    if config.num_processes == 1:
+        return [sys.executable, "-P"]
     if devices == [CPU]:
         if config.distributed != "ddp":
             raise NotReady(f"distributed: {config.distributed} needs GPUs; on a processor it is ddp.")
@@ -89,8 +96,10 @@ def launch_command(config: TrainConfig, devices: list[str], file: Path) -> list[
     return [sys.executable, "-P", "-m", "accelerate.commands.launch", "--config_file", str(file)]
 
 
-def run_workers(task: Path, version: str, config: TrainConfig, devices: list[str]) -> None:
-    """Start the workers and wait until they have ended. Raises RunFailed with what the first that failed has said."""
+def run_workers(
+    task: Path, version: str, config: TrainConfig, devices: list[str], look: Callable[[], None]
+) -> int:
+    """Start the workers and wait until they have ended; their exit status. `look` is called while they work."""
     place = task / "models" / version
     place.mkdir(parents=True, exist_ok=True)
     (place / FAILURE).unlink(missing_ok=True)
@@ -99,21 +108,34 @@ def run_workers(task: Path, version: str, config: TrainConfig, devices: list[str
     environment = {**os.environ, WORKER: "1", "PYTHONSAFEPATH": "1"}
     # They read this pipe, and it ends when this process does, whatever ends it.
     with subprocess.Popen(command, stdin=subprocess.PIPE, env=environment) as workers:
-        status = workers.wait()
-    if status != 0:
-        said = (place / FAILURE).read_text(encoding="utf-8") if (place / FAILURE).is_file() else None
-        raise RunFailed(said or f"A process of the run ended with exit status {status} and no word.")
+        while True:
+            try:
+                return workers.wait(timeout=LOOKS_EVERY)
+            except subprocess.TimeoutExpired:
+                look()
+
+
+def failure_of(task: Path, version: str) -> str | None:
+    """What the first worker that failed has said."""
+    file = task / "models" / version / FAILURE
+    return file.read_text(encoding="utf-8") if file.is_file() else None
 
 
 def report_failure(task: Path, version: str, text: str) -> None:
-    """What the run says when this worker fails; the first counts."""
+    """What the run says when this worker fails; the first counts. On a full disk nothing can be left behind."""
     file = task / "models" / version / FAILURE
     if not file.exists():
-        write_atomic(file, text.encode())
+        with suppress(OSError):
+            write_atomic(file, text.encode())
 
 
 def end_with_parent() -> None:
     """End this worker when the run that started it has ended: nobody else would."""
+    if sys.platform == "linux":
+        import ctypes
+
+        # PR_SET_PDEATHSIG: at once, also in the middle of a long computation.
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
     def watch() -> None:
         while os.read(0, 1024):

@@ -1,7 +1,11 @@
 """The run itself: a process of its own, started as `python -m nlp_skills.training.run TASK VERSION`.
 
-It holds the version's lock while it lives, writes checkpoints that are whole or absent, and goes
-on from the newest one when it is started again, whatever ended it before.
+run.py     holds the version's lock and its place in the queue, and says how it ended
+└─ worker  does the work in a fresh process (worker.py), or several do (processes.py)
+
+A worker that had too little memory, by its own word or killed by the kernel, is followed by one that needs less
+(ladder.py). Checkpoints are whole or absent, and a run goes on from the newest one when it is started again,
+whatever ended it before.
 """
 
 from __future__ import annotations
@@ -9,41 +13,28 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import time
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from nlp_skills.base_model import (
-    chat_template_sha256,
-    load_tokenizer,
-    resolve_base_model,
-)
-from nlp_skills.data.snapshot import DataSnapshot
-from nlp_skills.errors import NlpSkillsError, NotValid
-from nlp_skills.records import now, sha256_tree
+from nlp_skills.errors import NlpSkillsError, NotValid, RunFailed
+from nlp_skills.records import now, read_mapping
 from nlp_skills.task.version import record_lineage
-from nlp_skills.training.best_checkpoint import load_kept, watch_validation
-from nlp_skills.training.checkpoints import checkpoints, step_of
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.devices import device_environment
-from nlp_skills.training.environment import Stopwatch, environment, free_cores, peak_memory_mb
-from nlp_skills.training.job import Cost, Job, lock_file
-from nlp_skills.training.methods import load_method
-from nlp_skills.training.methods.arguments import total_steps
-from nlp_skills.training.metrics_log import MetricsLog
+from nlp_skills.training.job import Job, lock_file, update_job
+from nlp_skills.training.ladder import LongestRows, next_rung
+from nlp_skills.training.metrics_log import append_line, last_value, read_metrics
 from nlp_skills.training.model_info import ModelInfo
-from nlp_skills.training.processes import (
-    end_with_parent,
-    is_worker,
-    is_writer,
-    report_failure,
-    run_workers,
-)
+from nlp_skills.training.out_of_memory import kernel_kills, killed_for_memory
+from nlp_skills.training.preflight import REPORT, SMALLER
+from nlp_skills.training.processes import failure_of, is_worker, run_workers
 from nlp_skills.training.queue import in_queue
-from nlp_skills.training.rows import check_data_unchanged, tokenize_split
-from nlp_skills.training.saved_model import check_model, save_model
-from nlp_skills.training.sinks import report_to_sinks
-from nlp_skills.training.trainable_model import load_trainable_model
+from nlp_skills.training.verify import check_fresh_load
+from nlp_skills.training.version_model import resolve_model
+from nlp_skills.training.watch import silence
+from nlp_skills.training.worker import NO_MEMORY, say, work
 
 
 def run_training(task: Path, version: str) -> Job:
@@ -52,8 +43,6 @@ def run_training(task: Path, version: str) -> Job:
     When it raises, job.json says "failed" with the reason; a later call goes on from the newest checkpoint.
     """
     folder = task / "versions" / version
-    if is_worker():
-        return _work(task, folder)
     lock = FileLock(lock_file(folder))
     try:
         lock.acquire(timeout=5)  # somebody may be looking at this moment whether it is held
@@ -65,131 +54,105 @@ def run_training(task: Path, version: str) -> Job:
         lock.release()
 
 
-def _work(task: Path, folder: Path) -> Job:
-    """As one of several processes of a run, which holds the lock and says how it ended."""
-    end_with_parent()
-    try:
-        ended = train_version(task, folder, Job.load(folder / "job.json"))
-    except BaseException as error:
-        report_failure(task, folder.name, str(error) or type(error).__name__)
-        raise
-    if is_writer():
-        ended.save(folder / "job.json")
-    return ended
-
-
 def _run(task: Path, folder: Path) -> Job:
-    job = Job.load(folder / "job.json")
-    config = TrainConfig.load(folder / "config.yaml")
-    job = job.with_changes(pid=os.getpid(), ended=None, error=None, exit_code=None)
     try:
+        config = TrainConfig.load(folder / "config.yaml")
         with in_queue(task, folder.name, config.num_processes) as place:
-            job.save(folder / "job.json")  # with this process's id: whoever started it goes its way
+            # With this process's id: whoever started it goes its way.
+            update_job(folder, pid=os.getpid(), ended=None, error=None, exit_code=None)
             devices = place.wait()
             os.environ.update(device_environment(devices))
-            job = job.with_changes(status="running", devices=devices)
-            job.save(folder / "job.json")
-            if config.num_processes == 1:
-                ended = train_version(task, folder, job)
-            else:
-                run_workers(task, folder.name, config, devices)
-                ended = Job.load(folder / "job.json")
+            update_job(folder, status="running", devices=devices)
+            _train(task, folder, config, devices)
+            _check_saved(task, folder)
     except BaseException as error:
         text = str(error) if isinstance(error, NlpSkillsError) else f"{type(error).__name__}: {error}"
-        job.with_changes(status="failed", ended=now(), exit_code=1, error=text).save(folder / "job.json")
+        update_job(folder, status="failed", ended=now(), exit_code=1, error=text)
         raise
-    ended.save(folder / "job.json")
+    ended = update_job(folder, status="succeeded", ended=now(), exit_code=0)
     record_lineage(task, version=folder.name)
     # Nothing goes on from here; with the optimiser's state they are three times the adapter.
     shutil.rmtree(task / "models" / folder.name / "checkpoints", ignore_errors=True)
     return ended
 
 
-def train_version(task: Path, folder: Path, job: Job) -> Job:
-    """From config.yaml and the splits to a model on disk; the job that succeeded."""
-    config = TrainConfig.load(folder / "config.yaml")
-    check_data_unchanged(task, DataSnapshot.load(folder / "data_snapshot.json"), folder.name)
-    say(f"Loading the base model {config.base_model}")
-    import torch
-    import transformers
+def _train(task: Path, folder: Path, written: TrainConfig, devices: list[str]) -> None:
+    """Start workers until one comes to the end. Raises RunFailed with what the last one has said."""
+    while True:
+        config = written.with_changes(**Job.load(folder / "job.json").adjusted)
+        kills = kernel_kills()
+        status = run_workers(task, folder.name, config, devices, look=lambda: _look(folder))
+        if status == 0:
+            return
+        said = failure_of(task, folder.name)
+        if said is None and killed_for_memory(status, kills, kernel_kills()):
+            said = f"{NO_MEMORY}: the kernel ended the process, because the machine's memory was full"
+        if said is None or not said.startswith(NO_MEMORY):
+            raise RunFailed(said or f"The process of the run ended with exit status {status} and no word.")
+        _step_down(task, folder, config, said)
 
-    method = load_method(config.method)
-    transformers.logging.set_verbosity_warning()
-    threads = config.threads or free_cores()
-    torch.set_num_threads(threads)
-    # PEFT draws the adapter's first weights from this, the trainer its order of rows.
-    transformers.set_seed(config.seed)
-    files = resolve_base_model(config.base_model, config.base_revision)
-    tokenizer = load_tokenizer(files, chat=config.method != "cpt")
-    rows = {name: tokenize_split(method, tokenizer, task, name, config) for name in ("train", "valid")}
-    if not rows["train"]:
-        raise NotValid(
-            f"{task.name}: data/train.jsonl has no rows. Run: nlp-skills regenerate-data {task.name}"
+
+def _step_down(task: Path, folder: Path, config: TrainConfig, said: str) -> None:
+    """Record a smaller run in job.json. Raises RunFailed where nothing is left to be made smaller."""
+    rung = next_rung(config, _longest(folder))
+    if rung is None:
+        raise RunFailed(
+            f"{said}, and nothing is left to be made smaller. {SMALLER.replace('TASK', task.name)}."
         )
-    say(
-        f"{len(rows['train'])} training rows, {sum(r.length for r in rows['train'])} tokens,"
-        f" {sum(r.trained for r in rows['train'])} of them trained, {threads} threads"
+    job = Job.load(folder / "job.json")
+    words = f"{rung.words}: {said.removeprefix(f'{NO_MEMORY}: ')}"
+    say(f"{said}. Trying again with {rung.words}")
+    update_job(
+        folder,
+        adjusted={**job.adjusted, **rung.changes},
+        adjustments=[*job.adjustments, words],
+        predicted=None,  # it was of a larger run
     )
-    if apart := sum(getattr(row, "apart", False) for row in rows["train"]):
-        say(f"The chat template rewrites earlier turns: {apart} of the training rows are single answers")
-    longest = max(row.length for split in rows.values() for row in split)
-    model = load_trainable_model(files, config, longest)
-    place = task / "models" / folder.name
-    work = place / "checkpoints"
-    work.mkdir(parents=True, exist_ok=True)
-    newest = next(iter(reversed(checkpoints(work))), None)
-    done = step_of(newest) if newest else 0
-    log = MetricsLog(folder / "metrics.jsonl", resumed_at=done) if is_writer() else None
-    stopwatch = Stopwatch(log.seconds_before if log else 0.0)
-    callbacks = [log.callback(stopwatch)] if log else []
-    trainer = method.build_trainer(config, model, tokenizer, rows, work, callbacks)
-    counts = [(p.numel(), p.requires_grad) for p in trainer.model.parameters()]
-    trainable, total = sum(n for n, learns in counts if learns), sum(n for n, _ in counts)
-    say(
-        f"{trainable:,} of {total:,} parameters are trained"
-        + (f"; going on from step {done}" if done else "")
-    )
-    job = job.with_changes(
-        resumed=job.resumed + (1 if newest else 0),
-        environment=environment(task, threads).model_dump(mode="json"),
-        total_steps=total_steps(config, len(trainer.train_dataset)),
-    )
-    if is_writer():
-        job.save(folder / "job.json")
-    watch_validation(trainer, config, folder / "metrics.jsonl")
-    report_to_sinks(trainer, config, task, folder.name, job, say)
-    trainer.train(resume_from_checkpoint=str(newest) if newest else None)
-    job = job.with_changes(kept_step=load_kept(trainer, config, folder / "metrics.jsonl", say))
-    saved = save_model(trainer, tokenizer, place, config)
-    if not is_writer():
-        return job
-    check_model(saved)
-    ModelInfo(
-        path=saved.relative_to(task).as_posix(),
-        format="merged" if config.peft == "none" else "adapter",
-        sha256=sha256_tree(saved),
-        base_model=config.base_model,
-        # Of a Hub model: the commit that "main" was at this moment.
-        base_revision=config.base_revision or getattr(model.config, "_commit_hash", None),
-        base_sha256=files.weights_sha256,
-        chat_template_sha256=chat_template_sha256(tokenizer),
-        trainable_parameters=trainable,
-        total_parameters=total,
-    ).save(folder / "model_info.json")
-    memory, gpu_memory = peak_memory_mb()
-    cost = Cost(seconds=round(stopwatch.seconds(), 1), peak_memory_mb=memory, peak_gpu_memory_mb=gpu_memory)
-    return job.with_changes(status="succeeded", ended=now(), exit_code=0, cost=cost.model_dump(mode="json"))
+    if not rung.keeps_checkpoints:
+        shutil.rmtree(task / "models" / folder.name / "checkpoints", ignore_errors=True)
 
 
-def say(message: str) -> None:
-    """A line for train.log."""
-    sys.stderr.write(message + "\n")
-    sys.stderr.flush()
+def _longest(folder: Path) -> LongestRows | None:
+    """From the preflight's report, if the worker came so far."""
+    report = folder / REPORT
+    found = read_mapping(report).get("rows") if report.is_file() else None
+    return LongestRows.parse(found["longest"], report) if found and found.get("longest") else None
+
+
+def _look(folder: Path) -> None:
+    """Say so, once, when the worker has written nothing for long."""
+    metrics = folder / "metrics.jsonl"
+    rows = read_metrics(metrics)
+    if not rows or any(row.get("warning") == "RUN-STALL" for row in rows):
+        return
+    warning = silence(rows, time.time() - metrics.stat().st_mtime)
+    if warning:
+        step = int(last_value(rows, "step") or 0)
+        append_line(metrics, {"step": step, "warning": warning.check, "message": warning.message})
+        update_job(folder, warnings=[*Job.load(folder / "job.json").warnings, warning.line])
+
+
+def _check_saved(task: Path, folder: Path) -> None:
+    """The model loads where nothing is known of the run; only then the run has succeeded."""
+    info = ModelInfo.load(folder / "model_info.json")
+    config = TrainConfig.load(folder / "config.yaml")
+    files = resolve_model(task, config.base_model, config.base_revision)
+    check_fresh_load(task / info.path, files.path)
+
+
+def main(task: Path, version: str) -> int:
+    """The exit status: 0 when the version is trained."""
+    try:
+        if is_worker():
+            work(task, task / "versions" / version)
+        else:
+            run_training(task, version)
+    except NlpSkillsError as failure:
+        if not is_worker():  # the run says what its workers say
+            say(str(failure))
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    try:
-        run_training(Path(sys.argv[1]), sys.argv[2])
-    except NlpSkillsError as failure:
-        say(str(failure))
-        sys.exit(1)
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2]))

@@ -1,4 +1,4 @@
-"""The model of a run on disk: saved whole, and looked at before the run is called a success."""
+"""The model of a run on disk: saved whole, under its name only when it is."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from nlp_skills.errors import RunFailed
 from nlp_skills.records import read_mapping, sync_folder, to_json, write_atomic
 from nlp_skills.training.config import TrainConfig
 
@@ -39,32 +38,3 @@ def _gathered(trainer: Any) -> dict[str, Any] | None:
     if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
         return trainer.accelerator.get_state_dict(trainer.model_wrapped)
     return None
-
-
-def check_model(folder: Path) -> None:
-    """RUN-NAN and RUN-DELTA: the saved tensors are finite, and an adapter is not the identity.
-
-    Raises RunFailed; a run that did not learn is not called a success (P07, P13, P34).
-    """
-    from safetensors import safe_open
-
-    learned = False
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        raise RunFailed(f"{folder} holds no weights after the run.")
-    adapter = (folder / "adapter_config.json").is_file()
-    for file in files:
-        with safe_open(file, framework="pt") as tensors:
-            for key in tensors.keys():  # noqa: SIM118 (safe_open has no __iter__)
-                tensor = tensors.get_tensor(key)
-                if not tensor.isfinite().all():
-                    raise RunFailed(
-                        f"RUN-NAN: {key} holds NaN or infinity. Lower learning_rate, or use bfloat16."
-                    )
-                learned = learned or not adapter or ("lora_B" in key and bool(tensor.abs().sum() > 0))
-    if not learned:
-        raise RunFailed(
-            "RUN-DELTA: nothing was learned: the adapter is still the identity (every lora_B is zero). In a run of one"
-            " step the learning rate has not risen yet: make a version with more epochs, or bring more rows."
-            " Otherwise check target_modules."
-        )

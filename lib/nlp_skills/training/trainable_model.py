@@ -30,7 +30,7 @@ def load_trainable_model(files: BaseModelFiles, config: TrainConfig, longest: in
     Raises NotValid for target modules that it does not have, before any weight is read.
     """
     if isinstance(config.target_modules, list):
-        _require_modules(files, config.target_modules)
+        require_modules(files, config.target_modules)
     if config.packing:
         require_separating_attention()
     model = load_base_model(
@@ -97,10 +97,11 @@ def require_target_modules(config: TrainConfig) -> None:
     except NotReady:
         return
     if (Path(files.path) / "config.json").is_file():
-        _require_modules(files, list(config.target_modules))
+        require_modules(files, list(config.target_modules))
 
 
-def _require_modules(files: BaseModelFiles, wanted: list[str]) -> None:
+def require_modules(files: BaseModelFiles, wanted: list[str]) -> None:
+    """Raises NotValid naming the first of the wanted modules that the base model does not have."""
     linear = linear_modules(files)
     last = sorted({name.rsplit(".", 1)[-1] for name in linear} - {"lm_head"})
     for target in wanted:

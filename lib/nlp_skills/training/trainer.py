@@ -19,8 +19,9 @@ from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.environment import Stopwatch, free_cores
 from nlp_skills.training.methods import load_method
 from nlp_skills.training.metrics_log import MetricsLog
-from nlp_skills.training.saved_model import check_model, save_model
+from nlp_skills.training.saved_model import save_model
 from nlp_skills.training.trainable_model import load_trainable_model
+from nlp_skills.training.verify import check_model
 
 Rows = Iterable[Mapping[str, Any] | Example]
 
