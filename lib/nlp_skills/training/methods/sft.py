@@ -91,7 +91,9 @@ class LabelledTokensTrainer(WholeCheckpoints, SFTTrainer):
         count = mask.sum() if num_items_in_batch is None else num_items_in_batch
         correct = (logits.argmax(-1) == targets).float().mean().item()
         self._metrics["train" if learns else "eval"]["mean_token_accuracy"].append(correct)
-        return losses.sum() / torch.as_tensor(count).clamp(min=1)
+        loss = losses.sum() / torch.as_tensor(count).clamp(min=1)
+        # That count is of all processes, whose gradients are averaged afterwards: as in the Trainer's own compute_loss.
+        return loss if num_items_in_batch is None else loss * self.accelerator.num_processes
 
     def _validation_loss(self, model: Any, inputs: dict[str, Any]) -> Any:
         """On CUDA: TRL's fused head scores labels only, and gives the loss of each token."""

@@ -50,9 +50,11 @@ class Exchange:
         """A file of the newest state, in a folder; None where there is none."""
         from huggingface_hub.errors import EntryNotFoundError
 
+        # One state, by its commit: the branch may move between the two requests of a download.
+        commit = self.api.repo_info(self.repository, repo_type="dataset").sha
         try:
             found = self.api.hf_hub_download(
-                self.repository, name, repo_type="dataset", local_dir=folder, force_download=True
+                self.repository, name, repo_type="dataset", revision=commit, local_dir=folder
             )
         except EntryNotFoundError:
             return None
