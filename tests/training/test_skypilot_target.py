@@ -208,7 +208,7 @@ def test_uvx_that_is_not_here_is_told_with_the_cure(tmp_path: Path, monkeypatch:
     declare(task)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(
-        NotReady, match="SkyPilot runs through uvx, which is not here. Install uv: pip install uv"
+        NotReady, match=r"SkyPilot runs through uvx, which is not here\. Install uv: pip install uv"
     ):
         start_training(task, target="cloud", confirm=True)
     assert read_target(task, "cloud").type == "skypilot"
