@@ -230,6 +230,14 @@ OPERATIONS: tuple[Operation, ...] = (
         step=True,
     ),
     Operation(
+        "check_training",
+        "training.preflight",
+        "Dry run before training: base model, chat template, masks, EOS, memory of one step on the longest batch; nothing is kept.",
+        words="preflight, out of memory, OOM, mask ratio, will it fit, 訓練前檢查, 事前チェック",
+        heavy=True,
+        stopped="Nothing was changed.",
+    ),
+    Operation(
         "start_training",
         "training.train",
         "Start or resume training a version in the background, here, over SSH or in a cloud; without confirm it only says what it would do.",

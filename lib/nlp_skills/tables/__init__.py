@@ -9,7 +9,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from nlp_skills.records import Record
-from nlp_skills.tables import data, jobs, plan, quickstart, results, sources, tasks, tokens
+from nlp_skills.tables import data, jobs, plan, preflight, quickstart, results, search, sources, tasks, tokens
 
 
 def show(record: Record) -> None:
@@ -44,5 +44,7 @@ RENDERERS: dict[str, Callable[[Any], RenderableType]] = {
     "TokenPreview": tokens.token_preview,
     "JobList": jobs.job_list,
     "TrainingLog": jobs.training_log,
+    "PreflightReport": preflight.preflight,
+    "SearchReport": search.search,
 }
 """By the record's name, so that nothing is imported that is not shown."""

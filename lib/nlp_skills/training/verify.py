@@ -158,6 +158,8 @@ def _require_same(found: dict[str, tuple[int, ...]], wanted: dict[str, tuple[int
 
 
 if __name__ == "__main__":
+    # PEFT would import it for 4-bit weights, with half of torch's compiler: four seconds, and none are loaded here.
+    sys.modules["bitsandbytes"] = None  # type: ignore[assignment]
     try:
         load_saved(Path(sys.argv[1]), sys.argv[2])
     except RunFailed as failure:
