@@ -76,7 +76,7 @@ def report_to_sinks(
 def _guarded(name: str, project: str, run: str, say: Callable[[str], None]) -> Any:
     """The sink's callback from transformers; the first thing that goes wrong in it ends it, with a line in train.log."""
     from transformers import TrainerCallback
-    from transformers.integrations import get_reporting_integration_callbacks
+    from transformers.integrations.integration_utils import get_reporting_integration_callbacks
 
     class Guarded(TrainerCallback):
         sink: Any = None

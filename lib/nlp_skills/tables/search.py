@@ -1,0 +1,44 @@
+"""Searches: what one would cost, and its trials."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from nlp_skills.tables.grid import short, table
+
+if TYPE_CHECKING:
+    from nlp_skills.evaluation.search_record import SearchReport
+
+STYLES = {"running": "bold green", "failed": "bold red", "pruned": "yellow"}
+
+
+def search(found: SearchReport) -> RenderableType:
+    """The trials with their settings and values, what mattered, and what comes next."""
+    parts: list[RenderableType] = []
+    if found.trials:
+        fields = list(dict.fromkeys(field for trial in found.trials for field in trial.settings))
+        rows = table(
+            "trial", "version", "state", *fields, found.metric, "", right=("trial", *fields, found.metric)
+        )
+        for trial in found.trials:
+            rows.add_row(
+                str(trial.number),
+                Text(trial.version or "", style="bold" if trial.version == found.best else ""),
+                Text(trial.state, style=STYLES.get(trial.state, "")),
+                *(str(trial.settings.get(field, "")) for field in fields),
+                "" if trial.value is None else f"{trial.value:.4f}",
+                short(trial.note),
+            )
+        parts += [rows, Text()]
+    if found.importance:
+        mattered = ", ".join(f"{field} {share:.0%}" for field, share in found.importance.items())
+        parts.append(Text(f"What mattered: {mattered}"))
+    if found.error:
+        parts.append(Text(found.error, style="red"))
+    parts.append(Text(found.message))
+    if found.page:
+        parts.append(Text(f"Page: {found.page}"))
+    return Group(*parts)
