@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import anyio.from_thread
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
 from nlp_skills.errors import NlpSkillsError
 from nlp_skills.operations import OPERATIONS, Operation
@@ -108,7 +108,7 @@ def run_apart(operation: Operation, home: Path, given: dict[str, Any], progress:
     if "error" in result and "message" in result:
         raise ToolError(result["message"])
     returned = inspect.signature(operation.function, eval_str=True).return_annotation
-    return returned.model_validate(result).brief()
+    return TypeAdapter(returned).validate_python(result).brief()
 
 
 def _options(name: str, value: Any) -> list[str]:
