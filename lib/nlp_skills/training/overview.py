@@ -57,8 +57,9 @@ def show_task(task: Path) -> TaskOverview:
 def _version(folder: Path) -> VersionOverview:
     lineage = _read(folder / "lineage.yaml")
     shown = {key: lineage[key] for key in ("parent", "changes", "results") if lineage.get(key) is not None}
-    training = str(_read(folder / "job.json").get("status", "not trained"))
-    if training == "running" and not is_running(folder):
+    job = _read(folder / "job.json")
+    training = str(job.get("status", "not trained"))
+    if training == "running" and job.get("target", "local") == "local" and not is_running(folder):
         training = "failed"  # killed, so that it could not say so itself
     try:
         return VersionOverview.parse({"version": folder.name, "training": training, **shown}, folder)

@@ -16,6 +16,8 @@ from nlp_skills.training.targets.wheel import build_wheel
 
 INSTALL_SECONDS = 1800
 OLDEST = (3, 11)
+ANY = ">=3.11"
+"""uv takes one that is there, and otherwise fetches one."""
 
 LOOK = """
 mkdir -p "$1" || exit 1
@@ -137,7 +139,7 @@ def make_environment(connection: Connection, machine: Machine, base_model: str) 
         requirement = f"./{folder}/{name}[train]"
     model = EMBEDDED[base_model][0] if base_model in EMBEDDED else ""
     key = hashlib.sha256(f"{requirement} {model}".encode()).hexdigest()[:12]
-    python = "3.12" if machine.uv else _newest(machine) or ""
+    python = ANY if machine.uv else _newest(machine) or ""
     words = (target.folder, key, machine.uv or "", python, requirement, model)
     connection.run("sh", "-c", INSTALL, "sh", *words, seconds=INSTALL_SECONDS)
     return f"{target.folder}/environments/{key}/bin/python"
