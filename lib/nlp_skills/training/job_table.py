@@ -11,7 +11,7 @@ from nlp_skills.task.version import version_names
 from nlp_skills.training.job import Job, read_job
 from nlp_skills.training.metrics_log import last_value, read_metrics
 from nlp_skills.training.queue import waiting
-from nlp_skills.training.status import state
+from nlp_skills.training.status import as_it_is
 
 SHOWN = 50
 _ORDER = {"running": 0, "queued": 1}
@@ -67,21 +67,21 @@ def list_jobs(home: Path, *, limit: int = SHOWN) -> JobList:
 
 def _line(task: Path, version: str, job: Job) -> JobLine:
     folder = task / "versions" / version
-    status, error = state(folder, job)
-    rows = read_metrics(folder / "metrics.jsonl") if status in _ORDER else []
-    turn = waiting(task, version) if status == "queued" and job.target == "local" else None
+    job = as_it_is(folder, job)
+    rows = read_metrics(folder / "metrics.jsonl") if job.status in _ORDER else []
+    turn = waiting(task, version) if job.status == "queued" and job.target == "local" else None
     return JobLine(
         task=task.name,
         version=version,
-        status=status,
+        status=job.status,
         target=job.remote.get("target", job.target),
         place=turn.place if turn else None,
-        step=int(last_value(rows, "step") or (job.total_steps if status == "succeeded" else 0) or 0),
+        step=int(last_value(rows, "step") or (job.total_steps if job.status == "succeeded" else 0) or 0),
         total_steps=job.total_steps,
         loss=last_value(rows, "loss"),
         started=job.started,
         ended=job.ended,
-        error=error,
+        error=job.error,
     )
 
 

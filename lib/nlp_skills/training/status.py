@@ -54,35 +54,40 @@ def training_status(task: Path, *, version: str | None = None) -> TrainingStatus
         raise NotReady(
             f"{task.name} {folder.name} has not been trained. Start with: nlp-skills train-model {task.name}"
         )
-    job = load_target(job.target).refresh(task, folder, job)
+    job = as_it_is(folder, load_target(job.target).refresh(task, folder, job))
     rows = read_metrics(folder / "metrics.jsonl")
     step = last_value(rows, "step")
-    status, error = state(folder, job)
     return TrainingStatus(
         task=task.name,
         version=folder.name,
-        status=status,
+        status=job.status,
         target=job.remote.get("target", job.target),
-        waiting=waiting(task, folder.name) if status == "queued" and job.target == "local" else None,
+        waiting=waiting(task, folder.name) if job.status == "queued" and job.target == "local" else None,
         step=int(step or 0),
         total_steps=job.total_steps,
         epoch=last_value(rows, "epoch"),
         loss=last_value(rows, "loss"),
         eval_loss=last_value(rows, "eval_loss"),
         seconds=last_value(rows, "seconds"),
-        seconds_left=_left(folder, job, rows) if status == "running" else None,
+        seconds_left=_left(folder, job, rows) if job.status == "running" else None,
         warnings=job.warnings,
         adjustments=job.adjustments,
-        error=error,
+        error=job.error,
         log=job.log,
-        next=_next(task, folder.name, status, job),
+        next=_next(task, folder.name, job),
     )
 
 
-def state(folder: Path, job: Job) -> tuple[str, str | None]:
-    """The job's status and error; one that says "running" while no process of this machine holds its lock was killed."""
-    here = job.target == "local" and job.status in ("queued", "running") and job.pid is not None
-    return ("failed", KILLED) if here and not is_running(folder) else (job.status, job.error)
+def as_it_is(folder: Path, job: Job) -> Job:
+    """The job, read anew; "failed" where it says that it runs and no process of this machine holds its lock: it was killed."""
+    if job.target != "local" or job.status not in ("queued", "running") or job.pid is None:
+        return job
+    if is_running(folder):
+        return job
+    ended = read_job(folder) or job  # it may have got to its end between the two looks
+    if ended.status in ("queued", "running"):
+        return ended.with_changes(status="failed", error=KILLED)
+    return ended
 
 
 def _left(folder: Path, job: Job, rows: list[dict[str, Any]]) -> float | None:
@@ -102,8 +107,9 @@ def _left(folder: Path, job: Job, rows: list[dict[str, Any]]) -> float | None:
     )
 
 
-def _next(task: Path, version: str, status: str, job: Job) -> str:
+def _next(task: Path, version: str, job: Job) -> str:
     """The command that comes next."""
+    status = job.status
     name = f"{task.name} --version {version}"
     if status in ("queued", "running"):
         return f"Ask again: nlp-skills training-status {name}"

@@ -28,7 +28,7 @@ from nlp_skills.errors import NlpSkillsError
 from nlp_skills.training.checkpoints import checkpoints, step_of
 from nlp_skills.training.job import is_running, read_job
 from nlp_skills.training.queue import waiting
-from nlp_skills.training.status import state as state_of
+from nlp_skills.training.status import as_it_is
 from nlp_skills.training.targets import local
 from nlp_skills.training.targets.baggage import newest_checkpoint
 from nlp_skills.training.targets.connection import ANSWER
@@ -58,13 +58,13 @@ def state(task: Path, request: dict[str, Any]) -> dict[str, Any]:
     job = read_job(folder)
     if job is None:
         return {"job": None}
-    status, error = state_of(folder, job)
-    turn = waiting(task, folder.name) if status == "queued" else None
+    job = as_it_is(folder, job)
+    turn = waiting(task, folder.name) if job.status == "queued" else None
     metrics, known = folder / "metrics.jsonl", request.get("bytes", 0)
     data = metrics.read_bytes() if metrics.is_file() else b""
     same = hashlib.sha256(data[:known]).hexdigest() == request.get("sha256")
     return {
-        "job": job.with_changes(status=status, error=error).model_dump(mode="json"),
+        "job": job.model_dump(mode="json"),
         "waiting": turn.model_dump(mode="json") if turn else None,
         "from": known if same else 0,
         "metrics": data[known if same else 0 :].decode("utf-8"),
