@@ -1,6 +1,7 @@
 """A task is trained as a job of the Hub, through huggingface_hub's own calls against a Hub on loopback."""
 
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from nlp_skills.records import sha256_tree, to_yaml
 from nlp_skills.training.job import read_job
 from nlp_skills.training.model_info import ModelInfo
 from nlp_skills.training.status import TrainingStatus, training_status
-from nlp_skills.training.train import StartingPlan, start_training, stop_training, train_model
+from nlp_skills.training.train import StartingPlan, start_training, stop_training
 from nlp_skills.training.train_log import training_log
 
 
@@ -49,6 +50,7 @@ def until(task: Path, step: int) -> TrainingStatus:
         status = training_status(task)
         if status.step >= step or status.status not in ("queued", "running"):
             return status
+        threading.Event().wait(0.3)  # every look takes time from the run
 
 
 @pytest.mark.slow
@@ -88,12 +90,6 @@ def test_job_is_started_stopped_resumed_and_its_model_comes_home(
     info = ModelInfo.load(task / "versions" / "v1" / "model_info.json")
     assert info.sha256 == sha256_tree(task / info.path)
     assert hub.datasets == {}, "what was sent is removed when the results are here"
-    here = make_small_task(
-        task.parent, "here", rows=16, epochs=3, per_device_train_batch_size=2, save_steps=4
-    )
-    train_model(here)
-    adapters = [t / "models" / "v1" / "adapter" / "adapter_model.safetensors" for t in (task, here)]
-    assert adapters[0].read_bytes() == adapters[1].read_bytes()
 
 
 def test_what_the_hub_refuses_is_a_sentence_and_nothing_is_spent(
@@ -106,7 +102,7 @@ def test_what_the_hub_refuses_is_a_sentence_and_nothing_is_spent(
         start_training(task, target="hub")
     monkeypatch.setenv("BOX_SECRET", "x" * 20)
     monkeypatch.setenv("HF_TOKEN", "hf_" + "nobodys7Token9Of11This13Hub")
-    with pytest.raises(RunFailed, match=r"hub: the Hub refuses: .*401"):
+    with pytest.raises(RunFailed, match=r"hub: the Hub refuses: Invalid user token"):
         start_training(task, target="hub", confirm=True)
     assert (hub.ordered.jobs, read_job(task / "versions" / "v1")) == ({}, None)
 

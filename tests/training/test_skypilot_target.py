@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -142,6 +143,7 @@ def test_run_on_a_rented_machine_goes_on_elsewhere_when_it_is_taken_away_and_is_
     work = task / "models" / "v1" / "checkpoints"
     while not checkpoints(work):
         assert training_status(task).status in ("queued", "running")
+        threading.Event().wait(0.3)  # every look takes time from the run
     assert stop_training(task).status == "cancelled"
     told = (tmp_path / "told").read_text(encoding="utf-8").splitlines()
     cluster = f"nlp-skills-{read_job(task / 'versions' / 'v1').id}"  # type: ignore[union-attr]
@@ -150,7 +152,7 @@ def test_run_on_a_rented_machine_goes_on_elsewhere_when_it_is_taken_away_and_is_
     take_away(machine)
     start_training(task, target="cloud", confirm=True)
     while (status := training_status(task)).status in ("queued", "running"):
-        pass
+        threading.Event().wait(0.3)
     assert status.status == "succeeded", status
     job = read_job(task / "versions" / "v1")
     assert job is not None

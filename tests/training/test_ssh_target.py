@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,7 @@ def until(task: Path, step: int) -> TrainingStatus:
         status = training_status(task)
         if status.step >= step or status.status not in ("queued", "running"):
             return status
+        threading.Event().wait(0.3)  # every look takes time from the run
 
 
 def values(task: Path) -> list[dict]:
@@ -160,6 +162,7 @@ def test_kills_of_either_side_at_random_moments_end_as_an_undisturbed_run(
 
 START = """
 import sys
+import threading
 from pathlib import Path
 from nlp_skills.errors import NotValid
 from nlp_skills.training.train import start_training
