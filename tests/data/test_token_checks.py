@@ -337,6 +337,17 @@ def test_a_template_that_drops_earlier_reasoning_names_the_conversations(
     assert found(seen(context(folders["reasoning"]), examples)) == {("TMPL-THINK", "warning"): rows[1]}
 
 
+def test_the_answers_of_such_a_conversation_are_measured_one_by_one(folders: dict[str, Path]):
+    turns = [turn for text in ("a", "b c d e f") for turn in reasoned(clean_row((text, text)))]
+    whole, first = row(turns), row(turns[:2])
+    lengths = [
+        max(seen(context(folders["reasoning"]), [example])._lengths[FILE]) for example in (first, whole)
+    ]
+    assert lengths[0] < lengths[1]
+    cut = found(seen(context(folders["reasoning"], max_length=lengths[1] - 1), [first, whole]))
+    assert cut["LEN-CUT", "warning"] == [2]
+
+
 def test_a_template_that_drops_all_reasoning_names_the_rows(folders: dict[str, Path]):
     finding = only(
         seen(context(folders["stripping"]), [row(reasoned(clean_row((text, text)))) for text in "abc"])

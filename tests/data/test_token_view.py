@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
+from small_tokenizers import FAMILIES, save_model_folder
 
 from nlp_skills import tables
 from nlp_skills.base_model import BaseModelFiles, load_tokenizer
@@ -25,7 +26,7 @@ from nlp_skills.data.token_runs import (
 from nlp_skills.data.token_view import preview_tokens
 from nlp_skills.data.tokens import IGNORED, TokenRow, tokenize
 from nlp_skills.errors import NotFound, NotReady, NotValid
-from nlp_skills.task.task import TaskType, create_task
+from nlp_skills.task.task import Task, TaskType, create_task
 
 SYSTEM = "<|im_start|>system\nBe brief.<|im_end|>\n"
 PAD = (
@@ -194,6 +195,20 @@ def test_a_preference_is_two_conversations_and_a_row_without_an_answer_says_so(t
     assert [shown.runs[-1].text for shown in found.rows[:2]] == ["good<|im_end|>", "bad<|im_end|>"]
     assert found.rows[2].problem == "Row s-1 has no answer to learn from. Add an assistant message."
     assert "has no answer to learn from" in printed(found)
+
+
+def test_a_conversation_whose_turns_are_rewritten_is_shown_as_the_rows_that_are_trained(
+    task: Path, tmp_path: Path
+):
+    base = save_model_folder(tmp_path / "reasoning", FAMILIES["reasoning"]())
+    definition = Task.load(task / "task.yaml")
+    definition.with_changes(base_model=str(base)).save(task / "task.yaml")
+    found = preview_tokens(
+        fill(task, row("a", "<think>\nb\n</think>\n\nc", "d", "<think>\ne\n</think>\n\nf"))
+    )
+    assert [shown.id for shown in found.rows] == ["s-1 (answer 1)", "s-1 (answer 2)"]
+    trained = [[run.text for run in shown.runs if run.trained] for shown in found.rows]
+    assert trained == [["<think>\nb</think>\n\nc<|im_end|>"], ["<think>\ne</think>\n\nf<|im_end|>"]]
 
 
 def test_what_cannot_be_shown_is_said(task: Path):

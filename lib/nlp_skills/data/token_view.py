@@ -20,7 +20,7 @@ from nlp_skills.data.sources.source import SplitName
 from nlp_skills.data.text_encoder import turn_tokens
 from nlp_skills.data.token_page import token_page
 from nlp_skills.data.token_runs import Mark, PreviewedRow, TokenPreview, previewed
-from nlp_skills.data.tokens import configured_max_length, tokenize_all
+from nlp_skills.data.tokens import TurnsRewritten, configured_max_length, tokenize_all, tokenize_apart
 from nlp_skills.errors import NotFound, NotReady, NotValid
 from nlp_skills.records import write_atomic
 from nlp_skills.task.task import Task
@@ -119,10 +119,15 @@ def _rows(model: TokenModel, file: str, line: int, raw: bytes, max_length: int) 
     names = [example.meta.id]
     if example.messages is None:
         names = [f"{example.meta.id} ({answer})" for answer in ("chosen", "rejected")]
-    return [
-        previewed(model.tokenizer, found, line, name, max_length)
-        for found, name in zip(tokenize_all(model.encoder, parts), names, strict=False)
-    ]
+    rows = []
+    for part, found, name in zip(parts, tokenize_all(model.encoder, parts), names, strict=False):
+        if isinstance(found, TurnsRewritten):  # the training makes a row of each answer
+            made = tokenize_apart(model.encoder, part)
+            named = [(row, f"{name} (answer {n})") for n, row in enumerate(made, start=1)]
+        else:
+            named = [(found, name)]
+        rows += [previewed(model.tokenizer, row, line, called, max_length) for row, called in named]
+    return rows
 
 
 def _marks(model: TokenModel) -> dict[str, Mark]:

@@ -341,7 +341,7 @@ def tokenize_rows(
     encoder = TextEncoder(tokenizer)
     named: list[tuple[str, TokenRow]] = []
     for example, found in zip(examples, tokenize_all(encoder, examples, thinking), strict=True):
-        rows = _apart(encoder, example, thinking) if isinstance(found, TurnsRewritten) else [found]
+        rows = tokenize_apart(encoder, example, thinking) if isinstance(found, TurnsRewritten) else [found]
         for row in rows:
             if isinstance(row, NotValid):
                 raise row
@@ -357,6 +357,9 @@ def tokenize_rows(
     return [row for _, row in named]
 
 
-def _apart(encoder: TextEncoder, example: Example, thinking: bool | None) -> list[TokenRow | NotValid]:
+def tokenize_apart(
+    encoder: TextEncoder, example: Example, thinking: bool | None = None
+) -> list[TokenRow | NotValid]:
+    """A row for each answer of a conversation whose earlier turns the template rewrites (TurnsRewritten)."""
     found = tokenize_all(encoder, answers_apart(example), thinking)
     return [replace(row, apart=True) if isinstance(row, TokenRow) else row for row in found]

@@ -29,7 +29,7 @@ from nlp_skills.data.checks.token_faults import (
 from nlp_skills.data.example import Example
 from nlp_skills.data.report import Finding
 from nlp_skills.data.snapshot import in_buckets
-from nlp_skills.data.tokens import TokenRow, tokenize_all
+from nlp_skills.data.tokens import TokenRow, TurnsRewritten, tokenize_all, tokenize_apart
 from nlp_skills.errors import NlpSkillsError, counted
 
 
@@ -83,7 +83,14 @@ class Tokens:
                     told.setdefault(kind, text)
             for kind, text in told.items():
                 self._faults[kind].add(rows.file, line, text)
-            self._measure(rows.file, line, example, [t for _, t in tokens if isinstance(t, TokenRow)])
+            made = [
+                row
+                for part, result in tokens
+                for row in (
+                    tokenize_apart(model.encoder, part) if isinstance(result, TurnsRewritten) else [result]
+                )
+            ]
+            self._measure(rows.file, line, example, [row for row in made if isinstance(row, TokenRow)])
             self._note_reasoning(rows.file, line, row)
 
     def _measure(self, file: str, line: int, example: Example, rows: list[TokenRow]) -> None:
