@@ -65,12 +65,12 @@ def read_array(name: str) -> list[Row]:
 
 
 def pairs() -> list[Row]:
-    return shortest(read_array("preference/dpo_en_demo.json"), 100)
+    return shortest(read_array("preference/dpo_en_demo.json"), 64)
 
 
 def marked() -> list[Row]:
     rows = read_array("preference/kto_en_demo.json")
-    return [row for mark in (True, False) for row in shortest((r for r in rows if r["label"] is mark), 60)]
+    return [row for mark in (True, False) for row in shortest((r for r in rows if r["label"] is mark), 32)]
 
 
 def bfcl(most: int) -> list[Row]:
@@ -90,17 +90,51 @@ def bfcl(most: int) -> list[Row]:
     return shortest(rows, most)
 
 
-PAIRS: dict[str, Any] = {"type": TaskType.PREFERENCE, "rows": pairs, "split": {"train": 68, "valid": 30, "test": 2}}
+def instructions() -> list[Row]:
+    return shortest(read_array("instruction_chat/alpaca_en_demo.json"), 240)
+
+
+def sql_texts() -> list[Row]:
+    lines = (DATA / "instruction_chat/wikisql_text_train.jsonl").read_text(encoding="utf-8").splitlines()
+    return shortest(map(json.loads, lines), 240)
+
+
+def supervised(method: str = "sft", **settings: Any) -> Run:
+    """Instructions with their answers, or plain text; half a minute to a few on one thread."""
+    return Run(
+        TaskType.GENERATION,
+        sql_texts if method == "cpt" else instructions,
+        {"epochs": 1, "learning_rate": 4e-4, "max_length": 256, "method": method, **settings},
+        ("eval_loss", "eval_loss_se"),
+        split={"train": 190, "valid": 45, "test": 2},
+    )
+
+
+PAIRS: dict[str, Any] = {
+    "type": TaskType.PREFERENCE,
+    "rows": pairs,
+    "split": {"train": 42, "valid": 20, "test": 2},
+}
 PAIR_SETTINGS = {
-    "epochs": 1,
-    "learning_rate": 1e-4,
+    "epochs": 2,
+    "learning_rate": 2e-4,
     "max_length": 1536,
     "per_device_train_batch_size": 2,
-    "settings": {"gradient_accumulation_steps": 2, "per_device_eval_batch_size": 4, "lr_scheduler_type": "linear"},
+    "settings": {
+        "gradient_accumulation_steps": 2,
+        "per_device_eval_batch_size": 4,
+        "lr_scheduler_type": "linear",
+    },
 }
 CALLS = {"max_length": 512, "per_device_train_batch_size": 8}
 
 RUNS: dict[str, Run] = {
+    "sft-lora": supervised(peft="lora"),
+    "sft-rslora": supervised(peft="lora", settings={"use_rslora": True}),
+    "sft-dora": supervised(peft="dora"),
+    "sft-qlora": supervised(peft="qlora"),
+    "sft-none": supervised(peft="none", learning_rate=2e-5),
+    "cpt-lora": supervised("cpt"),
     "dpo": Run(
         **PAIRS,
         settings={**PAIR_SETTINGS, "method": "dpo"},
@@ -116,11 +150,11 @@ RUNS: dict[str, Run] = {
         marked,
         {**PAIR_SETTINGS, "method": "kto", "per_device_train_batch_size": 4},
         ("eval_loss", "eval_rewards/margins"),
-        split={"train": 84, "valid": 34, "test": 2},
+        split={"train": 42, "valid": 20, "test": 2},
     ),
     "grpo": Run(
         TaskType.TOOL_USE,
-        lambda: bfcl(220),
+        lambda: bfcl(70),
         {
             **CALLS,
             "method": "grpo",
@@ -131,12 +165,11 @@ RUNS: dict[str, Run] = {
                 "rewards": ["valid_tool_call"],
                 "num_generations": 8,
                 "max_completion_length": 64,
-                "eval_steps": 40,
                 "lr_scheduler_type": "constant",
             },
         },
         ("eval_reward", "eval_rewards/valid_tool_call/mean"),
-        split={"train": 80, "valid": 40, "test": 2},
+        split={"train": 40, "valid": 20, "test": 2},
         before={**CALLS, "epochs": 1, "learning_rate": 4e-4, "settings": {"tools_in_prompt": True}},
     ),
 }
@@ -169,7 +202,7 @@ def start(task: Path, name: str, output: Path) -> Row:
 
     from nlp_skills.base_model import load_tokenizer
     from nlp_skills.training.methods import load_method
-    from nlp_skills.training.rows import tokenize_split
+    from nlp_skills.training.rows import read_rows
     from nlp_skills.training.trainable_model import load_trainable_model
     from nlp_skills.training.version_model import resolve_model
 
@@ -178,7 +211,7 @@ def start(task: Path, name: str, output: Path) -> Row:
     transformers.set_seed(config.seed)
     files = resolve_model(task, config.base_model)
     tokenizer, method = load_tokenizer(files), load_method(config.method)
-    rows = {split: tokenize_split(method, tokenizer, task, split, config) for split in ("train", "valid")}
+    rows = {split: found.rows for split, found in read_rows(method, tokenizer, task, config).items()}
     longest = max(row.length for found in rows.values() for row in found)
     model = load_trainable_model(files, config, longest)
     figures = method.build_trainer(config, model, tokenizer, rows, output, []).evaluate()
