@@ -12,6 +12,7 @@ taken away, the next start goes on from there on another one.
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -134,10 +135,10 @@ def lay_out(task: Path, folder: Path, target: SkyPilotTarget, baggage: Path, pla
     write(run_files(task, folder, name) | newest_checkpoint(task, folder.name), baggage / place)
     packages = [EMBEDDED[name][0]] if name in EMBEDDED else []
     if target.requirement:
-        return " ".join([target.requirement, *packages])
+        return shlex.join([target.requirement, *packages])
     wheel, data = build_wheel()
     write({wheel: data}, baggage)
-    return " ".join([f"'./{wheel}[train]'", *packages])
+    return shlex.join([f"./{wheel}[train]", *packages])
 
 
 def write(contents: Contents, folder: Path) -> None:
