@@ -9,7 +9,19 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from nlp_skills.records import Record
-from nlp_skills.tables import data, jobs, plan, preflight, quickstart, results, search, sources, tasks, tokens
+from nlp_skills.tables import (
+    data,
+    jobs,
+    plan,
+    preflight,
+    quickstart,
+    repeats,
+    results,
+    search,
+    sources,
+    tasks,
+    tokens,
+)
 
 
 def show(record: Record) -> None:
@@ -46,5 +58,7 @@ RENDERERS: dict[str, Callable[[Any], RenderableType]] = {
     "TrainingLog": jobs.training_log,
     "PreflightReport": preflight.preflight,
     "SearchReport": search.search,
+    "CrossValidation": repeats.cross_validation,
+    "Reproduction": repeats.reproduction,
 }
 """By the record's name, so that nothing is imported that is not shown."""
