@@ -25,7 +25,7 @@ from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.methods.answer_pairs import require_fit
 from nlp_skills.training.methods.arguments import peft_config, training_arguments
 from nlp_skills.training.methods.labelled_head import score_labels_only
-from nlp_skills.training.methods.precision import bfloat16_products
+from nlp_skills.training.methods.precision import bfloat16_products, keep_adapter_in_float32
 from nlp_skills.training.methods.whole_checkpoints import WholeCheckpoints
 from nlp_skills.training.rewards import Reward, load_rewards, require_rows
 
@@ -135,6 +135,7 @@ def build_trainer(
         peft_config=peft_config(config),
         callbacks=callbacks,
     )
+    keep_adapter_in_float32(trainer.model)
     score_labels_only(trainer.model)
     if trainer.ref_model is not None:
         score_labels_only(trainer.ref_model)

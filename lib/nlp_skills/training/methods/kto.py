@@ -18,7 +18,6 @@ from trl.trainer.kto_config import KTOConfig
 from trl.trainer.kto_trainer import KTOTrainer
 
 from nlp_skills.data.example import Example
-from nlp_skills.errors import NotValid
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.methods.answer_pairs import MarkedRow, tokenize_marked
 from nlp_skills.training.methods.arguments import peft_config, training_arguments
@@ -70,14 +69,7 @@ def build_trainer(
     output: Path,
     callbacks: list[TrainerCallback],
 ) -> MarkedTrainer:
-    """The trainer for a run; `rows` holds `train` and, where there are any, `valid`.
-
-    Raises NotValid for batches of one row, in which the KL term cannot be measured.
-    """
-    if config.per_device_train_batch_size < 2:
-        raise NotValid(
-            "kto measures the KL term between the rows of a batch: set per_device_train_batch_size to 2 or more."
-        )
+    """The trainer for a run; `rows` holds `train` and, where there are any, `valid`."""
     has_valid = bool(rows.get("valid"))
     train = in_batches(rows["train"], config.per_device_train_batch_size, config.seed)
     good, bad = balance(rows["train"])

@@ -9,7 +9,7 @@ from torch.utils.data import Sampler
 
 from nlp_skills.training.methods.labelled_head import score_labels_only
 from nlp_skills.training.methods.length_buckets import LengthBucketSampler
-from nlp_skills.training.methods.precision import bfloat16_products
+from nlp_skills.training.methods.precision import bfloat16_products, keep_adapter_in_float32
 from nlp_skills.training.methods.whole_checkpoints import WholeCheckpoints
 
 
@@ -23,8 +23,9 @@ class PreferenceTrainer(WholeCheckpoints):
     _metrics: Any
 
     def mend(self, lengths: Sequence[int]) -> None:
-        """Called once the trainer is made: rows by length, and a head that scores answers only."""
+        """Called once the trainer is made: rows by length, a head that scores answers only, adapters as they were."""
         self.lengths = lengths
+        keep_adapter_in_float32(self.model)
         score_labels_only(self.model)
         if self.ref_model is not None:
             score_labels_only(self.ref_model)
