@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from nlp_skills.training.config import TrainConfig
+from nlp_skills.training.config import Peft, TrainConfig
 from nlp_skills.training.memory import Batch, estimate_memory, layer_bytes, longest_batch
 from nlp_skills.training.model_shape import ModelShape, count_shape
 from nlp_skills.training.row_lengths import RowLength
@@ -57,7 +57,7 @@ def saved_bytes(config: Any, peft: str, batch: Batch, attention: str, dtype: Any
 @pytest.mark.parametrize("family", ["llama", "qwen3", "mistral"])
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
 @pytest.mark.parametrize("peft", ["lora", "dora", "none"])
-def test_a_layer_keeps_what_the_formula_says(family: str, attention: str, peft: str) -> None:
+def test_a_layer_keeps_what_the_formula_says(family: str, attention: str, peft: Peft) -> None:
     import torch
     from transformers import AutoConfig
 
@@ -129,3 +129,12 @@ def test_the_longest_batch_is_made_of_the_longest_rows() -> None:
     assert longest_batch(ROWS, answers) == Batch(rows=2, length=450, labelled=200, columns=100, padded=True)
     whole = TrainConfig(assistant_only_loss=False, per_device_train_batch_size=1, max_length=512)
     assert longest_batch(ROWS, whole).labelled == 400
+
+
+def test_a_model_that_is_converted_while_it_is_read_needs_room_for_its_file(shape: ModelShape) -> None:
+    large = shape.model_copy(update={"parameters": 2_000_000_000, "stored_width": 4})
+    found = estimate(large)
+    assert found.moment == "the weights are read"
+    assert found.parts["file of the weights"] == pytest.approx(8e9 / 2**20, abs=0.1)
+    assert estimate(large.model_copy(update={"stored_width": 2})).moment == "the backward pass begins"
+    assert estimate(large, "cuda").moment == "the backward pass begins"

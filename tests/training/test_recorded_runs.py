@@ -57,6 +57,7 @@ def test_after_three_runs_the_estimate_is_closer_than_before_them(tmp_path: Path
     assert before.seconds is not None
     took, peak = before.seconds * 1.8, before.peak_mb * 1.2
     errors = [(took - before.seconds, peak - before.peak_mb)]
+    now = before
     for number, noise in enumerate((1.03, 0.96, 1.01), start=1):
         record(tmp_path, number, took * noise, peak * noise)
         now = forecast(CONFIG, SHAPE, ROWS, here, home=tmp_path)

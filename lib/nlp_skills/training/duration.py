@@ -72,8 +72,10 @@ def run_flops(shape: ModelShape, config: TrainConfig, lengths: RowLengths) -> fl
         shape, config.model_copy(update={"gradient_checkpointing": False}), length
     ) / (3 if config.peft == "none" else 2)
     head = 2 * shape.embedding_parameters * labelled * (3 if config.peft == "none" else 2)
-    each = sequences * length * PADDING * body + head + extra * (
-        length * PADDING * forward + 2 * shape.embedding_parameters * labelled
+    each = (
+        sequences * length * PADDING * body
+        + head
+        + extra * (length * PADDING * forward + 2 * shape.embedding_parameters * labelled)
     )
     return each * rows * config.epochs * (config.num_generations if config.method == "grpo" else 1)
 

@@ -6,6 +6,8 @@
         backward ends       gradients + activations of one layer
         generation (grpo)   key-value cache
 
+or the moment before all that, when the weights are read and converted from a mapped file.
+
 Sizes follow what autograd keeps in transformers 5's modules, verified against the saved tensors of real
 models in tests/training/test_memory.py; the constants below are fitted to measured runs
 (benchmarks/memory.py, docs/benchmarks.md). The idea: Korthikanti et al. 2022, "Reducing Activation
@@ -154,6 +156,9 @@ def estimate_memory(
         **{name: size / MIB for name, size in fullest.items() if size},
         "workspace": spent * (OVERHEAD[device] - 1) / MIB,
     }
+    loading = {key: kept[key] for key in ("process", "weights")} | _file_while_loading(shape, device, width)
+    if sum(loading.values()) > sum(parts.values()):
+        moment, parts = "the weights are read", loading
     peak = sum(parts.values())
     return MemoryEstimate(
         device=device,
@@ -162,6 +167,13 @@ def estimate_memory(
         parts={name: round(size, 1) for name, size in parts.items() if size},
         moment=moment,
     )
+
+
+def _file_while_loading(shape: ModelShape, device: Device, width: int) -> dict[str, float]:
+    """Weights that are kept in another dtype than the file's stand beside it, mapped into memory, until all are read."""
+    if device == "cuda" or shape.stored_width == width:
+        return {}
+    return {"file of the weights": shape.parameters * shape.stored_width / MIB}
 
 
 def trained_parameters(shape: ModelShape, config: TrainConfig) -> int:

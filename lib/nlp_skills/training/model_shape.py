@@ -70,6 +70,8 @@ class ModelShape(Record):
     """Numbers of a token that pass a norm in one layer: two hidden states in Llama, and queries and keys in Qwen3."""
     linear: list[LinearLayer]
     """Without the head: PEFT's "all-linear"."""
+    stored_width: int
+    """Bytes of a number in the file of the weights, as config.json says (dtype)."""
     exact: bool
     """False: worked out from config.json by the formula of a Llama, because transformers does not know the family."""
 
@@ -171,6 +173,7 @@ def count_shape(config: Any, base_model: str) -> ModelShape:
         gated=any("gate" in layer.name and "proj" in layer.name for layer in linear),
         normalised=_normalised(model, sizes),
         linear=linear,
+        stored_width=_width(getattr(config, "dtype", None) or getattr(text, "dtype", None)),
         exact=True,
         **{name: value for name, value in sizes.items() if name != "model_type"},
     )
@@ -203,9 +206,15 @@ def approximate_shape(settings: dict[str, Any], base_model: str) -> ModelShape:
         gated=gated,
         normalised=2 * h,
         linear=linear,
+        stored_width=_width(settings.get("dtype") or settings.get("torch_dtype") or text.get("dtype")),
         exact=False,
         **sizes,
     )
+
+
+def _width(dtype: Any) -> int:
+    """4 where nothing is said: that is how PyTorch saves."""
+    return 2 if str(dtype).rpartition(".")[2] in ("bfloat16", "float16") else 4
 
 
 def _attributes(config: Any) -> dict[str, Any]:
