@@ -205,7 +205,7 @@ def _table(definition: SearchDefinition, report: SearchReport) -> Html:
         [
             f"{t.number}",
             t.version or "",
-            words[t.state],
+            "the best" if t.version == report.best and t.state == "complete" else words[t.state],
             "" if t.value is None else f"{t.value:.4f}",
             *(f"{t.settings.get(field, '')}" for field in definition.space),
             t.note or "",
@@ -213,4 +213,4 @@ def _table(definition: SearchDefinition, report: SearchReport) -> Html:
         for t in report.trials
     ]
     heads = ["Trial", "Version", "", report.metric, *definition.space, "Note"]
-    return section("all", "All trials", table(heads, rows, caption="All trials"))
+    return section("all", "All trials", table(heads, rows))
