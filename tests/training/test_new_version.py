@@ -12,6 +12,7 @@ from nlp_skills.data.sources.source import DataSources
 from nlp_skills.data.sourcing import add_source
 from nlp_skills.data.validation import validate_data
 from nlp_skills.errors import NotFound, NotReady, NotValid
+from nlp_skills.evaluation.evaluate import evaluate_version
 from nlp_skills.records import sha256_file
 from nlp_skills.task.task import Task, TaskType, create_task
 from nlp_skills.task.version import version_names
@@ -128,6 +129,8 @@ def test_tool_calls_can_be_trained_and_preferences_take_a_method_of_their_own(tm
     add_source(tmp_path / "tools", str(data))
     regenerate_data(tmp_path / "tools")
     assert create_version(tmp_path / "tools").config["method"] == "sft"
+    with pytest.raises(NotValid, match="tools: tool calls cannot be judged yet"):
+        evaluate_version(tmp_path / "tools")
     create_task(tmp_path, "pairs", type=TaskType.PREFERENCE, goal="Prefer the better.")
     pairs = tmp_path / "pairs.jsonl"
     pair = '{{"prompt": "Say {0}", "chosen": "{0}", "rejected": "no"}}\n'

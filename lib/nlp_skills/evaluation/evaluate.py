@@ -65,13 +65,13 @@ def evaluate_version(
     """
     require_training()
     folder = version_folder(task, version)
+    definition = Task.load(task / "task.yaml")
+    config = TrainConfig.load(folder / "config.yaml")
+    _require_judgeable(task.name, definition, config)
     if not (folder / "model_info.json").is_file():
         raise NotReady(
             f"{task.name} {folder.name} has no trained model. Train it with: nlp-skills train-model {task.name}"
         )
-    definition = Task.load(task / "task.yaml")
-    config = TrainConfig.load(folder / "config.yaml")
-    _require_judgeable(task.name, definition, config)
     info = ModelInfo.load(folder / "model_info.json")
     file = _same_split(task, folder, split)
     test = list(read_examples(file))
