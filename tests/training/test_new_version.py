@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from nlp_skills.base_model import BaseModelFiles
+from nlp_skills.data.history import list_snapshots
 from nlp_skills.data.regenerate import regenerate_data
+from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.data.sources.source import DataSources
 from nlp_skills.data.sourcing import add_source
 from nlp_skills.data.validation import validate_data
@@ -59,6 +61,60 @@ def test_a_misspelt_base_model_makes_no_version(task: Path) -> None:
 
 
 def test_data_that_was_not_checked_makes_a_version(task: Path) -> None:
+    assert create_version(task).version == "v1"
+
+
+def _edit(task: Path) -> None:
+    """A row of train once more in test, as a person would copy it."""
+    row = (task / "data" / "train.jsonl").read_bytes().splitlines(keepends=True)[0]
+    with (task / "data" / "test.jsonl").open("ab") as stream:
+        stream.write(row)
+
+
+@pytest.mark.parametrize("checked_before", [True, False])
+def test_edited_data_makes_no_version_until_it_has_passed_the_checks(
+    task: Path, checked_before: bool
+) -> None:
+    if checked_before:
+        assert validate_data(task).passed
+    _edit(task)
+    with pytest.raises(
+        NotReady,
+        match=r"edited by hand, and nobody has checked them since. Check them with: nlp-skills validate-data reviews$",
+    ):
+        create_version(task)
+    assert version_names(task) == []
+    assert not validate_data(task).passed
+    with pytest.raises(NotReady, match="SPLIT-LEAK"):
+        create_version(task)
+
+
+def test_a_version_of_edited_data_names_the_edited_files(task: Path) -> None:
+    first = create_version(task)
+    file = task / "data" / "train.jsonl"
+    rows = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join(rows[:-2]))
+    assert validate_data(task).passed
+    second = create_version(task)
+    snapshot = DataSnapshot.load(task / "versions" / "v2" / "data_snapshot.json")
+    assert snapshot.edited
+    assert (snapshot.splits["train"].count, snapshot.splits["train"].sha256) == (
+        len(rows) - 2,
+        sha256_file(file),
+    )
+    assert second.changes == ["data: train -2 rows"]
+    assert second.data.source_hash == snapshot.source_hash != first.data.source_hash
+    present = list_snapshots(task).snapshots[0]
+    assert (present.name, present.edited, present.versions) == ("present", True, ["v2"])
+    assert first.data.source_hash == DataSnapshot.load(task / "data" / "data_snapshot.json").source_hash
+
+
+def test_a_report_on_an_edit_that_was_taken_back_says_nothing_of_the_data(task: Path) -> None:
+    before = (task / "data" / "test.jsonl").read_bytes()
+    _edit(task)
+    assert not validate_data(task).passed
+    (task / "data" / "test.jsonl").write_bytes(before)
+    assert show_task(task).validation == "edited since the checks"
     assert create_version(task).version == "v1"
 
 

@@ -1,5 +1,6 @@
 """The overview of a task never fails on one bad file, and always names the next step."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,8 +8,10 @@ from filelock import FileLock
 
 from nlp_skills.data.regenerate import regenerate_data
 from nlp_skills.data.sourcing import add_source
+from nlp_skills.data.validation import validate_data
 from nlp_skills.task.task import TaskType, create_task
 from nlp_skills.training.job import Job, lock_file
+from nlp_skills.training.new_version import create_version
 from nlp_skills.training.overview import show_task
 
 
@@ -67,3 +70,55 @@ def test_a_source_that_was_not_read_yet_is_read_next(tmp_path: Path) -> None:
         assert show_task(task).next == "Read the data: nlp-skills regenerate-data two"
         regenerate_data(task)
         assert show_task(task).next == "Check the data: nlp-skills validate-data two"
+
+
+@pytest.fixture
+def checked(tmp_path: Path) -> Path:
+    """A task whose data has passed the checks."""
+    task = tmp_path / "tasks" / "sorted"
+    create_task(tmp_path / "tasks", "sorted", type=TaskType.CLASSIFICATION, goal="Sort.")
+    rows = "".join(f"text number {n},{'ab'[n % 2]}\n" for n in range(40))
+    (tmp_path / "rows.csv").write_text(f"text,label\n{rows}", encoding="utf-8")
+    add_source(task, str(tmp_path / "rows.csv"))
+    regenerate_data(task)
+    assert validate_data(task).passed
+    assert show_task(task).validation == "passed"
+    return task
+
+
+def test_data_edited_since_the_checks_are_not_shown_as_passed(checked: Path) -> None:
+    file = checked / "data" / "test.jsonl"
+    rows, before = show_task(checked).rows, file.read_bytes()
+    file.write_bytes(before[: len(before) // 2] + b"\n" + before.splitlines(keepends=True)[0])
+    found = show_task(checked)
+    assert found.validation == "edited since the checks"
+    assert found.rows == rows | {"test": file.read_bytes().count(b"\n")}
+    assert found.next == "Check the data: nlp-skills validate-data sorted"
+    validate_data(checked)
+    assert show_task(checked).validation == "found errors"
+
+
+def test_an_edit_that_keeps_the_size_or_the_time_of_the_file_is_seen(checked: Path) -> None:
+    file = checked / "data" / "test.jsonl"
+    before, times = file.read_bytes(), file.stat()
+    file.write_bytes(before.replace(b"text number", b"TEXT NUMBER"))
+    assert show_task(checked).validation == "edited since the checks"
+    file.write_bytes(before + b" ")
+    os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert show_task(checked).validation == "edited since the checks"
+
+
+def test_files_that_were_only_written_again_are_still_checked(checked: Path) -> None:
+    for file in (checked / "data").glob("*.jsonl"):
+        file.write_bytes(file.read_bytes())
+        os.utime(file, ns=(0, 0))
+    assert show_task(checked).validation == "passed"
+    regenerate_data(checked)
+    assert show_task(checked).validation == "passed"
+    assert create_version(checked).version == "v1"
+
+
+def test_a_split_that_is_gone_counts_as_edited(checked: Path) -> None:
+    (checked / "data" / "valid.jsonl").unlink()
+    found = show_task(checked)
+    assert (found.validation, set(found.rows)) == ("edited since the checks", {"train", "test"})

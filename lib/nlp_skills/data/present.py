@@ -57,7 +57,7 @@ def describe_files(folder: Path, files: Mapping[str, str], recorded: DataSnapsho
     # `since` goes: the raw rows may be others than those up to that value.
     sources = {
         name: source.with_changes(
-            sha256=files[file], rows=_count_lines(folder / file), since=None, unusable=0, dropped=0, used=None
+            sha256=files[file], rows=count_lines(folder / file), since=None, unusable=0, dropped=0, used=None
         )
         for name, source in found
         if (file := f"raw/{name}.jsonl") in files
@@ -80,9 +80,10 @@ def _describe(file: Path) -> SplitSnapshot:
     try:
         return describe_split(file)
     except NotValid:  # a line was broken by the edit: kept as it is
-        return SplitSnapshot(sha256=sha256_file(file), count=_count_lines(file))
+        return SplitSnapshot(sha256=sha256_file(file), count=count_lines(file))
 
 
-def _count_lines(file: Path) -> int:
+def count_lines(file: Path) -> int:
+    """The lines that are not blank."""
     with file.open("rb") as stream:
         return sum(not line.isspace() for line in stream)

@@ -5,12 +5,12 @@ data/{train,valid,test}.jsonl → STRUCTURE: every row → ROWS, TOKENS: every r
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from nlp_skills.data.checked import digest, last_report, split_files, stamp_files
 from nlp_skills.data.checks import CHECKS, ROWS, STRUCTURE, TOKENS, Distributed, Family
 from nlp_skills.data.checks.examine import FEW, SAMPLE, Examined, examine_rows
 from nlp_skills.data.checks.labels import split_of
@@ -35,7 +35,7 @@ from nlp_skills.data.token_findings import CHECKS as CHECKS_OF_TOKENS
 from nlp_skills.data.token_findings import known_tokens, told_with
 from nlp_skills.data.tokens import configured_max_length
 from nlp_skills.data.validation_page import render_validation
-from nlp_skills.errors import NotFound, NotReady, NotValid
+from nlp_skills.errors import NotFound, NotReady
 from nlp_skills.records import Progress, now, silent, write_atomic
 from nlp_skills.task.task import Task
 
@@ -61,21 +61,19 @@ def validate_data(
     definition = Task.load(task / "task.yaml")
     require_known_checks(definition.quality, CHECKS, task / "task.yaml")
     settle_data(task)
-    names = [f"data/{split}.jsonl" for split in SPLITS]
-    files = {name: (task / name).resolve() for name in names if (task / name).is_file()}
+    files = {name: path.resolve() for name, path in split_files(task).items()}
     if not files:
         raise NotReady(f"{task.name} has no data yet. Make it with: nlp-skills regenerate-data {task.name}")
     context = _context(task, definition, files)
-    before = None
-    with suppress(NotFound, NotValid):
-        before = ValidationReport.load(task / "data" / "validation.json")
+    stamps = stamp_files(task)  # before they are read: what is written meanwhile counts as edited
+    before = last_report(task)
     where = "ray" if ray else None
     report = check_data(context, progress, deep=deep, tokens=tokens, where=where, before=before)
     page = render_validation(
         report, definition, context.snapshot, edited=_is_edited(context.snapshot, report.data_sha256)
     )
     write_atomic(task / "data" / "validation.html", page.encode("utf-8"))
-    return report.save(task / "data" / "validation.json")
+    return report.model_copy(update={"stamps": stamps}).save(task / "data" / "validation.json")
 
 
 def _is_edited(snapshot: DataSnapshot | None, data_sha256: str) -> bool:
@@ -83,7 +81,7 @@ def _is_edited(snapshot: DataSnapshot | None, data_sha256: str) -> bool:
     if snapshot is None:
         return False
     named = {f"data/{name}.jsonl": snapshot.splits[name].sha256 for name in SPLITS if name in snapshot.splits}
-    return snapshot.edited or _digest(named) != data_sha256
+    return snapshot.edited or digest(named) != data_sha256
 
 
 def _context(task: Path, definition: Task, files: Mapping[str, Path]) -> Context:
@@ -140,7 +138,7 @@ def check_data(
         for family in structure:
             family.see(batch)
     rows = sum(reader.rows.values())
-    data_sha256 = _digest(reader.sha256)
+    data_sha256 = digest(reader.sha256)
     known = _known(before, data_sha256, context, deep=deep, tokens=tokens)
     settled = off.union(known.checks)
     examined = examine_rows(
@@ -220,11 +218,6 @@ def _looked_at(examined: Examined, checks: Mapping[str, str]) -> list[str]:
     reasons = [item for family in examined.families for item in family.not_run().items()]
     seen -= {check for check, reason in reasons if not isinstance(reason, DoesNotApply)}
     return [check for check, state in checks.items() if check in seen and not state.startswith(NOT_RUN)]
-
-
-def _digest(hashes: Mapping[str, str]) -> str:
-    """SHA-256 over the names and hashes of the files, as `sha256sum` prints them."""
-    return hashlib.sha256("".join(f"{sha}  {name}\n" for name, sha in hashes.items()).encode()).hexdigest()
 
 
 def _distributions(reader: Reader, families: Iterable[object]) -> dict[str, dict[str, int]]:

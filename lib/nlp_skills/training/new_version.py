@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from nlp_skills.base_model import require_reference
+from nlp_skills.data.checked import is_of_present_data
+from nlp_skills.data.present import describe_data, hash_files
 from nlp_skills.data.replacement import settle_data
 from nlp_skills.data.report import ValidationReport
 from nlp_skills.data.snapshot import DataSnapshot
@@ -44,15 +46,13 @@ def create_version(
     Starts from the parent's configuration (by default the newest version's); `settings` takes any
     other field of config.yaml. Another `lora_r` alone keeps lora_alpha / lora_r as it
     was, and another method or adapter brings its own learning rate, where none is given. Changes are described
-    from the difference when not given. Raises NotReady without data or when its checks found errors, NotValid
-    for settings that make no sense, alone or for this task, NotFound for a base model that is none.
+    from the difference when not given. Raises NotReady without data, when its checks found errors, or
+    when somebody edited it and it was not checked since; NotValid for settings that make no sense, alone or for
+    this task; NotFound for a base model that is none.
     """
     definition = Task.load(task / "task.yaml")
     settle_data(task)
-    snapshot_file = task / "data" / "data_snapshot.json"
-    if not snapshot_file.is_file():
-        raise NotReady(f"{task.name} has no data yet. Make it with: nlp-skills regenerate-data {task.name}")
-    _require_no_errors(task)
+    snapshot = _checked_data(task)
     names = version_names(task)
     parent = parent or (base_model if base_model in names else names[-1] if names else None)
     named = {
@@ -68,7 +68,6 @@ def create_version(
         "seed": seed,
     }
     wanted = {**(settings or {}), **{key: value for key, value in named.items() if value is not None}}
-    snapshot = DataSnapshot.load(snapshot_file)
     if parent is not None:
         before = TrainConfig.load(version_folder(task, parent) / "config.yaml")
     else:
@@ -99,12 +98,30 @@ def create_version(
     )
 
 
-def _require_no_errors(task: Path) -> None:
-    """Data whose checks found errors is not trained on; regenerated data counts as not checked yet."""
-    file = task / "data" / "validation.json"
-    if not file.is_file():
-        return
-    errors = {f.check: f.message for f in ValidationReport.load(file).findings if f.level == "error"}
+def _checked_data(task: Path) -> DataSnapshot:
+    """The snapshot of the files as they are, which also says whether they were edited.
+
+    Data whose checks found errors is not trained on. Regenerated data may be unchecked; edited data, which nothing
+    vouches for, has to have passed the checks as it is, to the byte.
+    """
+    data = task / "data"
+    present = describe_data(data, hash_files(data)) if (data / "data_snapshot.json").is_file() else None
+    if present is None or "train" not in present.splits:
+        raise NotReady(f"{task.name} has no data yet. Make it with: nlp-skills regenerate-data {task.name}")
+    file = data / "validation.json"
+    report = ValidationReport.load(file) if file.is_file() else None
+    if report is not None and is_of_present_data(report, task):
+        _require_no_errors(task, report)
+    elif present.edited:
+        raise NotReady(
+            f"{task.name}: the files in data/ were edited by hand, and nobody has checked them since. Check them with:"
+            f" nlp-skills validate-data {task.name}"
+        )
+    return present
+
+
+def _require_no_errors(task: Path, report: ValidationReport) -> None:
+    errors = {f.check: f.message for f in report.findings if f.level == "error"}
     if errors:
         found = " ".join(f"{check}: {message}" for check, message in errors.items())
         raise NotReady(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from nlp_skills.data.checked import checked_state, count_rows
 from nlp_skills.errors import NlpSkillsError, NotValid
 from nlp_skills.records import Record, read_mapping
 from nlp_skills.task.task import Task
@@ -30,7 +31,7 @@ class TaskOverview(Record):
     folder: str
     rows: dict[str, int] = {}
     validation: str
-    """passed, found errors, or not validated."""
+    """passed, found errors, not validated, or edited since the checks."""
     versions: list[VersionOverview] = []
     next: str
 
@@ -39,10 +40,11 @@ def show_task(task: Path) -> TaskOverview:
     """Read the task's records and say where it stands and what to do next."""
     definition = Task.load(task / "task.yaml")
     snapshot = _read(task / "data" / "data_snapshot.json")
-    report = _read(task / "data" / "validation.json")
     splits = _mapping(snapshot.get("splits"))
     rows = {name: _mapping(split).get("count", 0) for name, split in splits.items()}
-    validation = "not validated" if not report else "passed" if report.get("passed") else "found errors"
+    validation = checked_state(task)
+    if rows and validation != "not validated":  # of edited files the snapshot tells another number
+        rows = count_rows(task)
     versions = [_version(task / "versions" / name) for name in version_names(task)]
     return TaskOverview(
         task=definition,
@@ -89,7 +91,7 @@ def _next(task: Path, rows: dict[str, int], validation: str, versions: list[Vers
     new = [s for s in sources if isinstance(read, dict) and isinstance(s, dict) and s.get("name") not in read]
     if not rows or new:
         return f"Read the data: nlp-skills regenerate-data {name}"
-    if validation == "not validated":
+    if validation in ("not validated", "edited since the checks"):
         return f"Check the data: nlp-skills validate-data {name}"
     if validation == "found errors":
         return (
