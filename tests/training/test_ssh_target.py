@@ -31,6 +31,7 @@ from sshd import SSHMachine, ssh_machine
 __all__ = ["ssh_machine"]
 
 KILLS = int(os.environ.get("NLP_SKILLS_KILLS", "2"))
+STEPS = 120
 
 
 def declare(task: Path, machine: SSHMachine, **changes: object) -> None:
@@ -44,7 +45,7 @@ def declare(task: Path, machine: SSHMachine, **changes: object) -> None:
 @pytest.fixture(scope="module")
 def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("home") / "tasks"
-    return make_small_task(home, rows=48, epochs=4, per_device_train_batch_size=4, save_steps=4)
+    return make_small_task(home, rows=48, epochs=10, per_device_train_batch_size=4, save_steps=8)
 
 
 @pytest.fixture(scope="module")
@@ -139,25 +140,36 @@ def test_kills_of_either_side_at_random_moments_end_as_an_undisturbed_run(
     task = copy(untrained, "killed")
     declare(task, ssh_machine)
     chance = random.Random(11)
-    for kill in range(KILLS):
-        here = kill % 2 == 1
+    steps = sorted(chance.sample(range(2, STEPS - 10), KILLS))
+    for kill, step in enumerate(steps):
         begin = subprocess.Popen([sys.executable, "-c", START, str(task)], stderr=subprocess.PIPE)
-        if here:  # while it sends, starts or has started
+        if kill % 2:  # this side, while it sends, starts or has started
             try:
                 begin.wait(timeout=chance.random() * 4)
             except subprocess.TimeoutExpired:
                 begin.send_signal(signal.SIGKILL)
-        begin.communicate()
-        if not here:
-            until(task, chance.randrange(1, 40))
+            begin.communicate()
+        else:  # the run, each time later than before
+            said = begin.communicate()[1].decode()
+            assert begin.returncode == 0, said
+            until_there(task, step)
             ssh_machine.as_user("pkill", "-KILL", "-f", f"nlp_skills.training.run .*{job_of(task).id}")
-        finished = newest_checkpoint(task, ssh_machine)
-        training_status(task)
-        assert newest_checkpoint(task, ssh_machine) >= finished
+        finished = newest_checkpoint(task)
+        status = training_status(task)
+        assert status.status != "succeeded"
+        assert newest_checkpoint(task) >= finished
     if read_job(task / "versions" / "v1") is None or training_status(task).status in ("failed", "cancelled"):
         start_training(task, target="box", confirm=True)
     assert until(task, 10**9).status == "succeeded"
     assert_as_trained_here(task, undisturbed)
+    assert job_of(task).resumed > 0
+
+
+def until_there(task: Path, step: int) -> None:
+    """Wait until the run has logged a step, looking at its file: here both machines are one."""
+    metrics = Path(job_of(task).remote["folder"]) / "versions" / "v1" / "metrics.jsonl"
+    while not (rows := read_metrics(metrics)) or rows[-1]["step"] < step:
+        threading.Event().wait(0.02)
 
 
 START = """
@@ -173,7 +185,7 @@ except NotValid:  # it runs, or has ended
 """
 
 
-def newest_checkpoint(task: Path, machine: SSHMachine) -> int:
+def newest_checkpoint(task: Path) -> int:
     """The last step that is safe, there or here; a run that has ended has no checkpoints any more."""
     job = read_job(task / "versions" / "v1")
     if job is None or not job.remote:
