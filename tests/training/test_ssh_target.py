@@ -31,7 +31,7 @@ from sshd import SSHMachine, ssh_machine
 __all__ = ["ssh_machine"]
 
 KILLS = int(os.environ.get("NLP_SKILLS_KILLS", "2"))
-STEPS = 120
+STEPS = 480
 
 
 def declare(task: Path, machine: SSHMachine, **changes: object) -> None:
@@ -45,7 +45,7 @@ def declare(task: Path, machine: SSHMachine, **changes: object) -> None:
 @pytest.fixture(scope="module")
 def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("home") / "tasks"
-    return make_small_task(home, rows=48, epochs=10, per_device_train_batch_size=4, save_steps=8)
+    return make_small_task(home, rows=48, epochs=40, per_device_train_batch_size=4, save_steps=20)
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +156,8 @@ def test_kills_of_either_side_at_random_moments_end_as_an_undisturbed_run(
             ssh_machine.as_user("pkill", "-KILL", "-f", f"nlp_skills.training.run .*{job_of(task).id}")
         finished = newest_checkpoint(task)
         status = training_status(task)
-        assert status.status != "succeeded"
+        if status.status == "succeeded":  # it was faster than who looks
+            break
         assert newest_checkpoint(task) >= finished
     if read_job(task / "versions" / "v1") is None or training_status(task).status in ("failed", "cancelled"):
         start_training(task, target="box", confirm=True)
