@@ -80,6 +80,32 @@ def only(report: ValidationReport, id: str) -> Finding:
 positions = st.lists(st.integers(0, COUNT - 1), unique=True, min_size=1, max_size=5).map(sorted)
 
 
+@busy
+@given(where=positions, said=st.sampled_from([*LABELS, "sideways", "Up", "up ", ""]), seed=st.integers(0, 9))
+def test_an_answer_that_is_not_the_rows_label_is_found_at_exactly_its_rows(
+    tmp_path: Path, where: list[int], said: str, seed: int
+) -> None:
+    rows = [row(f"text: no. {n}", LABELS[(n + seed) % 3]) for n in range(COUNT)]
+    for place in where:
+        rows[place].messages[-1].content = said  # pyright: ignore[reportOptionalSubscript]
+    wrong = [n for n in where if said != rows[n].meta.label]
+    report = check(tmp_path, make_task(), train=map(encode, rows))
+    found = [finding for finding in report.findings if finding.check == "DATA-LABEL"]
+    assert [(finding.level, finding.count) for finding in found] == ([("error", len(wrong))] if wrong else [])
+    for finding in found:
+        assert places(finding) == [(TRAIN, n + 1) for n in wrong]
+        unknown = "" if said in LABELS else ", no label of the task"
+        shown = " ".join(f"answer {said!r}{unknown}; label".split())
+        assert all(one.text.startswith(shown) for one in finding.rows)
+
+
+def test_an_answer_is_compared_with_its_label_only_where_the_task_has_labels(tmp_path: Path) -> None:
+    rows = [encode(row(f"text: no. {n}", "up", origin=None)).replace(b'"up"}]', b'"x"}]') for n in range(9)]
+    report = check(tmp_path, make_task("generation"), train=rows)
+    assert report.checks["DATA-LABEL"].startswith("does not apply")
+    assert "DATA-LABEL" not in {finding.check for finding in report.findings}
+
+
 def test_a_clean_set_passes_every_check(tmp_path: Path) -> None:
     report = check(tmp_path, make_task(), train=clean("train"), valid=clean("valid"), test=clean("test"))
     assert report.findings == []

@@ -1,4 +1,6 @@
-"""DATA-LABEL: labels that the task does not know, rows without one, and one label in several spellings.
+"""DATA-LABEL: labels that the task does not know, rows without one, answers that are another, and several spellings.
+
+The answer is what is trained, the label (`meta.label`) what is counted and measured: they have to be the same.
 
 Spellings are the same when they differ in case, in white space, hyphens and underscores between words,
 in invisible characters at their ends, or in forms that Unicode calls compatible (NFKC).
@@ -8,15 +10,17 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from array import array
 from collections import Counter
 from typing import ClassVar
 
 from nlp_skills.data.checks.blank import INVISIBLE
+from nlp_skills.data.checks.identities import digest_64
 from nlp_skills.data.checks.reading import Batch, Reader
 from nlp_skills.data.checks.rows import Context
-from nlp_skills.data.checks.tally import SHOWN, Tally
+from nlp_skills.data.checks.tally import SHOWN, WIDTH, Tally
 from nlp_skills.data.report import DoesNotApply, Finding, Level
-from nlp_skills.errors import did_you_mean
+from nlp_skills.errors import clip, did_you_mean
 
 LISTED = 20
 """Findings of one kind; the labels after them are counted together."""
@@ -47,11 +51,18 @@ class Labels:
         self._settled: set[str | None] = {label for label in self._known if keys[spelling_key(label)] == 1}
         """Labels of which no more rows are wanted."""
         self._rows: dict[str | None, list[int]] = {}
+        self._said: dict[str | None, int] = {}
+        """Label → identity of the answer that gives it."""
+        self._other = 0
+        """Rows whose answer is not their label."""
+        self._others: list[int] = []
+        """The first of them."""
 
     def see(self, batch: Batch) -> None:
         """Note the rows of labels that are not known, or known in two spellings."""
         if not self._task.type.has_labels:
             return
+        self._compare(batch)
         wanted = batch.label_counts.keys() - self._settled
         if not wanted:
             return
@@ -61,6 +72,18 @@ class Labels:
                 if len(rows) < SHOWN:
                     rows.append(batch.start + place)
         self._settled |= {label for label in wanted if len(self._rows[label]) == SHOWN}
+
+    def _compare(self, batch: Batch) -> None:
+        """Note the rows whose answer is another text than their label; those without a label are found as such."""
+        for label in batch.label_counts.keys() - self._said.keys():
+            self._said[label] = digest_64((label or "").encode("utf-8", "surrogatepass"))
+        told = array("Q", map(self._said.__getitem__, batch.labels))
+        if told == batch.answers:
+            return
+        pairs = enumerate(zip(batch.labels, told, batch.answers, strict=True))
+        others = [place for place, (label, one, other) in pairs if label is not None and one != other]
+        self._other += len(others)
+        self._others += [batch.start + place for place in others[: SHOWN - len(self._others)]]
 
     def findings(self) -> list[Finding]:
         """Rows without a label, labels that are not known, then spellings of one label."""
@@ -74,7 +97,27 @@ class Labels:
             [None],
             counts,
         )
-        return [*missing, *self._unknown(counts), *self._spellings(counts)]
+        return [*missing, *self._unknown(counts), *self._contradictions(), *self._spellings(counts)]
+
+    def _contradictions(self) -> list[Finding]:
+        """Rows whose answer is not their label."""
+        tally = Tally(
+            "DATA-LABEL",
+            "error",
+            "The answer, which is what is trained, is not the row's label (meta.label): {rows}.",
+            "Give answer and label the same text at their source, or regenerate edited rows:"
+            " nlp-skills regenerate-data {task}",
+        )
+        for row in self._others:
+            example = self._reader.example(row)
+            said, label = clip(example.output_text, WIDTH // 4), example.meta.label
+            unknown = (
+                ", no label of the task" if self._known and example.output_text not in self._known else ""
+            )
+            text = f"answer {said!r}{unknown}; label {label!r}: {example.input_text}"
+            tally.add(*self._reader.places.find(row), text)
+        tally.count = self._other
+        return tally.findings()
 
     def _unknown(self, counts: Counter[str | None]) -> list[Finding]:
         """Each with the label that may be meant; the answer is compared with the task's labels to the letter."""
