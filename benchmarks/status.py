@@ -37,6 +37,11 @@ def make_task(home: Path) -> Path:
     return task
 
 
+def clock(folder: Path) -> list[float]:
+    """Seconds at the end of each step."""
+    return [row["seconds"] for row in read_metrics(folder / "metrics.jsonl") if "loss" in row]
+
+
 def measure(
     task: Path, calls: int, windows: int, seconds: float
 ) -> tuple[list[float], list[float], list[float]]:
@@ -46,11 +51,11 @@ def measure(
     steps: tuple[list[float], list[float]] = ([], [])
     took: list[float] = []
     try:
-        while len(read_metrics(folder / "metrics.jsonl")) < 5:  # the first steps are slower
+        while len(clock(folder)) < 5:  # the first steps are slower
             assert process.poll() is None, (folder / "train.log").read_text(encoding="utf-8")
             time.sleep(0.5)
         for window in range(2 * windows):
-            before = len(read_metrics(folder / "metrics.jsonl"))
+            before = len(clock(folder))
             end = time.monotonic() + seconds
             for call in range(calls // windows if window % 2 else 0):
                 started = time.perf_counter()
@@ -58,8 +63,7 @@ def measure(
                 took.append(time.perf_counter() - started)
                 time.sleep(max(0.0, (end - time.monotonic()) / (calls // windows - call)))
             time.sleep(max(0.0, end - time.monotonic()))
-            clock = [row["seconds"] for row in read_metrics(folder / "metrics.jsonl")[before - 1 :]]
-            steps[window % 2].extend(b - a for a, b in pairwise(clock))
+            steps[window % 2].extend(b - a for a, b in pairwise(clock(folder)[before - 1 :]))
     finally:
         end_run(process, folder)
     return steps[0], steps[1], took
