@@ -129,6 +129,28 @@ def test_orpo_learns_the_better_answer_and_to_prefer_it(tmp_path: Path) -> None:
     assert evaluated[-1]["eval_rewards/accuracies"] > 0.9
 
 
+def test_orpo_scores_answers_as_trl_does_and_learns_the_better_answer_alone(tmp_path: Path) -> None:
+    import torch
+
+    from nlp_skills.base_model import load_tokenizer, resolve_base_model
+    from nlp_skills.training.methods import orpo
+    from nlp_skills.training.trainable_model import load_trainable_model
+
+    base = save_small_model(tmp_path / "base")
+    config = TrainConfig.parse({**CONFIG, "base_model": str(base), "method": "orpo"}, "config")
+    files = resolve_base_model(str(base))
+    tokenizer = load_tokenizer(files)
+    rows = orpo.tokenize(tokenizer, [pair(n) for n in (1, 4, 12)], config)
+    model = load_trainable_model(files, config)
+    trainer = orpo.build_trainer(config, model, tokenizer, {"train": rows}, tmp_path / "out", [])
+    batch: Any = next(iter(trainer.get_eval_dataloader(trainer.train_dataset)))
+    better, worse, _, _, loss = trainer.concatenated_forward(trainer.model, batch)
+    theirs = orpo.ORPOTrainer.concatenated_forward(trainer, trainer.model, batch)
+    torch.testing.assert_close((better, worse), theirs[:2], rtol=1e-4, atol=1e-5)
+    counts = torch.tensor([len(row.chosen_ids) for row in rows])
+    torch.testing.assert_close(loss, -(theirs[0] * counts).sum() / counts.sum(), rtol=1e-4, atol=1e-5)
+
+
 def test_kto_learns_from_pairs_and_from_single_answers_that_are_marked(tmp_path: Path) -> None:
     for name, examples in {
         "pairs": [pair(n) for n in range(30)],

@@ -11,8 +11,6 @@ from __future__ import annotations
 import types
 from typing import Any
 
-import torch
-
 from nlp_skills.data.tokens import IGNORED
 
 
@@ -49,8 +47,3 @@ def score_labels_only(model: Any) -> None:
     # `generate` reads the signature of the forward that it will call.
     forward.__wrapped__ = getattr(fused, "__func__", fused)  # type: ignore[attr-defined]
     inner.forward = types.MethodType(forward, inner)
-
-
-def labelled(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Ids as labels: IGNORED where the mask is 0."""
-    return ids.masked_fill(mask == 0, IGNORED)
