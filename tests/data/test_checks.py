@@ -16,7 +16,7 @@ from nlp_skills.data.checks.duplicates import Duplicates
 from nlp_skills.data.checks.labels import Labels
 from nlp_skills.data.checks.leak import Leak
 from nlp_skills.data.checks.lines import Lines
-from nlp_skills.data.example import Example, Message, Meta, encode
+from nlp_skills.data.example import Example, Message, Meta, about_entity, encode
 from nlp_skills.data.report import Finding, ValidationReport
 from nlp_skills.data.validation import check_files
 from nlp_skills.task.task import Task
@@ -97,6 +97,48 @@ def test_an_answer_that_is_not_the_rows_label_is_found_at_exactly_its_rows(
         unknown = "" if said in LABELS else ", no label of the task"
         shown = " ".join(f"answer {said!r}{unknown}; label".split())
         assert all(one.text.startswith(shown) for one in finding.rows)
+
+
+@busy
+@given(
+    where=positions,
+    group=st.sampled_from(["own", "none"]),
+    pretty=st.booleans(),
+)
+def test_a_text_of_train_about_another_entity_is_a_leak_whatever_its_group_and_label(
+    tmp_path: Path, where: list[int], group: str, pretty: bool
+) -> None:
+    def rows(split: str, entity: str) -> list[Example]:
+        return [
+            row(
+                about_entity(entity, f"{split} text: no. {n}"),
+                LABELS[n % 3],
+                entity=entity,
+                group=group_of(split, n),
+            )
+            for n in range(COUNT)
+        ]
+
+    def group_of(split: str, n: int) -> str | None:
+        return f"{split} {n}" if group == "own" else None
+
+    test = rows("test", "Birch")
+    for n in where:
+        test[n] = row(
+            about_entity("Birch", f"train text: no. {n}"),
+            LABELS[(n + 1) % 3],
+            entity="Birch",
+            group=group_of("x", n),
+        )
+    lines = [
+        json.dumps(json.loads(encode(one)), indent=None).encode() if pretty else encode(one) for one in test
+    ]
+    task = Task.parse({**make_task().model_dump(mode="json"), "type": "entity_classification"}, "the test")
+    report = check(tmp_path, task, train=map(encode, rows("train", "Acme")), test=lines)
+    finding = only(report, "SPLIT-LEAK")
+    assert (finding.level, finding.count) == ("error", len(where))
+    assert finding.message.startswith("The same text as on another side of the split, about another entity: ")
+    assert places(finding) == [(TEST, n + 1) for n in where]
 
 
 def test_an_answer_is_compared_with_its_label_only_where_the_task_has_labels(tmp_path: Path) -> None:

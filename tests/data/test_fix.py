@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nlp_skills.data.checks import CHECKS
-from nlp_skills.data.example import Example, Message, Meta, encode
+from nlp_skills.data.example import Example, Message, Meta, about_entity, encode
 from nlp_skills.data.fixes import FIXES, FixCount, apply_fixes
 from nlp_skills.data.validation import check_files
 from nlp_skills.errors import NotValid
@@ -243,6 +243,18 @@ def test_leaks_leave_train_and_the_test_is_not_touched(
     assert (done(count), shown(count)) == ((0, len(where)), [("data/train.jsonl", n + 1) for n in where])
     assert read(tmp_path) == [line for n, line in enumerate(before["train"]) if n not in where]
     assert [read(tmp_path, split) for split in ("valid", "test")] == [before["valid"], before["test"]]
+    assert state(tmp_path, "SPLIT-LEAK") == "passed"
+
+
+def test_a_text_of_test_goes_from_train_whatever_the_entity_that_it_is_about_there(tmp_path: Path) -> None:
+    def about(entity: str, text: str) -> bytes:
+        return encode(row(about_entity(entity, text), "up", entity=entity, group=f"{entity} {text}"))
+
+    text = "Acme overtakes Birch in the north"
+    train = [*clean("train"), about("Acme", text)]
+    count = fix(tmp_path, ["SPLIT-LEAK"], train=train, test=[*clean("test"), about("Birch", text)])
+    assert done(count["SPLIT-LEAK"]) == (0, 1)
+    assert read(tmp_path) == train[:-1]
     assert state(tmp_path, "SPLIT-LEAK") == "passed"
 
 

@@ -11,7 +11,7 @@ import xxhash
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from nlp_skills.data.example import Example, Message, Meta
+from nlp_skills.data.example import Example, Message, Meta, about_entity
 from nlp_skills.data.identity import Identities
 from nlp_skills.data.sources.source import SPLITS, SplitName, SplitSettings
 from nlp_skills.data.split import choose_sides, order_rows
@@ -97,6 +97,35 @@ def test_a_group_and_an_input_are_never_on_two_sides(rows: list[Example], settin
             if example.meta.group is not None:
                 places[f"group {example.meta.group}"].add(name)
     assert {key: found for key, found in places.items() if len(found) > 1} == {}
+
+
+@given(
+    cells=st.lists(
+        st.tuples(
+            st.integers(0, 12),  # the text
+            st.sampled_from(["Acme", "Birch", None]),
+            st.sampled_from(["up", "down"]),
+            st.none() | st.integers(0, 9).map(str),  # the column that became the group
+        ),
+        min_size=2,
+        max_size=40,
+    ),
+    settings=SETTINGS,
+)
+def test_one_text_is_never_on_two_sides_whatever_its_entity_label_and_group(
+    cells: list[tuple[int, str | None, str, str | None]], settings: SplitSettings
+):
+    rows = [row(n, f"text {t}", label, group) for n, (t, _, label, group) in enumerate(cells)]
+    for example, (_, entity, _, _) in zip(rows, cells, strict=True):
+        if entity is not None:
+            said = example.context[-1]
+            example.meta.entity, said.content = entity, about_entity(entity, said.content or "")
+    sides = sides_of(split(rows, settings))
+    texts: dict[object, set[str]] = defaultdict(set)
+    for example, (text, _, _, group) in zip(rows, cells, strict=True):
+        texts[text].add(sides[example.meta.id])
+        texts[group].add(sides[example.meta.id] if group is not None else "")
+    assert {text: found for text, found in texts.items() if len(found) > 1} == {}
 
 
 def plainly(rows: list[Example], settings: SplitSettings) -> dict[str, str]:

@@ -95,15 +95,31 @@ class Example(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True, kw
         return xxhash.xxh3_128_hexdigest(msgspec.json.encode((self.context, self.tools)))
 
     def asked_hash(self) -> str:
-        """Identity of the input without the system prompt, which another instruction changes; see input_hash."""
+        """Identity of the input without the system prompt, which another instruction changes; see input_hash.
+
+        Of a row about an entity it is that of its text, whatever the entity: it decides who stays on one side."""
         if self.is_plain_text:
             return self.said_hash()
-        return xxhash.xxh3_128_hexdigest(msgspec.json.encode(_without_system(self.context)))
+        asked = _without_system(self.context)
+        if (text := text_about(self.meta.entity, asked[-1].content)) is not None:
+            asked = [*asked[:-1], Message(asked[-1].role, text)]
+        return xxhash.xxh3_128_hexdigest(msgspec.json.encode(asked))
 
     def said_hash(self) -> str:
         """Identity of input and answer without the system prompt: the row, wherever it stands in its source."""
         turns = _without_system(self.messages if self.messages is not None else self.prompt or [])
         return xxhash.xxh3_128_hexdigest(msgspec.json.encode((turns, self.chosen, self.rejected)))
+
+
+def about_entity(entity: str, text: str) -> str:
+    """What the user says in a row that is about an entity of a text."""
+    return f"Entity: {entity}\nText: {text}"
+
+
+def text_about(entity: str | None, said: str | None) -> str | None:
+    """The text again, out of what `about_entity` gives; None where it is not that."""
+    head = about_entity(entity, "") if entity else None
+    return said[len(head) :] if head and said and said.startswith(head) else None
 
 
 def _without_system(messages: list[Message]) -> list[Message]:

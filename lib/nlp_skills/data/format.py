@@ -14,7 +14,7 @@ from typing import Any
 
 import xxhash
 
-from nlp_skills.data.example import Example, Message, Meta
+from nlp_skills.data.example import Example, Message, Meta, about_entity
 from nlp_skills.data.layout import detect_layout
 from nlp_skills.data.shape import Layout, Shape
 from nlp_skills.data.sources.fetch import ORIGIN
@@ -144,7 +144,7 @@ def _labelled(row: Mapping[str, Any], layout: Layout) -> list[Message]:
         raise NotValid(f"the label (column {columns.label!r}) is a list or an object; one label is needed")
     label = _cell(row, columns.label, "the label").strip()
     if columns.entity:
-        text = f"Entity: {_cell(row, columns.entity, 'the entity').strip()}\nText: {text}"
+        text = about_entity(_cell(row, columns.entity, "the entity").strip(), text)
     return [Message("user", text), Message("assistant", label)]
 
 

@@ -2,7 +2,7 @@
 
 A row's place follows from a hash of the seed and its group, not from its position in the file, so
 rows that are added later move few others. Rows of one group (a headline's entities, a thread's
-messages), and rows with the same input, are never on two sides; nearly equal inputs (`similar`) stay
+messages), and rows with the same input or about the same text, are never on two sides; nearly equal inputs (`similar`) stay
 together as long as their groups are small enough to fill a side with. What is known of a row is its
 identities (identity.py): a million rows take some 50 MB here beside them.
 """

@@ -17,7 +17,8 @@ from nlp_skills.errors import MissingExtra
 def joined_rows(known: Identities, rows: array[int]) -> array[int]:
     """For each row the first row of those that have to stay together.
 
-    They have the same group (of any source), or the same input, which joins groups.
+    They have the same group (of any source), or the same input, which joins groups; of rows about an entity the input
+    is the text, whatever the entity.
     """
     parent = array("I", range(len(known)))
 

@@ -17,7 +17,14 @@ import msgspec
 
 from nlp_skills.data.checks.blank import blank_places
 from nlp_skills.data.checks.faults import ORDER, Fault, blank_turn
-from nlp_skills.data.checks.identities import digest, digest_64, input_seed, input_seeds, text_identity
+from nlp_skills.data.checks.identities import (
+    about_identity,
+    digest,
+    digest_64,
+    input_seed,
+    input_seeds,
+    text_identity,
+)
 from nlp_skills.data.checks.roles import order_problem
 from nlp_skills.data.example import Meta
 
@@ -72,12 +79,19 @@ def add_columns(batch: Batch, number: int, whole: bytes) -> int:
         found = _columns(roles, conversations, are_ascii=are_ascii)
     else:
         found = _put_together(groups, conversations, are_ascii=are_ascii)
+    first, metas = len(batch), [row.meta for row in rows]
+    if any(meta.entity for meta in metas):
+        about = (
+            about_identity(meta.entity, turns[-2].content if len(turns) > 1 else None)
+            for meta, turns in zip(metas, conversations, strict=True)
+        )
+        batch.texts += [(first + place, text) for place, text in enumerate(about) if text is not None]
     batch.lengths += found.lengths
     batch.length_counts.update(found.lengths)
     batch.inputs += found.inputs
     batch.answers.extend(found.answers)
     batch.faults += [fault._replace(line=number + fault.line) for fault in found.faults]
-    _add_meta(batch, [row.meta for row in rows])
+    _add_meta(batch, metas)
     return len(rows)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import xxhash
 
-from nlp_skills.data.example import Example, Message
+from nlp_skills.data.example import Example, Message, text_about
 
 encode = msgspec.json.Encoder().encode
 digest = xxhash.xxh3_128_digest
@@ -48,6 +48,12 @@ def row_identity(example: Example) -> bytes:
     if example.messages is not None and example.tools is None:
         return text_identity(example.messages)
     return digest(encode((example.messages, example.tools, example.prompt, example.chosen, example.rejected)))
+
+
+def about_identity(entity: str | None, said: str | None) -> bytes | None:
+    """Of the text that a row about an entity is about, the same for all of its entities; None for another row."""
+    text = text_about(entity, said)
+    return None if text is None else digest(text.encode())
 
 
 def answer_identity(answer: Message) -> int:

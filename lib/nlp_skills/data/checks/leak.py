@@ -1,6 +1,7 @@
 """SPLIT-LEAK: what stands in train must not stand in valid or test, or the result says nothing.
 
-The same row, the same input, or two rows of the same group (a document, a headline, a conversation).
+The same row, the same input, the same text about another entity, or two rows of the same group (a document, a
+headline, a conversation).
 """
 
 from __future__ import annotations
@@ -30,16 +31,21 @@ class Leak:
         self._reader = reader
         self._files: set[str] = set()
         self._groups = Repeats(reader.spill)
+        self._texts = Repeats(reader.spill)
         self._leaked: set[int] = set()
         self._inputs = Marked()
+        self._same_text = Marked()
         self._shared = Marked()
         reader.on_repeat.append(self._compare)
 
     def see(self, batch: Batch) -> None:
-        """Note the groups."""
+        """Note the groups, and the texts of rows about entities."""
         if not batch.inputs:
             return
         self._files.add(batch.file)
+        if batch.texts:
+            places, texts = zip(*batch.texts, strict=True)
+            self._texts.add([batch.start + place for place in places], texts, [0] * len(texts))
         if batch.groups.count(None) < len(batch):
             grouped = [(place, group) for place, group in enumerate(batch.groups) if group is not None]
             keys = [xxhash.xxh3_128_digest(group.encode()) for _, group in grouped]
@@ -54,11 +60,21 @@ class Leak:
         return repeat.first < self._reader.places.file_start(repeat.row)
 
     def findings(self) -> list[Finding]:
-        """One finding for shared inputs, one for shared groups."""
+        """One finding for shared inputs, one for shared texts, one for shared groups."""
+        for repeat in self._texts.found():
+            if self._is_elsewhere(repeat) and repeat.row not in self._leaked:
+                self._leaked.add(repeat.row)
+                self._same_text.add(repeat.row, repeat.first)
         for repeat in self._groups.found():
             if self._is_elsewhere(repeat) and repeat.row not in self._leaked:
                 self._shared.add(repeat.row, repeat.first)
         inputs = Tally("SPLIT-LEAK", "error", "The same input as on another side of the split: {rows}.", _FIX)
+        texts = Tally(
+            "SPLIT-LEAK",
+            "error",
+            "The same text as on another side of the split, about another entity: {rows}.",
+            _FIX,
+        )
         shared = Tally(
             "SPLIT-LEAK",
             "error",
@@ -68,11 +84,14 @@ class Leak:
         reader, places = self._reader, self._reader.places
         for row, other in self._inputs.first:
             inputs.add(*places.find(row), f"as {places.name(other)}: {reader.text(row)}")
+        for row, other in self._same_text.first:
+            texts.add(*places.find(row), f"as {places.name(other)}: {reader.text(row)}")
         for row, other in self._shared.first:
             group = reader.example(row).meta.group
             shared.add(*places.find(row), f"group {group!r} as {places.name(other)}: {reader.text(row)}")
         inputs.count, shared.count = self._inputs.count, self._shared.count
-        return [*inputs.findings(), *shared.findings()]
+        texts.count = self._same_text.count
+        return [*inputs.findings(), *texts.findings(), *shared.findings()]
 
     def not_run(self) -> dict[str, str]:
         """There have to be two sides."""

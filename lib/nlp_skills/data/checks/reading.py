@@ -59,6 +59,8 @@ class Batch:
     labels: list[str | None] = field(default_factory=list)
     label_counts: Counter[str | None] = field(default_factory=Counter)
     groups: list[str | None] = field(default_factory=list)
+    texts: list[tuple[int, bytes]] = field(default_factory=list)
+    """Of rows about an entity: place in the batch, and identity of the text alone."""
     lengths: list[int] = field(default_factory=list)
     """Characters of the input."""
     length_counts: Counter[int] = field(default_factory=Counter)

@@ -15,6 +15,7 @@ from nlp_skills.data.checks.faults import (
     shape_of,
 )
 from nlp_skills.data.checks.identities import (
+    about_identity,
     answer_identity,
     digest,
     digest_64,
@@ -45,6 +46,9 @@ def add_row(batch: Batch, example: Example, line: bytes, number: int, *, judged:
         answer = _judge(batch, example)
     else:
         answer = answer_identity(example.answer)
+    text = about_identity(example.meta.entity, example.context[-1].content if example.context else None)
+    if text is not None:
+        batch.texts.append((len(batch), text))
     batch.labels.append(label)
     batch.label_counts[label] += 1
     batch.length_counts[length] += 1

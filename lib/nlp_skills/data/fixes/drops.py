@@ -8,7 +8,13 @@ from dataclasses import dataclass, field
 
 import xxhash
 
-from nlp_skills.data.checks.identities import answer_identity, encode, input_identity, row_identity
+from nlp_skills.data.checks.identities import (
+    about_identity,
+    answer_identity,
+    encode,
+    input_identity,
+    row_identity,
+)
 from nlp_skills.data.example import Example
 from nlp_skills.data.fixes.near import drop_near_leaks
 from nlp_skills.data.fixes.work import Work
@@ -101,9 +107,12 @@ def _doubtful(keys: Keys, rows: list[int]) -> list[int]:
 def drop_leaks(work: Work) -> None:
     """SPLIT-LEAK: what stands in valid or test goes from train, what stands in test from valid; test is never touched.
 
-    The same input, rows of the same group, and nearly the same input with about the same answer.
+    The same input, the same text about another entity, rows of the same group, and nearly the same input with about the same answer.
     """
     _drop_earlier(work, lambda row: input_identity(row) if _is_asked(row) else row_identity(row))
+    _drop_earlier(
+        work, lambda row: about_identity(row.meta.entity, row.context[-1].content if row.context else None)
+    )
     _drop_earlier(work, lambda row: None if row.meta.group is None else _digest(row.meta.group))
     drop_near_leaks(work)
 
