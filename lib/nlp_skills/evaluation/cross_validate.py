@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 from nlp_skills.base_model import require_training
+from nlp_skills.data.present import hash_files
 from nlp_skills.data.replacement import settle_data
 from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.errors import NlpSkillsError, NotReady, NotValid, RunFailed, counted
@@ -91,8 +92,8 @@ def cross_validate(
     config = TrainConfig.load(source / "config.yaml")
     if config.method == "grpo":
         raise NotValid("grpo measures no validation loss, so there is nothing to compare over folds.")
-    snapshot = DataSnapshot.load(task / "data" / "data_snapshot.json")
-    sides = [snapshot.splits[name].sha256 for name in ("train", "valid") if name in snapshot.splits]
+    files = hash_files(task / "data")
+    sides = [files.get(f"{name}.jsonl") for name in ("train", "valid")]
     named = f"{folds} {seed} {sides} ".encode() + config.to_bytes()
     key = hashlib.sha256(named).hexdigest()[:8]
     folder = task / "benchmarks" / f"folds-{key}"

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from nlp_skills.base_model import require_training
+from nlp_skills.data.present import describe_data, hash_files
 from nlp_skills.data.replacement import settle_data
-from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.errors import MissingExtra, NlpSkillsError, NotReady, NotValid, RunFailed
 from nlp_skills.evaluation.search_record import (
     SearchDefinition,
@@ -105,10 +105,9 @@ def _define(
 ) -> SearchDefinition:
     """The search that is meant. Raises NotReady, NotValid."""
     settle_data(task)
-    file = task / "data" / "data_snapshot.json"
-    if not file.is_file():
+    snapshot = describe_data(task / "data", hash_files(task / "data"))
+    if snapshot is None or "train" not in snapshot.splits:
         raise NotReady(f"{task.name} has no data yet. Make it with: nlp-skills regenerate-data {task.name}")
-    snapshot = DataSnapshot.load(file)
     valid = snapshot.splits.get("valid")
     if valid is None or not valid.count:
         raise NotReady(

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from nlp_skills.data.present import describe_data, hash_files
 from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.errors import NotValid, RunFailed
 from nlp_skills.evaluation.evaluate import evaluate_version
@@ -55,8 +56,8 @@ def trial_version(task: Path, definition: SearchDefinition, number: int, setting
     for name in reversed(version_names(task)):
         if Version.load(task / "versions" / name / "lineage.yaml").changes[:1] == [words]:
             return name
-    snapshot = DataSnapshot.load(task / "data" / "data_snapshot.json")
-    if snapshot.source_hash != definition.source_hash:
+    snapshot = describe_data(task / "data", hash_files(task / "data"))
+    if snapshot is None or snapshot.source_hash != definition.source_hash:
         raise RunFailed(
             f"{task.name}: the data have changed since this search began, so its trials could not be compared."
             f" Begin a new one: nlp-skills search-settings {task.name} --confirm"
