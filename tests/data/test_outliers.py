@@ -1,5 +1,6 @@
 """Inputs of unusual length."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,9 @@ from check_families import TEST, TRAIN, chat, make_task, over_files
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nlp_skills.data.checks.outliers import Outliers, usual_lengths
-from nlp_skills.data.example import Example
+from nlp_skills.data.checks.outliers import FEWEST, Outliers, usual_lengths
+from nlp_skills.data.example import Example, Message
+from nlp_skills.errors import counted
 
 COUNT = 60
 busy = settings(
@@ -49,6 +51,30 @@ def test_of_many_the_most_unusual_are_shown_in_their_order(tmp_path: Path) -> No
     (finding,) = over_files(Outliers, tmp_path, make_task(), train=rows).findings()
     assert (finding.count, [row.line for row in finding.rows]) == (9, [196, 197, 198, 199, 200])
     assert {row.file for row in finding.rows} == {TRAIN}
+
+
+@given(lengths=st.lists(st.integers(1, 400), min_size=FEWEST, max_size=60), usual=st.integers(20, 60))
+@busy
+def test_the_number_of_the_message_is_the_one_that_was_compared(
+    tmp_path: Path, lengths: list[int], usual: int
+) -> None:
+    lengths += [usual] * 100
+    rows = [chat("x" * length, "answer") for length in lengths]
+    for finding in over_files(Outliers, tmp_path, make_task(), train=rows).findings():
+        limit, word = re.fullmatch(
+            r"Inputs of (.*?) characters? ?(or more|or fewer)?, .*", finding.message
+        ).groups()  # pyright: ignore[reportOptionalMemberAccess]
+        limit = 1 if limit == "a single" else int(limit)
+        within = [length for length in lengths if (length >= limit if word == "or more" else length <= limit)]
+        assert finding.count == len(within)
+        assert finding.message.endswith(f", where {usual} are usual: {counted(len(within), 'row')}.")
+
+
+def test_of_a_conversation_the_characters_that_are_compared_are_told(tmp_path: Path) -> None:
+    row = chat("ab", "answer")
+    row.messages = [Message("user", "a"), Message("assistant", "b"), *(row.messages or [])]
+    (finding,) = over_files(Outliers, tmp_path, make_task(), train=[row, *clean()]).findings()
+    assert finding.rows[0].text == "4 characters: a b ab"
 
 
 def test_few_inputs_have_no_usual_length(tmp_path: Path) -> None:

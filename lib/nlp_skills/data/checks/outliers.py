@@ -21,6 +21,7 @@ from nlp_skills.data.checks.reading import Batch, Reader
 from nlp_skills.data.checks.rows import Context
 from nlp_skills.data.checks.tally import SHOWN, Tally
 from nlp_skills.data.report import DoesNotApply, Finding
+from nlp_skills.errors import counted
 
 FAR = 3.5
 """Modified z-score beyond which a length is unusual."""
@@ -76,25 +77,26 @@ class Outliers:
         longer = Tally(
             "DATA-OUTLIER",
             "info",
-            f"Inputs of more than {long:,.0f} characters, where {middle:,} are usual: {{rows}}.",
+            f"Inputs of {math.floor(long) + 1:,} characters or more, where {middle:,} are usual: {{rows}}.",
             "Look whether these are one row each, or several that were read as one",
         )
         shorter = Tally(
             "DATA-OUTLIER",
             "info",
-            f"Inputs of fewer than {short:,.0f} characters, where {middle:,} are usual: {{rows}}.",
+            f"Inputs of {_up_to(math.ceil(short) - 1)}, where {middle:,} are usual: {{rows}}.",
             "Look whether something is missing in these",
         )
-        self._show(longer, [row for length, row in self._extremes.longest if length > long])
-        self._show(shorter, [row for length, row in self._extremes.shortest if length < short])
+        self._show(longer, [found for found in self._extremes.longest if found[0] > long])
+        self._show(shorter, [found for found in self._extremes.shortest if found[0] < short])
         longer.count = sum(count for length, count in lengths.items() if length > long)
         shorter.count = sum(count for length, count in lengths.items() if length < short)
         return [*longer.findings(), *shorter.findings()]
 
-    def _show(self, tally: Tally, rows: list[int]) -> None:
-        for row in sorted(rows):
+    def _show(self, tally: Tally, found: list[tuple[int, int]]) -> None:
+        """`found`: characters and number of the row."""
+        for length, row in sorted(found, key=lambda pair: pair[1]):
             text = self._reader.example(row).input_text
-            tally.add(*self._reader.places.find(row), f"{len(text):,} characters: {text}")
+            tally.add(*self._reader.places.find(row), f"{counted(length, 'character')}: {text}")
 
     def _lengths(self) -> Counter[int]:
         """Characters → rows; rows in which nothing is asked have no input that could be unusual."""
@@ -108,6 +110,10 @@ class Outliers:
         if rows >= FEWEST:
             return {}
         return {"DATA-OUTLIER": DoesNotApply(f"{rows} inputs are too few to tell what is usual")}
+
+
+def _up_to(characters: int) -> str:
+    return f"{characters:,} characters or fewer" if characters > 1 else "a single character"
 
 
 def usual_lengths(lengths: Mapping[int, int]) -> tuple[float, float]:
