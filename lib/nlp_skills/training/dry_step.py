@@ -22,6 +22,11 @@ from nlp_skills.training.environment import peak_memory_mb
 COUNTERS = (int, float, bool, dict, list, type(None))
 """What a trainer counts and collects; its model, data and settings are none of these."""
 
+NOTHING_LEARNS = (
+    "RUN-DELTA: no gradient reaches what is to be trained, so nothing would be learned. Set target_modules back to"
+    " all-linear."
+)
+
 
 class DryStep(Record):
     """What the step has shown."""
@@ -87,6 +92,8 @@ def _train(trainer: Any, config: TrainConfig, batch: Any) -> float:
     import torch
 
     model = trainer.model
+    if not any(p.requires_grad for p in model.parameters()):
+        raise RunFailed(NOTHING_LEARNS)
     model.train()
     _enable_checkpointing(trainer)
     trainer.current_gradient_accumulation_steps = 1
@@ -117,10 +124,7 @@ def _require_gradients(config: TrainConfig, gradients: Sequence[Any]) -> None:
             "RUN-NAN: the longest batch gives gradients that are no numbers. Set dtype: float32, or lower max_length."
         )
     if config.method != "grpo" and not any(bool(gradient.any()) for gradient in gradients):
-        raise RunFailed(
-            "RUN-DELTA: no gradient reaches what is to be trained, so nothing would be learned. Set target_modules back"
-            " to all-linear."
-        )
+        raise RunFailed(NOTHING_LEARNS)
 
 
 def _no_number(model: Any, loss: float) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from transformers import Trainer
 
 from nlp_skills.training.checkpoints import staged, whole_checkpoint
+from nlp_skills.training.methods.precision import recomputed_alike
 from nlp_skills.training.methods.validation_loss import ValidationLoss
 
 
@@ -19,8 +20,14 @@ class WholeCheckpoints(ValidationLoss):
     spared: Callable[[], Collection[int]] = staticmethod(tuple)
     """Steps whose checkpoints do not make room for newer ones."""
     args: Any
+    model: Any
     accelerator: Any
     state: Any
+
+    def training_step(self, model: Any, *args: Any, **kwargs: Any) -> Any:
+        """Forward and backward; see recomputed_alike."""
+        with recomputed_alike(self.model, model, self.args.device):
+            return super().training_step(model, *args, **kwargs)  # type: ignore[misc]
 
     def _send_telemetry(self) -> None:
         """TRL would tell a server that a trainer was made; this library tells nobody anything."""

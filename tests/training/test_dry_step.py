@@ -1,0 +1,106 @@
+"""The dry step finds out what a step takes, and the run after it is the same to the byte as without it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_task import make_small_task
+
+from nlp_skills.errors import RunFailed
+from nlp_skills.training.preflight import Prepared, build_trainer, check_training, prepare, try_step
+
+
+@pytest.fixture(scope="module")
+def task(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_small_task(
+        tmp_path_factory.mktemp("home") / "tasks", lora_dropout=0.1, gradient_checkpointing=True
+    )
+
+
+@pytest.fixture(scope="module")
+def prepared(task: Path) -> Prepared:
+    return prepare(task, "v1", {})
+
+
+def trained(
+    prepared: Prepared, output: Path, before: Callable[[Any], object]
+) -> tuple[bytes, list[dict[str, Any]]]:
+    """The adapter's bytes and the figures of a run, with something done before it begins."""
+    from safetensors.torch import save
+
+    trainer = build_trainer(prepared, output, [])
+    before(trainer)
+    trainer.train()
+    weights = {
+        name: p.detach().contiguous() for name, p in trainer.model.named_parameters() if p.requires_grad
+    }
+    clock = ("runtime", "per_second")
+    logged = [
+        {key: value for key, value in row.items() if not key.endswith(clock)}
+        for row in trainer.state.log_history
+    ]
+    return save(weights), logged
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_a_run_is_the_same_with_and_without_it(prepared: Prepared, tmp_path: Path) -> None:
+    plain = trained(prepared, tmp_path / "plain", lambda _: None)
+    stepped = trained(prepared, tmp_path / "stepped", lambda trainer: try_step(trainer, prepared))
+    assert stepped[1] == plain[1]
+    assert stepped[0] == plain[0]
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_it_takes_the_longest_rows(prepared: Prepared, tmp_path: Path) -> None:
+    step = try_step(build_trainer(prepared, tmp_path, []), prepared)
+    assert step is not None
+    assert step.tokens == 8 * max(row.length for row in prepared.rows["train"])
+    assert step.loss == pytest.approx(5.5, abs=0.5)  # of 259 tokens by chance: ln 259
+    assert step.eval_loss == pytest.approx(5.5, abs=0.5)
+    assert step.peak_memory_mb > 100
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_a_collator_that_masks_every_pad_token_is_caught(prepared: Prepared, tmp_path: Path) -> None:
+    """What transformers' own collator for language modelling does, where pad is eos (P02)."""
+    trainer = build_trainer(prepared, tmp_path, [])
+    collate, eos = trainer.data_collator, prepared.tokenizer.eos_token_id
+
+    def masking(rows: list[Any]) -> Any:
+        batch = collate(rows)
+        batch["labels"][batch["labels"] == eos] = -100
+        return batch
+
+    trainer.data_collator = masking
+    with pytest.raises(RunFailed, match=r"TOK-EOS: of .* tokens that are to be trained in 4 rows"):
+        try_step(trainer, prepared)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_a_frozen_adapter_is_caught_before_the_first_step(prepared: Prepared, tmp_path: Path) -> None:
+    trainer = build_trainer(prepared, tmp_path, [])
+    for parameter in trainer.model.parameters():
+        parameter.requires_grad_(False)
+    with pytest.raises(RunFailed, match="RUN-DELTA: no gradient reaches"):
+        try_step(trainer, prepared)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_check_training_says_what_a_run_will_see_and_keeps_nothing(task: Path) -> None:
+    before = sorted(path for path in task.rglob("*"))
+    report = check_training(task)
+    assert sorted(path for path in task.rglob("*")) == before
+    assert report.passed
+    assert report.rows is not None
+    assert report.step is not None
+    assert (report.rows.rows, report.rows.answers, report.rows.ended, report.rows.most_bos) == (32, 32, 32, 0)
+    assert report.trainable_parameters == 4096
+    assert report.step.peak_memory_mb > 100
+
+
+def test_check_training_says_what_stands_against_a_run(tmp_path: Path) -> None:
+    task = make_small_task(tmp_path / "tasks", max_length=64)
+    report = check_training(task)
+    assert not report.passed
+    assert [f.check for f in report.findings] == ["LEN-CUT"]
