@@ -406,3 +406,39 @@ def test_a_program_that_starts_the_command_gets_progress_as_json_lines(reviews: 
 )
 def test_a_setting_is_text_unless_it_is_clearly_something_else(written: str, meant: object) -> None:
     assert cli._value("settings", [f"x={written}"]) == {"x": meant}
+
+
+@pytest.mark.parametrize(
+    "given", [["a,b c"], ["a", "b c"], ["[a, b c]"], ["[a]", "'b c'".strip("'")], [" a , b c ,"]]
+)
+def test_several_labels_are_given_with_commas_or_as_a_list_or_again(here: Path, given: list[str]):
+    options = [word for value in given for word in ("--labels", value)]
+    succeed("create-task", "x", "--type", "classification", "--goal", "g", *options)
+    assert Task.load(here / "tasks" / "x" / "task.yaml").labels == ["a", "b c"]
+
+
+def test_quotes_keep_a_comma_and_a_list_keeps_what_yaml_would_read_otherwise(here: Path):
+    succeed("create-task", "x", "--type", "classification", "--goal", "g", "--labels", '"yes, please",no')
+    assert Task.load(here / "tasks" / "x" / "task.yaml").labels == ["yes, please", "no"]
+    succeed("create-task", "y", "--type", "classification", "--goal", "g", "--labels", "[no, 1]")
+    assert Task.load(here / "tasks" / "y" / "task.yaml").labels == ["no", "1"]
+
+
+def test_checks_and_lines_are_split_at_commas_too(reviews: Path):
+    assert succeed("fix-data", "reviews", "--checks", "DATA-DUP,DATA-PII", "--json").exit_code == 0
+    wrong = run("preview-tokens", "reviews", "--line", "1,x")
+    assert wrong.exit_code == 2
+    assert "--line: 'x' is no whole number." in wrong.output
+
+
+def test_a_list_that_cannot_be_read_says_how_it_is_written(here: Path):
+    wrong = run("create-task", "x", "--type", "classification", "--goal", "g", "--labels", "[a, {b: 1}]")
+    assert wrong.exit_code == 2
+    assert "is no list of plain values" in wrong.output and not (here / "tasks").exists()
+
+
+def test_help_says_how_several_are_given():
+    shown = " ".join(succeed("create-task", "--help").output.split())
+    assert "for several give --labels again, or a,b" in shown
+    shown = " ".join(succeed("create-version", "--help").output.split())
+    assert "for several give --changes again" in shown and "--changes again, or" not in shown

@@ -91,7 +91,13 @@ def build_command(operation: Operation) -> Any:
     def run(**given: Any) -> None:
         home, as_json = given.pop("home"), given.pop("as_json")
         example = operation.settings_example(given)
-        given = {name: _value(name, value, example) for name, value in given.items()}
+        lists = {p.name: _items(p) for p in operation.parameters if _items(p) and p.name not in SENTENCES}
+        given = {
+            name: _split(name, value, lists[name])
+            if name in lists and value
+            else _value(name, value, example)
+            for name, value in given.items()
+        }
         run_operation(operation, home, given, as_json)
 
     run.__name__ = operation.name
@@ -117,11 +123,38 @@ def _parameter(parameter: inspect.Parameter, about: str) -> inspect.Parameter:
     kind = parameter.annotation
     if get_origin(kind) is dict or any(get_origin(k) is dict for k in get_args(kind)):
         kind = list[str] | None
+    if _items(parameter):
+        kind = list[str] | None
+        again = f"--{parameter.name.replace('_', '-')} again"
+        about += f"; for several give {again}" + ("" if parameter.name in SENTENCES else ", or a,b")
     if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
         extra: Any = typer.Option(help=about, show_default=parameter.default not in (None, False))
     else:
         extra = typer.Argument(metavar=parameter.name.upper(), help=about, show_default=False)
     return parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[kind, extra])
+
+
+SENTENCES = ("changes",)
+"""Lists whose values are prose: a comma belongs to it."""
+
+
+def _items(parameter: inspect.Parameter) -> Any:
+    """What a list holds; None for anything else."""
+    kinds = (parameter.annotation, *get_args(parameter.annotation))
+    return next((get_args(kind)[0] for kind in kinds if get_origin(kind) is list), None)
+
+
+def _split(name: str, values: list[str], kind: Callable[[str], Any]) -> list[Any]:
+    """Each value may hold several: `a,b`, or a YAML list."""
+    from nlp_skills.data.sources.listed import read_list
+
+    try:
+        words = [word for value in values for word in read_list(value)]
+    except NotValid as error:
+        raise typer.BadParameter(f"--{name}: {error}") from None
+    if wrong := [word for word in words if kind is int and not word.isdecimal()]:
+        raise typer.BadParameter(f"--{name}: {wrong[0]!r} is no whole number.")
+    return [kind(word) for word in words]
 
 
 def _value(name: str, value: Any, example: str = "") -> Any:
@@ -163,7 +196,7 @@ def run_operation(operation: Operation, home: Path | None, given: dict[str, Any]
             sys.stdout.buffer.write(to_json({"error": type(error).__name__, "message": str(error)}))
             sys.stdout.flush()
         else:
-            complain("Error: " + str(error).replace("\n", " "))
+            complain(f"Error: {error}")
         raise typer.Exit(2 if isinstance(error, NotValid) else 1) from None
     except KeyboardInterrupt:
         typer.echo(f"Stopped. {operation.stopped}", err=True)
