@@ -206,11 +206,15 @@ def test_nothing_is_spent_before_somebody_has_agreed(task, server):
     assert server.calls == []
     asked = estimate(made, Fetch(task))
     assert str(error.value) == (
-        f"This costs money, so it has to be confirmed. {asked} To go ahead, call regenerate_data again with"
-        " confirm=true (nlp-skills regenerate-data notes --confirm)."
+        f"This costs money, so it has to be confirmed.\n{asked}\nTo go ahead: nlp-skills regenerate-data notes --confirm"
+        " (as a tool: confirm=true)."
     )
-    assert str(asked).startswith(
-        "made would send 4 requests to openai (gpt-test), at most 12 with those that"
+    assert str(asked) == (
+        "made would send 4 requests to openai (gpt-test), at most 12 with those that replace dropped rows.\n"
+        f"At the worst: {asked.most_tokens:,} tokens, {asked.most_usd:,.4f} USD.\n"
+        "Answered before, and not paid again: 0 requests.\n"
+        "Spent so far: 0 tokens, 0.0000 USD.\n"
+        "It ends before budget_tokens: 1000000000."
     )
     assert len(rows_of(made, task, confirm=True)) == 20
 
@@ -242,12 +246,12 @@ def test_an_estimate_says_what_is_left_to_pay(task, server):
 def test_whoever_pays_is_told_that_there_are_no_training_rows_to_show_yet(task, server):
     made = source(server, prompt_template="{examples} Write {count}.", price={"input": 1, "output": 1})
     warning = (
-        "made: {examples} stays empty: there are no training rows of other sources yet. To show the model some,"
-        " regenerate the data without this source first."
+        "made: {examples} stays empty: there are no training rows of other sources. To show the model some,"
+        " add a source that has them."
     )
     asked = estimate(made.with_changes(budget_tokens=50_000), Fetch(task))
     assert asked.warnings == [warning]
-    assert str(asked).endswith(f" It ends before budget_tokens: 50000. {warning}")
+    assert str(asked).endswith(f"\nIt ends before budget_tokens: 50000.\n{warning}")
     write_examples(task / "data" / "train.jsonl", [example("a row", "x", "files", 1)])
     assert estimate(made, Fetch(task)).warnings == []
 
@@ -293,6 +297,17 @@ def test_a_budget_that_may_not_be_enough_is_told_before_the_first_request(task, 
     assert len(rows_of(made, task, confirm=True, tell=told.append)) == 20, "the answers were shorter"
     assert told == [f"Warning: {warning}", *["/v1/chat/completions"] * 4]
     assert estimate(made.with_changes(**dict.fromkeys(limit, 10**6)), Fetch(task)).warnings == []
+
+
+@pytest.mark.parametrize("limit", [{"budget_tokens": 900}, {"budget_usd": 0.009}])
+def test_a_budget_that_pays_for_no_request_is_refused_before_anybody_is_asked(task, server, limit):
+    made = source(server, price={"input": 10, "output": 10}, max_output_tokens=1_000, **limit)
+    for read_so in ({}, {"preview": True}, {"confirm": True}):
+        with pytest.raises(
+            NotValid, match=r"does not pay for a single request, which can cost up to 1,\d+ tok"
+        ):
+            rows_of(made, task, **read_so)
+    assert server.calls == []
 
 
 @pytest.mark.parametrize("limit", [{"budget_tokens": 9_000}, {"budget_usd": 0.09}])

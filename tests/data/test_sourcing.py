@@ -91,6 +91,7 @@ def test_a_database_is_added_by_its_settings_and_read(task: Path, database: Path
             "query": QUERY,
         },
         reason="a table with the texts in 'text' and the labels in 'label'",
+        columns={"text": "text", "label": "label"},
         example=[
             {"role": "system", "content": "Find the team. Classify the text. Answer with the label only."},
             {"role": "user", "content": "ticket 1 about 7"},

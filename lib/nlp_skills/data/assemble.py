@@ -72,7 +72,7 @@ def assemble_data(
     where = _where(raw, ray=ray)
     layouts = {s.name: read_layout(s, raw, definition) for s in sources.sources}
     require_one_shape(layouts)
-    definition = _with_labels(definition, sources, layouts, raw, where)
+    given, definition = definition, _with_labels(definition, sources, layouts, raw, where)
     conversions = [
         Conversion(source, layouts[source.name], definition, sources.split.seed) for source in sources.sources
     ]
@@ -101,7 +101,7 @@ def assemble_data(
         before=before.source_hash if before else None,
         before_edited=before is not None and before.edited,
         fixes={check: count.changed + count.dropped for check, count in fixed.items()},
-        warnings=warn_of(yields, splits, sources),
+        warnings=warn_of(yields, splits, sources, layouts, given.labels if given.type.has_labels else []),
     )
     if before is not None and (data / UNFINISHED).is_file() and is_same_data(before, snapshot):
         # A run that was cut off has put these data in place: they are still compared with those before it.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,12 @@ import msgspec
 
 from nlp_skills.data.assemble import assemble_data
 from nlp_skills.data.fixes import require_fixable
+from nlp_skills.data.read_ahead import Known, in_reading_order, look_at_others
 from nlp_skills.data.replacement import UNFINISHED, put_in_place, settle_data, staging_folder
 from nlp_skills.data.snapshot import DataSnapshot, SourceSnapshot
 from nlp_skills.data.sources import SOURCES
 from nlp_skills.data.sources.fetch import Fetch
-from nlp_skills.data.sources.source import DataSource, DataSources
+from nlp_skills.data.sources.source import DataSource, DataSources, GeneratedSource
 from nlp_skills.data.sourcing import sources_of
 from nlp_skills.errors import NotReady, NotValid
 from nlp_skills.records import Progress, now, sha256_file, silent, to_json, write_lines
@@ -46,11 +48,7 @@ def regenerate_data(
     sources = sources_of(task)
     require_fixable(sources.fixes)  # before anything is read, or paid for
     with staging_folder(task) as staging:
-        present = _present(task)
-        fetched = {
-            s.name: _fetch(s, Fetch(task, progress, tell, confirm=confirm), staging, present)
-            for s in sources.sources
-        }
+        fetched = _fetch_all(task, sources, staging, Fetch(task, progress, tell, confirm=confirm))
         snapshot = _replace_data(task, sources, fetched, staging, progress, ray=ray)
         # Read again: somebody may have edited it while the sources were read.
         today = DataSources.load(task / "data_source.yaml")
@@ -94,6 +92,21 @@ def convert_data(task: Path, *, ray: bool = False, progress: Progress = silent) 
 def _present(task: Path) -> DataSnapshot | None:
     file = task / "data" / "data_snapshot.json"
     return DataSnapshot.load(file) if file.is_file() else None
+
+
+def _fetch_all(task: Path, sources: DataSources, staging: Path, fetch: Fetch) -> dict[str, SourceSnapshot]:
+    """Read the sources into the staging folder, those that a model writes after the others; in their own order."""
+    present = _present(task)
+    known: Known | None = None
+    fetched: dict[str, SourceSnapshot] = {}
+    for source in in_reading_order(sources.sources):
+        if known is None and isinstance(source, GeneratedSource):
+            known = look_at_others(task, sources, fetched, staging, fetch.progress)
+        told = Known() if known is None else known
+        own = replace(fetch, notes={}, labels=told.labels, examples=told.train)
+        fetched[source.name] = _fetch(source, own, staging, present)
+    shutil.rmtree(staging / "ahead", ignore_errors=True)
+    return {source.name: fetched[source.name] for source in sources.sources}
 
 
 def _fetch(source: DataSource, fetch: Fetch, staging: Path, present: DataSnapshot | None) -> SourceSnapshot:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from nlp_skills.data.sources.cure import cure
 from nlp_skills.data.sources.fetch import ORIGIN
 from nlp_skills.data.sources.source import Columns
 from nlp_skills.data.turns import is_nothing, read_turns
@@ -114,7 +115,6 @@ def how_to_say(table: SampledTable) -> str:
         example = "columns: {prompt: <column>, completion: <column>}"
     else:
         example = "columns: {text: <column>, label: <column>}"
-    return (
-        f"Columns found: {known}. Say which is which with {options} where the file is added, or under the source"
-        f" in data_source.yaml, for example {example}"
+    return f"Columns found: {known}. Say which is which " + cure(
+        f"under the source in data_source.yaml, for example {example}", f"with {options}"
     )

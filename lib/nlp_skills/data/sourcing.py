@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 from pydantic import ValidationError
@@ -17,8 +18,11 @@ from nlp_skills.data.convert import SAMPLE_ROWS, SHOWN, name_layout, name_row, n
 from nlp_skills.data.example import Example
 from nlp_skills.data.format import Layout, to_example
 from nlp_skills.data.sources import SOURCES
-from nlp_skills.data.sources.fetch import Fetch
+from nlp_skills.data.sources.cure import adding_source
+from nlp_skills.data.sources.fetch import ORIGIN, Fetch, Row
 from nlp_skills.data.sources.file import is_pattern
+from nlp_skills.data.sources.formats.unnamed import UNNAMED, tell_unnamed
+from nlp_skills.data.sources.listed import read_list
 from nlp_skills.data.sources.source import (
     Columns,
     DataSource,
@@ -28,10 +32,13 @@ from nlp_skills.data.sources.source import (
     GeneratedSource,
     SplitName,
 )
+from nlp_skills.data.yields import unknown_labels
 from nlp_skills.errors import AlreadyExists, NotFound, NotReady, NotValid, counted
 from nlp_skills.records import Record, atomic_file, describe, sha256_file
 from nlp_skills.task.task import Task
 
+LOOKED_AT = 20_000
+"""Rows that are looked at for columns without a name, where the first ones have some."""
 LONGEST_VALUE = 500
 """Characters of a value that a preview shows."""
 
@@ -52,7 +59,9 @@ class Preview(Record):
     rejected: list[dict[str, Any]] = []
     """The worse answer, where the rows are preferences; `example` ends with the better one."""
     warnings: list[str] = []
-    """Rows among those that were looked at which cannot be used."""
+    """What will not be used as it was meant: rows, columns without a name, labels that the task does not know."""
+    note: str = ""
+    """Where a model has still to write the rows: what it would cost, and the first prompt."""
 
 
 class AddedSource(Record):
@@ -64,6 +73,8 @@ class AddedSource(Record):
     """What was said about it; everything else is as the documentation says."""
     reason: str = ""
     """What was seen in its rows."""
+    columns: dict[str, str] = {}
+    """Part → the column that became it: prompt and answer, text and label, group …"""
     example: list[dict[str, Any]] = []
     """A row as messages; none where a model has still to write them."""
     rejected: list[dict[str, Any]] = []
@@ -125,9 +136,13 @@ def add_source(
         given["side"] = side
     wanted = name or given.get("name") or _name_for(type, given)
     if any(source.name.casefold() == str(wanted).casefold() for source in sources.sources):
-        raise AlreadyExists(f"{task.name} has a source named {wanted!r} already. Give another name.")
+        raise AlreadyExists(
+            f"{task.name} has a source named {wanted!r} already. To change it or take it out, edit sources: in"
+            f" {task / 'data_source.yaml'}; to add another one, give it a name of its own: --name NAME."
+        )
     source = _parse(type, {**given, "name": wanted})
-    seen = _look(source, task)
+    with adding_source():
+        seen = _look(source, task)
     if copy:
         source = source.with_changes(path=_keep(task, source).relative_to(task).as_posix())
     sources.with_changes(sources=[s.model_dump() for s in (*sources.sources, source)]).save(
@@ -143,6 +158,8 @@ def _parse(type: SourceType, given: dict[str, Any]) -> DataSource:
     kind = next(
         kind for kind in get_args(get_args(DataSource)[0]) if kind.model_fields["type"].default == type
     )
+    lists = [name for name, field in kind.model_fields.items() if get_origin(field.annotation) is list]
+    given |= {name: read_list(given[name]) for name in lists if isinstance(given.get(name), str)}
     try:
         return kind.model_validate(given)
     except ValidationError as error:
@@ -154,23 +171,8 @@ def _parse(type: SourceType, given: dict[str, Any]) -> DataSource:
 
 def _look(source: DataSource, task: Path) -> dict[str, Any]:
     """What preview sees; of rows that a model has still to write only what they would cost, as nothing is paid here."""
-    try:
-        found = preview(source, task)
-    except NotReady:
-        if not isinstance(source, GeneratedSource):
-            raise
-        return _cost(source, task)
-    return found.model_dump(include={"reason", "example", "rejected", "warnings"})
-
-
-def _cost(source: GeneratedSource, task: Path) -> dict[str, Any]:
-    from nlp_skills.data.sources.llm_generated import estimate
-
-    try:
-        found = estimate(source, Fetch(task))
-    except NotReady as error:  # the task has no labels yet, for example
-        return {"warnings": [str(error)]}
-    return {"note": str(found.with_changes(warnings=[])), "warnings": found.warnings}
+    found = preview(source, task)
+    return found.model_dump(include={"reason", "columns", "example", "rejected", "note", "warnings"})
 
 
 def _name_for(type: str, given: dict[str, Any]) -> str:
@@ -200,6 +202,10 @@ def _stored_path(task: Path, path: str | None) -> str:
     if path is None:
         raise NotValid("add_source: a source of type file needs a path. Name the file, or another --type.")
     given = Path(path).expanduser()
+    if given.is_dir():
+        raise NotValid(
+            f"{path} is a folder. Name one file in it, or a pattern of files in quotes: '{given.as_posix()}/*'"
+        )
     if not is_pattern(path) and not given.is_file():
         raise NotFound(f"{path} does not exist or is no file.")
     resolved = given.resolve()
@@ -222,25 +228,78 @@ def preview_source(task: Path, *, source: str | None = None) -> Preview:
 def preview(source: DataSource, task: Path) -> Preview:
     """As preview_source, for a source that need not be in data_source.yaml yet."""
     definition = Task.load(task / "task.yaml")
-    read = SOURCES[source.type](source, Fetch(task, preview=True))
-    rows = [row for _, row in islice(read, min(SAMPLE_ROWS, source.max_rows or SAMPLE_ROWS))]
+    fetch = Fetch(task, preview=True, labels=definition.labels)
+    try:
+        read = SOURCES[source.type](source, fetch)
+        rows = [row for _, row in islice(read, min(SAMPLE_ROWS, source.max_rows or SAMPLE_ROWS))]
+    except NotReady:
+        if not isinstance(source, GeneratedSource):
+            raise
+        return _unwritten(source, task)
     layout = name_layout(rows, source, definition)
     examples, bad = _convert(rows, source, layout, definition)
     told = f"{counted(len(bad), 'row')} of the first {len(rows):,} cannot be used. {' '.join(bad[:SHOWN])}"
     if not examples:
         raise NotValid(f"{name_source(source)}: {told}")
+    columns = layout.columns.model_dump(exclude_none=True)
     example = examples[0]
     messages = [*example.context, example.answer]
     return Preview(
         source=source.name,
         shape=layout.shape.value,
         reason=layout.reason,
-        columns=layout.columns.model_dump(exclude_none=True),
-        rows=[_cut(row) for row in rows[:5]],
+        columns=columns,
+        rows=[_cut(_without_origin(row)) for row in rows[:5]],
         example=[_cut(msgspec.to_builtins(message)) for message in messages],
         rejected=[_cut(msgspec.to_builtins(message)) for message in example.rejected or []],
-        warnings=[told] if bad else [],
+        warnings=[
+            *([told] if bad else []),
+            *_unnamed(source, fetch, read, columns, len(rows)),
+            *_unknown_labels(examples, definition),
+        ],
     )
+
+
+def _unwritten(source: GeneratedSource, task: Path) -> Preview:
+    """Of rows that a model has still to write: what they would cost, and the first prompt."""
+    from nlp_skills.data.sources.llm_generated import look_ahead
+
+    stored = DataSources.load(task / "data_source.yaml").sources
+    others = [other.name for other in stored if not isinstance(other, GeneratedSource)]
+    found = look_ahead(source, Fetch(task, preview=True), others)
+    return Preview(
+        source=source.name,
+        shape="",
+        reason="",
+        columns={},
+        rows=[],
+        example=[],
+        note=found.note,
+        warnings=found.warnings,
+    )
+
+
+def _without_origin(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name != ORIGIN}
+
+
+def _unnamed(
+    source: DataSource, fetch: Fetch, rows: Iterator[Row], columns: Mapping[str, str], seen: int
+) -> list[str]:
+    """A sentence on columns without a name, where there are any: then more rows are looked at for what they hold."""
+    if not fetch.notes.get(UNNAMED):
+        return []
+    # What is wrong further down has its own error when all rows are read.
+    with suppress(NotValid):
+        seen += sum(1 for _ in islice(rows, LOOKED_AT - seen))
+    told = tell_unnamed(source, fetch.notes, columns, looked=seen if seen >= LOOKED_AT else None)
+    return [told] if told else []
+
+
+def _unknown_labels(examples: list[Example], task: Task) -> list[str]:
+    if not task.type.has_labels:
+        return []
+    return unknown_labels(Counter(e.meta.label for e in examples if e.meta.label), task.labels)
 
 
 def _convert(

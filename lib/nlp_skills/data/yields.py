@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from nlp_skills.data.example import read_examples
+from nlp_skills.data.shape import Layout
 from nlp_skills.data.snapshot import SourceSnapshot, SplitSnapshot
+from nlp_skills.data.sources.formats.unnamed import tell_unnamed
 from nlp_skills.data.sources.source import SPLITS, DataSource, DataSources, SplitName
 from nlp_skills.data.split import NO_SIDE
-from nlp_skills.errors import counted
+from nlp_skills.errors import clip, counted
+
+SHOWN = 5
+"""Labels that are none of the task's and are named."""
 
 
 def count_yields(
@@ -46,9 +51,14 @@ def count_again(yields: Mapping[str, SourceSnapshot], data: Path) -> dict[str, S
 
 
 def warn_of(
-    yields: Mapping[str, SourceSnapshot], splits: Mapping[str, SplitSnapshot], sources: DataSources
+    yields: Mapping[str, SourceSnapshot],
+    splits: Mapping[str, SplitSnapshot],
+    sources: DataSources,
+    layouts: Mapping[str, Layout],
+    labels: Sequence[str],
 ) -> list[str]:
-    """Sentences on sources that gave nothing and on sides without a row."""
+    """Sentences on what was not used or is not known: sources that gave nothing, columns without a name, labels that
+    are none of the task's (`labels`; empty where it has none), sides without a row."""
     barren = [
         _barren(source, yields[source.name], sources)
         for source in sources.sources
@@ -60,7 +70,44 @@ def warn_of(
     empty: list[SplitName] = [
         name for name in SPLITS if not splits[name].count and (wanted[name] or name in pinned)
     ]
-    return [*barren, *(_empty(name, wanted[name], divided) for name in empty)]
+    return [
+        *barren,
+        *_unnamed(yields, sources, layouts),
+        *unknown_labels(_counts(splits), labels),
+        *(_empty(name, wanted[name], divided) for name in empty),
+    ]
+
+
+def _unnamed(
+    yields: Mapping[str, SourceSnapshot], sources: DataSources, layouts: Mapping[str, Layout]
+) -> list[str]:
+    told = (
+        tell_unnamed(
+            source, yields[source.name].request, layouts[source.name].columns.model_dump(exclude_none=True)
+        )
+        for source in sources.sources
+    )
+    return [sentence for sentence in told if sentence]
+
+
+def _counts(splits: Mapping[str, SplitSnapshot]) -> Counter[str]:
+    """Rows by label, over all sides."""
+    return sum((Counter(split.label_counts) for split in splits.values()), Counter())
+
+
+def unknown_labels(counts: Mapping[str, int], labels: Sequence[str]) -> list[str]:
+    """A sentence on the labels that are none of the task's; none where the task has no list."""
+    unknown = {label: count for label, count in counts.items() if labels and label not in labels}
+    if not unknown:
+        return []
+    often = sorted(unknown, key=lambda label: (-unknown[label], label))
+    listed = ", ".join(f"{clip(label, 40)!r} ({counted(unknown[label], 'row')})" for label in often[:SHOWN])
+    more = f" and {len(often) - SHOWN:,} more" if len(often) > SHOWN else ""
+    one = len(often) == 1
+    return [
+        f"{listed}{more} {'is' if one else 'are'} not among the labels of task.yaml, so the prompt does not offer"
+        f" {'it' if one else 'them'}. Add {'it' if one else 'them'} to labels: there, or mend the label column in the source."
+    ]
 
 
 def _barren(source: DataSource, found: SourceSnapshot, sources: DataSources) -> str:

@@ -17,6 +17,7 @@ from itertools import islice
 from typing import Any
 
 from nlp_skills.data.secret import hide
+from nlp_skills.data.sources.cure import in_file
 from nlp_skills.data.sources.fetch import ORIGIN, Fetch, Row
 from nlp_skills.data.sources.source import ApiSource
 from nlp_skills.data.sources.web.api_requests import ApiRequests
@@ -146,7 +147,7 @@ def _refuse_failure(answer: Answer, mask: Mask, authorization: str) -> None:
         text = text.replace(credentials, "***")  # user and password in base64 are known by no name
     said = " ".join(hide(mask.hide(text)).split())
     says = f" It says: {said[:_SHOWN]!r}." if said and not said.startswith("<") else ""
-    cure = _CURES.get(answer.status, "Check endpoint, params and headers in data_source.yaml.")
+    cure = _CURES.get(answer.status, f"Check endpoint, params and headers{in_file()}.")
     raise RequestFailed(
         f"{show_url(mask.hide_url(answer.url))} answered with status {answer.status}.{says} {cure}",
         answer.status,

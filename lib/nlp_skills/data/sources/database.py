@@ -15,6 +15,7 @@ from collections.abc import Generator, Iterator
 from typing import Any
 
 from nlp_skills.data.secret import expand, show_connection
+from nlp_skills.data.sources.cure import in_file
 from nlp_skills.data.sources.fetch import Fetch, Row
 from nlp_skills.data.sources.source import DatabaseSource, Scalar
 from nlp_skills.data.sources.sql.drivers import open_database
@@ -78,9 +79,7 @@ def _values(source: DatabaseSource, statement: Statement, where: str) -> dict[st
     unused = [name for name in written if name not in statement.parameters]
     if missing:
         cure = "Set snapshot_date: for this source" if missing[0] == "snapshot_date" else "Add it to params:"
-        raise NotValid(
-            f"{where}: query asks for :{missing[0]}, which has no value. {cure} in data_source.yaml."
-        )
+        raise NotValid(f"{where}: query asks for :{missing[0]}, which has no value. {cure}{in_file()}.")
     if unused:
         raise NotValid(
             f"{where}: params: {unused[0]} is not in the query (outside of quotes and comments)."
@@ -106,7 +105,7 @@ def _rows(stream: Stream, source: DatabaseSource, fetch: Fetch, goes_on: bool) -
     else:
         yield from new
     if not counted.count and not goes_on:
-        raise NotValid(f"{where}: the query gives no rows. Check query: and params: in data_source.yaml.")
+        raise NotValid(f"{where}: the query gives no rows. Check query: and params:{in_file()}.")
     if greatest and greatest.value is not None and not fetch.preview:
         fetch.since = greatest.as_json()
 

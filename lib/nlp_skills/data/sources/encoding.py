@@ -17,15 +17,21 @@ from typing import BinaryIO
 
 import chardet
 
+from nlp_skills.data.sources.cure import cure
 from nlp_skills.errors import NotValid
 
 MAX_LINE = 16 * 1024 * 1024
 """Characters in one line, one CSV record or one JSON value of a list; longer ones are refused."""
 
-CURE = (
-    "Set encoding: for this source in data_source.yaml"
-    " (for example utf-8, utf-16, cp1252, gb18030, cp950 or cp932)."
-)
+
+def how_to_say() -> str:
+    """How the encoding is given."""
+    written = "Set encoding: for this source in data_source.yaml (for example utf-8, utf-16, cp1252, gb18030, cp950 or cp932)."
+    adding = (
+        "Give its encoding, for example --encoding cp1252 (others are utf-8, utf-16, gb18030, cp950, cp932)."
+    )
+    return cure(written, adding)
+
 
 _BOMS = (  # UTF-32 before UTF-16: its mark begins with the other's
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -74,7 +80,7 @@ def detect_encoding(stream: BinaryIO, where: str) -> str:
     _refuse_damaged_utf8(sample, where)
     if name := guess(sample):
         return name
-    raise NotValid(f"{where}: its encoding cannot be told for sure; it is not UTF-8. {CURE}")
+    raise NotValid(f"{where}: its encoding cannot be told for sure; it is not UTF-8. {how_to_say()}")
 
 
 def _wide(head: bytes, where: str) -> str:
@@ -84,7 +90,8 @@ def _wide(head: bytes, where: str) -> str:
         return found
     raise NotValid(
         f"{where} holds NUL bytes: it is not a text file, or it is damaged."
-        " Export it again as UTF-8, or, if it is UTF-16, set encoding: utf-16-le in data_source.yaml."
+        " Export it again as UTF-8, or, if it is UTF-16, "
+        + cure("set encoding: utf-16-le in data_source.yaml.", "give --encoding utf-16-le.")
     )
 
 
@@ -121,7 +128,7 @@ def _refuse_damaged_utf8(sample: bytes, where: str) -> None:
     if good > 4 * bad:
         raise NotValid(
             f"{where} is UTF-8 except for a few bytes ({bad} in the part looked at): it is damaged, or two"
-            f" encodings are mixed. Repair it, or export it again as UTF-8. {CURE}"
+            f" encodings are mixed. Repair it, or export it again as UTF-8. {how_to_say()}"
         )
 
 
@@ -182,7 +189,7 @@ def text_stream(stream: BinaryIO, encoding: str, where: str) -> io.TextIOWrapper
     try:
         return io.TextIOWrapper(stream, encoding=name, errors="strict", newline="")
     except LookupError:
-        raise NotValid(f"{where}: there is no text encoding named {encoding!r}. {CURE}") from None
+        raise NotValid(f"{where}: there is no text encoding named {encoding!r}. {how_to_say()}") from None
 
 
 def read_lines(text: io.TextIOWrapper, where: str) -> Iterator[str]:
@@ -204,4 +211,4 @@ def read_lines(text: io.TextIOWrapper, where: str) -> Iterator[str]:
 def undecodable(where: str, encoding: str, place: str, error: UnicodeError) -> str:
     """What to say when strict decoding fails behind the part that was looked at."""
     reason = getattr(error, "reason", str(error))
-    return f"{where} is not valid {encoding.removesuffix('-sig')} ({place}: {reason}). {CURE}"
+    return f"{where} is not valid {encoding.removesuffix('-sig')} ({place}: {reason}). {how_to_say()}"

@@ -28,6 +28,10 @@ class Fetch:
     """Hears what a person should know before it happens, as a sentence: that a budget may not be enough."""
     preview: bool = False
     """Only the first rows are wanted: no more is fetched, and nothing is paid for or stored."""
+    labels: list[str] = field(default_factory=list)
+    """Those of the task; where task.yaml names none, those of the rows that were read before this source."""
+    examples: Path | None = None
+    """Training rows made of the sources that were read before this one, where data/train.jsonl has none of theirs."""
     confirm: bool = False
     """Somebody has agreed to pay: the `confirm` of regenerate_data. Without it a source that would spend money
     raises NotReady with what it would cost."""

@@ -15,7 +15,9 @@ import zipfile
 from collections.abc import Callable, Iterator
 from io import TextIOWrapper
 from pathlib import Path
+from typing import Any
 
+from nlp_skills.data.sources.cure import cure, in_file, option
 from nlp_skills.data.sources.encoding import detect_encoding, read_lines, text_stream, undecodable
 from nlp_skills.data.sources.fetch import ORIGIN, Fetch, Row
 from nlp_skills.data.sources.formats.compressed import GZIP, ZIP, ZSTD, only_member, open_bytes
@@ -23,6 +25,7 @@ from nlp_skills.data.sources.formats.delimited import read_delimited
 from nlp_skills.data.sources.formats.excel import read_excel
 from nlp_skills.data.sources.formats.json_rows import is_object, read_json, read_json_lines
 from nlp_skills.data.sources.formats.parquet import read_parquet
+from nlp_skills.data.sources.formats.unnamed import watch_unnamed
 from nlp_skills.data.sources.source import FileFormat, FileSource
 from nlp_skills.errors import NotFound, NotValid
 from nlp_skills.records import sha256_file
@@ -58,7 +61,9 @@ def read(source: FileSource, fetch: Fetch) -> Iterator[Row]:
     path = fetch.task / Path(source.path).expanduser()
     if is_pattern(source.path) and not path.is_file():
         return _read_matching(source, fetch)
-    return read_file(path, format=source.format, encoding=source.encoding, sheet=source.sheet)
+    return read_file(
+        path, format=source.format, encoding=source.encoding, sheet=source.sheet, notes=fetch.notes
+    )
 
 
 def is_pattern(path: str) -> bool:
@@ -72,10 +77,12 @@ def _read_matching(source: FileSource, fetch: Fetch) -> Iterator[Row]:
     names = glob.glob(pattern, root_dir=fetch.task, recursive=True)  # noqa: PTH207
     files = {Path(name).as_posix(): fetch.task / name for name in names if (fetch.task / name).is_file()}
     if not files:
-        raise NotFound(f"No file matches {fetch.task / pattern}. Check path: in data_source.yaml.")
+        raise NotFound(f"No file matches {fetch.task / pattern}. Check path:{in_file()}.")
     digest = hashlib.sha256()
     for name, file in sorted(files.items()):
-        rows = read_file(file, format=source.format, encoding=source.encoding, sheet=source.sheet)
+        rows = read_file(
+            file, format=source.format, encoding=source.encoding, sheet=source.sheet, notes=fetch.notes
+        )
         for line, row in rows:
             own = row.get(ORIGIN)
             origin = {**(own if isinstance(own, dict) else {}), "file": name, "line": line}
@@ -86,7 +93,12 @@ def _read_matching(source: FileSource, fetch: Fetch) -> Iterator[Row]:
 
 
 def read_file(
-    path: Path, *, format: FileFormat | None = None, encoding: str | None = None, sheet: str | None = None
+    path: Path,
+    *,
+    format: FileFormat | None = None,
+    encoding: str | None = None,
+    sheet: str | None = None,
+    notes: dict[str, Any] | None = None,
 ) -> Iterator[Row]:
     """The rows of a file with their 1-based line (or record) number, one by one.
 
@@ -98,36 +110,53 @@ def read_file(
     Rows hold only what JSON knows. CSV: text, as it stands; a cell that is missing is None, an empty one "".
     Excel: numbers (whole ones as integers), text, booleans, dates as ISO 8601, durations as text, an empty
     cell is None. Parquet: `formats.parquet.plain` says it. Columns without a name are column_3 and the like,
-    a second column "text" is text_2.
+    a second column "text" is text_2; `notes` gets the former, and in how many rows they hold something.
 
     Raises NotFound when there is no such file, and NotValid that names the file, the line and the cure.
     """
     count = 0
-    for row in _read(path, format, encoding, sheet):
+    for row in _read(path, format, encoding, sheet, {} if notes is None else notes):
         count += 1
         yield row
     if not count:
         raise NotValid(f"{path} holds no rows. Check that it is the right file and was written to the end.")
 
 
-def _read(path: Path, wanted: FileFormat | None, encoding: str | None, sheet: str | None) -> Iterator[Row]:
+def _read(
+    path: Path,
+    wanted: FileFormat | None,
+    encoding: str | None,
+    sheet: str | None,
+    notes: dict[str, Any],
+) -> Iterator[Row]:
     magic = _first_bytes(path)
     kind = _binary_kind(path, magic)
     if kind and wanted not in (None, kind):
-        raise NotValid(f"{path} is {_named(kind)}, not {wanted}. Set format: {kind} in data_source.yaml.")
+        raise NotValid(
+            f"{path} is {_named(kind)}, not {wanted}. "
+            + cure(f"Set format: {kind} in data_source.yaml.", f"Give it: {option('format', kind)}")
+        )
     if sheet is not None and kind != "excel":
-        raise NotValid(f"{path} is no spreadsheet, so it has no sheet {sheet!r}. Remove sheet: for it.")
+        raise NotValid(
+            f"{path} is no spreadsheet, so it has no sheet {sheet!r}. Remove "
+            + cure("sheet: for it.", "--sheet.")
+        )
     if encoding is not None and kind:
-        raise NotValid(f"{path} is {_named(kind)}, which has no text encoding. Remove encoding: for it.")
+        raise NotValid(
+            f"{path} is {_named(kind)}, which has no text encoding. Remove "
+            + cure("encoding: for it.", "--encoding.")
+        )
     if kind == "excel":
-        return read_excel(path, sheet)
+        return watch_unnamed(read_excel(path, sheet), notes)
     if kind == "parquet":
         return read_parquet(path)
     if wanted in ("excel", "parquet"):
         raise NotValid(
-            f"{path} is not {_named(wanted)}, whatever its name says. Remove format: to have it detected."
+            f"{path} is not {_named(wanted)}, whatever its name says. Remove "
+            + cure("format:", "--format")
+            + " to have it detected."
         )
-    return _read_text(path, magic, wanted, encoding)
+    return _read_text(path, magic, wanted, encoding, notes)
 
 
 def _first_bytes(path: Path) -> bytes:
@@ -135,9 +164,11 @@ def _first_bytes(path: Path) -> bytes:
         with path.open("rb") as stream:
             return stream.read(512)
     except (FileNotFoundError, NotADirectoryError):
-        raise NotFound(f"{path} does not exist. Check path: in data_source.yaml.") from None
+        raise NotFound(f"{path} does not exist. Check path:{in_file()}.") from None
     except IsADirectoryError:
-        raise NotValid(f"{path} is a folder; name one file in it.") from None
+        raise NotValid(
+            f"{path} is a folder. Name one file in it, or a pattern of files: '{path.name}/*'"
+        ) from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         raise NotValid(f"{path} cannot be opened: {getattr(error, 'strerror', error)}.") from None
 
@@ -175,7 +206,9 @@ def _named(kind: str) -> str:
     return "a spreadsheet" if kind == "excel" else "a Parquet file"
 
 
-def _read_text(path: Path, magic: bytes, wanted: FileFormat | None, encoding: str | None) -> Iterator[Row]:
+def _read_text(
+    path: Path, magic: bytes, wanted: FileFormat | None, encoding: str | None, notes: dict[str, Any]
+) -> Iterator[Row]:
     where = f"{path}"
     with open_bytes(path, magic) as stream:
         _refuse_packed_twice(where, stream.peek(512)[:512])  # type: ignore[attr-defined]
@@ -189,7 +222,8 @@ def _read_text(path: Path, magic: bytes, wanted: FileFormat | None, encoding: st
     form = wanted or _text_format(head, _suffix(path, magic), where)
     with open_bytes(path, magic) as stream:
         text = text_stream(stream, encoding, where)
-        yield from _TEXT_READERS[form](text, where)
+        rows = _TEXT_READERS[form](text, where)
+        yield from watch_unnamed(rows, notes) if form in ("csv", "tsv") else rows
 
 
 def _refuse_packed_twice(where: str, inside: bytes) -> None:
@@ -227,7 +261,11 @@ def _text_format(head: str, suffix: str, where: str) -> str:
         return "csv"
     if suffix == ".txt" or not start:
         return "text"
-    raise NotValid(f"{where}: its format cannot be told. Set format: in data_source.yaml to {_FORMATS}.")
+    raise NotValid(
+        f"{where}: its format cannot be told. "
+        + cure("Set format: in data_source.yaml to", "Give it with --format:")
+        + f" {_FORMATS}."
+    )
 
 
 def _read_plain_lines(text: TextIOWrapper, where: str) -> Iterator[Row]:

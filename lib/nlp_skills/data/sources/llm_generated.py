@@ -18,15 +18,15 @@ such a request may be billed a second time; ollama bills nothing. The budget cou
 
 Never a copy of the test split: rows that are equal or similar to one of data/valid.jsonl,
 data/test.jsonl, or of another source that is read before this one, are dropped. On the very first
-regeneration the rows of a source that stands after this one are not known yet: equal inputs then still
-stay on one side of the split, SPLIT-LEAK reports what is near, and the next regeneration drops it. So
-generated sources belong last.
+regeneration it is not known yet which rows of the other sources will be tested with: rows that resemble any
+of them are dropped, and SPLIT-LEAK reports what is near.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from nlp_skills.data.sources.fetch import Fetch, Row
@@ -79,6 +79,44 @@ def estimate(source: GeneratedSource, fetch: Fetch) -> Estimate:
     return generation.estimate()
 
 
+@dataclass(frozen=True)
+class Ahead:
+    """What can be said of a source before anything is sent."""
+
+    note: str
+    """What it would cost, and its first prompt."""
+    warnings: list[str]
+
+
+def look_ahead(source: GeneratedSource, fetch: Fetch, others: Sequence[str]) -> Ahead:
+    """For a source that has no rows yet. `others` are the sources that are read before it, by name.
+
+    What those will give, labels and rows to show, is announced where it is not there yet. Raises as read does for what
+    cannot be used.
+    """
+    try:
+        generation = Generation(source, fetch)
+    except NotReady as error:  # the task has no labels yet
+        if not others:
+            return Ahead("", [str(error)])
+        return Ahead(
+            f"The labels for {{label}} are taken from {', '.join(others)} when the data are regenerated (without"
+            " confirmation), which says then what this source would cost.",
+            [],
+        )
+    generation.replay()
+    found = generation.estimate()
+    parts = [
+        str(found.with_changes(warnings=[])),
+        f"The first prompt would be:\n\n{generation.first_prompt()}",
+    ]
+    warnings = found.warnings
+    if generation.lacks_examples and others:
+        warnings = [warning for warning in warnings if warning != generation.no_examples()]
+        parts.insert(1, f"{{examples}} are taken from {', '.join(others)}, which are read first.")
+    return Ahead("\n".join(parts), warnings)
+
+
 class Generation:
     """One reading of a generated source: waves of requests, until no row is missing or the bound is reached."""
 
@@ -93,8 +131,10 @@ class Generation:
         self._source = source
         self._fetch = fetch
         task = Task.load(fetch.task / "task.yaml")
+        if fetch.labels and not task.labels:
+            task = task.with_changes(labels=fetch.labels)
         self._journal = Journal(fetch.cache(source.name) / "journal.jsonl")
-        self._plan = Plan(source, fetch.task, task, self._journal)
+        self._plan = Plan(source, fetch.examples or fetch.task / "data" / "train.jsonl", task, self._journal)
         self._keeping = Keeping(source, self._plan, fetch.task, task)
         self._slots: list[Slot] = []
         self._stuck = False
@@ -105,9 +145,11 @@ class Generation:
         if self._missing():
             if not (self._fetch.confirm or is_free(self._price)):
                 raise NotReady(
-                    f"This costs money, so it has to be confirmed. {self.estimate()} To go ahead, call regenerate_data"
-                    f" again with confirm=true (nlp-skills regenerate-data {self._fetch.task.name} --confirm)."
+                    f"This costs money, so it has to be confirmed.\n{self.estimate()}\nTo go ahead:"
+                    f" nlp-skills regenerate-data {self._fetch.task.name} --confirm (as a tool: confirm=true)."
                 )
+            if missing := missing_key(self._source):
+                raise NotReady(missing)
             for warning in self.estimate().warnings:
                 self._fetch.tell(f"Warning: {warning}")
             with self._journal.writing():
@@ -210,10 +252,12 @@ class Generation:
 
     def _warnings(self, letters: list[Letter], costs: list[Cost], before: Cost) -> list[str]:
         """Before anything is paid: what may come to nothing."""
-        found = [self._no_examples()] if self._plan.lacks_examples else []
+        found = [self.no_examples()] if self._plan.lacks_examples else []
         total = sum(costs, Cost())
         buys = affordable(self._source, before, max(costs, key=lambda one: one.tokens))
         if buys is not None and buys < len(letters):
+            if not buys and not before.tokens:
+                raise NotValid(self._pays_for_nothing(costs))
             rows = sum(letter.asked.count for letter in letters[:buys])
             wanted = sum(letter.asked.count for letter in letters)
             worst = f"{total.tokens:,} tokens" if total.usd is None else str(total)
@@ -226,6 +270,28 @@ class Generation:
         missing = missing_key(self._source)
         return [*found, missing] if missing else found
 
+    def _pays_for_nothing(self, costs: list[Cost]) -> str:
+        first = max(costs, key=lambda one: one.tokens)
+        worst = (
+            f"{first.tokens:,} tokens" if first.usd is None or self._source.budget_usd is None else str(first)
+        )
+        return (
+            f"{self._source.name}: {budget_text(self._source)} does not pay for a single request, which can cost up to"
+            f" {worst}. Raise the budget, or lower max_output_tokens ({self._source.max_output_tokens:,}) and"
+            f" rows_per_request ({self._source.rows_per_request})."
+        )
+
+    def first_prompt(self) -> str:
+        """What the first request would say."""
+        wave = self._plan.wave(dict.fromkeys(self._plan.labels, 0), self._keeping.counts)
+        first, count = next(iter(wave.items()))
+        return self._plan.asked(first, count).prompt
+
+    @property
+    def lacks_examples(self) -> bool:
+        """Whether the template wants to show training rows and there are none."""
+        return self._plan.lacks_examples
+
     def preview(self) -> list[dict[str, Any]]:
         """The first rows that were generated so far, with repeats among them."""
         wave = self._plan.wave(dict.fromkeys(self._plan.labels, 0), self._keeping.counts)
@@ -235,10 +301,9 @@ class Generation:
                 prompt = self._journal.asked[slot.key].prompt
                 rows += self._keeping.answered_rows(slot, prompt, answer)[0]
         if not rows:
-            first, count = next(iter(wave.items()))
             raise NotReady(
-                f"{self._source.name} has no rows yet, and a preview sends nothing. {self.estimate()} The first prompt"
-                f" would be:\n\n{self._plan.asked(first, count).prompt}"
+                f"{self._source.name} has no rows yet, and a preview sends nothing.\n{self.estimate()}\nThe first prompt"
+                f" would be:\n\n{self.first_prompt()}"
             )
         return rows[:_SAMPLE]
 
@@ -274,10 +339,11 @@ class Generation:
             f" ({_listed(self._keeping.dropped)}). Change prompt_template, schema or model."
         )
 
-    def _no_examples(self) -> str:
+    def no_examples(self) -> str:
+        """What to say where {examples} has nothing to show."""
         return (
-            f"{self._source.name}: {{examples}} stays empty: there are no training rows of other sources yet. To show"
-            " the model some, regenerate the data without this source first."
+            f"{self._source.name}: {{examples}} stays empty: there are no training rows of other sources. To show"
+            " the model some, add a source that has them."
         )
 
 

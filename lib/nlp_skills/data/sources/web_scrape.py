@@ -17,6 +17,7 @@ import msgspec
 import xxhash
 
 from nlp_skills.data.similarity import NearDuplicates
+from nlp_skills.data.sources.cure import in_file
 from nlp_skills.data.sources.fetch import ORIGIN, Fetch, Row
 from nlp_skills.data.sources.source import WebSource
 from nlp_skills.data.sources.web.article import Article, extract_article
@@ -46,7 +47,7 @@ def read(source: WebSource, fetch: Fetch, *, surroundings: Surroundings = HERE) 
     NotValid when none was left, MissingExtra without the extras sources and data.
     """
     if not source.urls and not source.sitemaps:
-        raise NotValid(f"Source {source.name} names no page. Set urls or sitemaps in data_source.yaml.")
+        raise NotValid(f"Source {source.name} names no page. Set urls or sitemaps{in_file()}.")
     limits = Limits(
         source.max_seconds, source.request_seconds, source.max_bytes, RETRIES, source.private_hosts
     )
@@ -171,7 +172,7 @@ class _Scrape:
         left = ", ".join(f"{count} {why.replace('_', ' ')}" for why, count in sorted(self.left_out.items()))
         raise NotValid(
             f"Source {self.source.name}: of {counted(crawl.fetched, 'page')} none is left ({left}). Check keywords"
-            " and min_characters in data_source.yaml, and whether the pages show their text without JavaScript."
+            f" and min_characters{in_file()}, and whether the pages show their text without JavaScript."
         )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from nlp_skills.data.sources.cure import cure
 from nlp_skills.data.sources.formats.delimited import column_names
 from nlp_skills.errors import MissingExtra, NotFound, NotValid
 
@@ -59,8 +60,8 @@ def _cells(path: Path, sheet: str | None) -> Iterator[tuple[int, list[Any]]]:
             _refuse(path, sheet, problem)
         if number == 0 and problem["others"]:
             raise NotValid(
-                f"{path}: the sheet {problem['sheet']!r} holds no rows. Name another one with sheet: in"
-                f" data_source.yaml: {', '.join(problem['others'])}."
+                f"{path}: the sheet {problem['sheet']!r} holds no rows. Name another one with"
+                f" {cure('sheet: in data_source.yaml', '--sheet')}: {', '.join(problem['others'])}."
             )
     finally:
         process.kill()

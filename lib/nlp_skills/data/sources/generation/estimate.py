@@ -33,13 +33,16 @@ class Estimate(Record):
     """What whoever decides should know: a budget that may not be enough, a key that is not set."""
 
     def __str__(self) -> str:
-        """A paragraph for the person who decides."""
+        """Lines for the person who decides."""
         usd = "no price is given" if self.most_usd is None else f"{self.most_usd:,.4f} USD"
         before = "an unknown price" if self.spent_usd is None else f"{self.spent_usd:,.4f} USD"
-        return (
+        lines = [
             f"{self.source} would send {counted(self.requests, 'request')} to {self.provider} ({self.model}), at most"
-            f" {self.most_requests:,} with those that replace dropped rows: at the worst {self.most_tokens:,} tokens,"
-            f" {usd}. Answered before, and not paid again: {counted(self.answered, 'request')}. Spent so far:"
-            f" {self.spent_tokens:,} tokens, {before}."
-            f"{f' It ends before {self.budget}.' if self.budget else ''}{''.join(f' {warning}' for warning in self.warnings)}"
-        )
+            f" {self.most_requests:,} with those that replace dropped rows.",
+            f"At the worst: {self.most_tokens:,} tokens, {usd}.",
+            f"Answered before, and not paid again: {counted(self.answered, 'request')}.",
+            f"Spent so far: {self.spent_tokens:,} tokens, {before}.",
+            *([f"It ends before {self.budget}."] if self.budget else []),
+            *self.warnings,
+        ]
+        return "\n".join(lines)

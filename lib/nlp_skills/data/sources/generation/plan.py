@@ -48,10 +48,11 @@ class Slot:
 class Plan:
     """The requests of one source. Raises NotValid for a template or schema that cannot be used."""
 
-    def __init__(self, source: GeneratedSource, folder: Path, task: Task, journal: Journal) -> None:
+    def __init__(self, source: GeneratedSource, train: Path, task: Task, journal: Journal) -> None:
+        """`train`: the rows that {examples} are chosen from; there need be none."""
         fields = check_template(source)
         self._source = source
-        self._train = folder / "data" / "train.jsonl"
+        self._train = train
         self._journal = journal
         self._made: dict[str, Asked] = {}
         self._wants_examples = "examples" in fields and source.examples > 0
@@ -151,6 +152,6 @@ def _task_labels(source: GeneratedSource, task: Task) -> list[Label]:
     if not task.labels:
         raise NotReady(
             f"{source.name}: prompt_template asks for {{label}}, and task.yaml names no labels yet."
-            " Write them there: labels: [positive, negative]"
+            " Write them there (labels: [positive, negative]), or add a source whose rows have them."
         )
     return list(task.labels)

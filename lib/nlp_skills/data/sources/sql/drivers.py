@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus
 
 from nlp_skills.data.secret import expand, hide
+from nlp_skills.data.sources.cure import in_file
 from nlp_skills.data.sources.sql.sqlite import open_read_only
 from nlp_skills.errors import MissingExtra, NotReady, NotValid, RunFailed, did_you_mean
 
@@ -121,7 +122,7 @@ def open_database(connection: str, task: Path, where: str, seconds: float) -> Da
         raise _missing_driver((error.name or "").partition(".")[0], dialect, where) from None
     except (SQLAlchemyError, ValueError, TypeError) as error:
         said = _mask_of(url)(str(error))
-        raise NotValid(f"{where}: connection cannot be used: {said}. Check it in data_source.yaml.") from None
+        raise NotValid(f"{where}: connection cannot be used: {said}. Check it{in_file()}.") from None
     return Database(engine, where, _mask_of(url))
 
 

@@ -6,6 +6,7 @@ import sqlite3
 import time
 from pathlib import Path
 
+from nlp_skills.data.sources.cure import in_file
 from nlp_skills.errors import NotFound
 
 _STEPS = 10_000
@@ -20,7 +21,7 @@ def open_read_only(path: Path, seconds: float) -> sqlite3.Connection:
     """
     if not path.is_file():
         raise NotFound(
-            f"{path} does not exist. Check connection: in data_source.yaml; sqlite:///name.db is relative to the"
+            f"{path} does not exist. Check connection:{in_file()}; sqlite:///name.db is relative to the"
             " task folder, sqlite:////folder/name.db is absolute."
         )
     connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)

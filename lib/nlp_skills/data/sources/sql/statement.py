@@ -68,7 +68,7 @@ def parse_statement(query: str, dialect: str, where: str) -> Statement:
     if "${" in query:
         raise NotValid(
             f"{where}: query holds ${{…}}, which only connection and params expand. Write :name in the query and"
-            " put the value under params: in data_source.yaml."
+            " put the value under params:{in_file()}."
         )
     tokens = list(_tokens(query.replace("\r\n", "\n").replace("\r", "\n"), dialect))
     _refuse_ambiguous(tokens, dialect, where)

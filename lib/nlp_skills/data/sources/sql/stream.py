@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nlp_skills.data.sources.cure import in_file
 from nlp_skills.data.sources.formats.delimited import column_names
 from nlp_skills.data.sources.sql.drivers import Database
 from nlp_skills.errors import RunFailed
@@ -63,11 +64,11 @@ class Stream:
 
 
 _QUERY_CURE = (
-    "Check query: and params: in data_source.yaml. A query may only read; a value that Python has no type for is"
+    "Check query: and params:{place}. A query may only read; a value that Python has no type for is"
     " read as text: CAST(x AS TEXT)."
 )
 _CONNECT_CURE = (
-    "Check connection: in data_source.yaml and the environment variables that it names, and that the database"
+    "Check connection:{place} and the environment variables that it names, and that the database"
     " is running and lets this user in."
 )
 
@@ -79,7 +80,7 @@ def open_stream(database: Database, text: str, values: Mapping[str, Any], limits
     from sqlalchemy.exc import SQLAlchemyError
 
     started = time.monotonic()
-    with database.telling("no connection to the database", _CONNECT_CURE):
+    with database.telling("no connection to the database", _CONNECT_CURE.format(place=in_file())):
         connection = database.engine.connect()
     result = None
     try:
@@ -131,7 +132,7 @@ def _limit(connection: Connection, limits: Limits) -> None:
 def _in_time(database: Database, limits: Limits, started: float) -> Iterator[None]:
     """As Database.telling; what the database stopped because it took too long is told as that."""
     try:
-        with database.telling("the query fails", _QUERY_CURE):
+        with database.telling("the query fails", _QUERY_CURE.format(place=in_file())):
             yield
     except RunFailed:
         if time.monotonic() - started < limits.seconds:
@@ -147,5 +148,5 @@ def _too_long(database: Database, limits: Limits) -> str:
         )
     return (
         f"{database.where}: reading took longer than max_seconds ({limits.seconds:g}). Set max_seconds: higher"
-        " in data_source.yaml, or read less: a WHERE in the query, or since:."
+        f"{in_file()}, or read less: a WHERE in the query, or since:."
     )

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TypeAlias
 
+from nlp_skills.data.sources.cure import cure, option
 from nlp_skills.errors import NotValid
 
 Resolve: TypeAlias = Callable[[str, int], list[str]]
@@ -81,8 +82,11 @@ def allowed_addresses(
             )
         if kind == "private" and not named:
             raise NotValid(
-                f"{host} is at {address}, which is not a public address, so it is not called. If it is meant,"
-                f" add to this source in data_source.yaml: private_hosts: [{_spelled(host)}:{port}]"
+                f"{host} is at {address}, which is not a public address, so it is not called. If it is meant, "
+                + cure(
+                    f"add to this source in data_source.yaml: private_hosts: [{_spelled(host)}:{port}]",
+                    f"add: {option('private_hosts', f'[{_spelled(host)}:{port}]')}",
+                )
             )
     return addresses
 

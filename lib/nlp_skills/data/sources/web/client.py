@@ -16,6 +16,7 @@ import httpcore2
 import httpx2
 
 from nlp_skills.data.secret import hide
+from nlp_skills.data.sources.cure import in_file
 from nlp_skills.data.sources.web.connections import Guard, GuardedTransport
 from nlp_skills.data.sources.web.quiet import keep_secrets_out_of_the_log
 from nlp_skills.data.sources.web.request import Answer, Limits, OutOfTime, Request, RequestFailed, TooLarge
@@ -87,7 +88,7 @@ class WebClient:
         if time.monotonic() + seconds > self._ends:
             raise OutOfTime(
                 f"{show_url(url)} can be asked again in {seconds:.0f} s, and this source may take"
-                f" {self.limits.max_seconds:g} s in all. Raise max_seconds for it in data_source.yaml, or try later."
+                f" {self.limits.max_seconds:g} s in all. Raise max_seconds for it{in_file()}, or try later."
             )
         self._here.wait(seconds)
 
@@ -109,7 +110,7 @@ class WebClient:
                 if content is not None:
                     raise RequestFailed(
                         f"{show_url(str(left))} redirects a POST to another host, {url.host}; what it carries is"
-                        " not sent there. Set endpoint to the right URL in data_source.yaml."
+                        f" not sent there. Set endpoint to the right URL{in_file()}."
                     )
                 headers = dict(request.headers)
         raise RequestFailed(
@@ -139,7 +140,7 @@ class WebClient:
         except (httpcore2.LocalProtocolError, UnicodeEncodeError):
             raise NotValid(  # the error's own text repeats the header, which may be a secret
                 f"A header for {show_url(str(url))} holds characters that HTTP does not allow: a line end, or some beyond ASCII."
-                " Check headers in data_source.yaml and the environment variables that it refers to."
+                f" Check headers{in_file()} and the environment variables that it refers to."
             ) from None
         try:
             body = self._body(answer, url, request) if _is_wanted(answer, request) else b""
@@ -168,7 +169,7 @@ class WebClient:
         if len(body) > most and not request.cut:
             raise TooLarge(
                 f"{show_url(str(url))} answered with more than {most:,} bytes; it was cut there. Ask for less at"
-                " a time, or raise max_bytes for this source in data_source.yaml.",
+                f" a time, or raise max_bytes for this source{in_file()}.",
                 answer.status_code,
             )
         return bytes(body[:most])
@@ -190,7 +191,7 @@ class WebClient:
     def _out_of_time(self, url: str) -> OutOfTime:
         return OutOfTime(
             f"The time of this source, max_seconds {self.limits.max_seconds:g}, was over before"
-            f" {show_url(url)} had been fetched. Raise max_seconds for it in data_source.yaml, or ask for less."
+            f" {show_url(url)} had been fetched. Raise max_seconds for it{in_file()}, or ask for less."
         )
 
     def _failed(self, url: str, failure: str, attempts: int, status: int | None) -> RequestFailed:

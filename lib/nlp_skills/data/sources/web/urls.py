@@ -8,6 +8,7 @@ from urllib.parse import quote, urljoin
 import httpx2
 
 from nlp_skills.data.secret import expand, hide
+from nlp_skills.data.sources.cure import in_file
 from nlp_skills.data.sources.web.request import RequestFailed
 from nlp_skills.data.sources.web.shown import show_url
 from nlp_skills.errors import NotValid
@@ -45,7 +46,7 @@ def split_user(url: str) -> tuple[httpx2.URL, dict[str, str]]:
     try:
         parsed = httpx2.URL(url)
     except httpx2.InvalidURL:  # its text may hold a part of a secret
-        raise NotValid(f"{show_url(url)} is not a valid URL. Check it in data_source.yaml.") from None
+        raise NotValid(f"{show_url(url)} is not a valid URL. Check it{in_file()}.") from None
     if parsed.scheme not in ("http", "https") or not parsed.host or not 0 < (parsed.port or 1) < 65536:
         raise NotValid(f"{show_url(url)} is no http or https URL; only those are fetched.")
     bare = parsed.copy_with(username=None, password=None, fragment=None)
