@@ -265,7 +265,7 @@ def prepare(task: Path, progress: Progress, tell: Tell) -> None:
     """Data and its checks. Raises NotValid when the checks find errors, or there is nothing to test with."""
     settle_data(task)
     if not (task / "data" / "data_snapshot.json").is_file():
-        regenerate_data(task, progress=progress)
+        regenerate_data(task, progress=progress, tell=tell)
     snapshot = DataSnapshot.load(task / "data" / "data_snapshot.json")
     if not snapshot.splits["test"].count:
         raise NotValid(
