@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from nlp_skills.cli import _value, app
 from nlp_skills.data.regenerate import regenerate_data
 from nlp_skills.data.sources.source import DatabaseSource, DataSources
+from nlp_skills.data.sources.web.request import RequestFailed
 from nlp_skills.data.sourcing import SETTINGS_EXAMPLES, AddedSource, SourceType, add_source, preview_source
 from nlp_skills.errors import AlreadyExists, NotFound, NotValid
 from nlp_skills.records import read_mapping
@@ -253,6 +254,7 @@ def test_what_is_added_is_shown_with_what_was_set_and_one_row_as_it_will_look(
         "type file",
         "side train",
         *[f"path {tmp_path / 'rows.csv'}"],
+        "columns text = text, label = label",
         "",
         "A table with the texts in 'text' and the labels in 'label'. The first row",
         "becomes:",
@@ -323,3 +325,88 @@ def test_a_preview_cuts_long_values_and_says_how_long_they_are(tmp_path: Path) -
     assert found.rows[0]["more"].endswith("… (604 characters)")
     assert found.rows[0]["answer"] == "because"
     assert len(found.to_bytes()) < 10_000
+
+
+def test_a_cure_is_an_option_while_the_source_does_not_stand_in_the_file_yet(task: Path, tmp_path: Path):
+    odd = tmp_path / "odd.csv"
+    odd.write_bytes(b"text,label\ncaf\xe9,a\n")
+    with pytest.raises(NotValid) as error:
+        add_source(task, str(odd))
+    assert str(error.value) == (
+        f"{odd}: its encoding cannot be told for sure; it is not UTF-8. Give its encoding, for example --encoding cp1252"
+        " (others are utf-8, utf-16, gb18030, cp950, cp932)."
+    )
+    with pytest.raises(NotValid) as error:
+        add_source(task, type="api", settings={"endpoint": "http://127.0.0.1:8765/rows"})
+    assert str(error.value).endswith("If it is meant, add: --settings 'private_hosts=[127.0.0.1:8765]'")
+    add_source(task, str(odd), encoding="cp1252")
+    sources = DataSources.load(task / "data_source.yaml").sources
+    other = [{**source.model_dump(mode="json"), "encoding": None} for source in sources]
+    DataSources(sources=other).save(task / "data_source.yaml")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(NotValid, match=r"Set encoding: for this source in data_source\.yaml"):
+        regenerate_data(task)
+
+
+def test_a_name_that_is_taken_says_how_the_other_is_changed(task: Path, tmp_path: Path):
+    table = tmp_path / "reviews.csv"
+    table.write_text("text,label\ngood,a\nbad,b\n", encoding="utf-8")
+    add_source(task, str(table))
+    with pytest.raises(AlreadyExists) as error:
+        add_source(task, str(table), label="label")
+    assert str(error.value) == (
+        "support has a source named 'reviews' already. To change it or take it out, edit sources: in"
+        f" {task / 'data_source.yaml'}; to add another one, give it a name of its own: --name NAME."
+    )
+
+
+def test_a_list_among_the_settings_may_be_written_with_commas(task: Path):
+    with pytest.raises(RequestFailed) as error:
+        add_source(task, type="web_scrape", settings={"urls": "ftp://a.example/,ftp://b.example/"})
+    for url in ("ftp://a.example/", "ftp://b.example/"):
+        assert f"{url} is no http or https URL" in str(error.value)
+
+
+def test_a_folder_is_answered_with_a_pattern(task: Path, tmp_path: Path):
+    with pytest.raises(
+        NotValid, match=r"is a folder\. Name one file in it, or a pattern of files in quotes: '.*/\*'$"
+    ):
+        add_source(task, str(tmp_path))
+
+
+def test_labels_that_the_task_does_not_know_are_told_with_their_counts(task: Path, tmp_path: Path):
+    first, later = tmp_path / "first.csv", tmp_path / "later.csv"
+    first.write_text(
+        "text,label\n" + "".join(f"one {n},{'ab'[n % 2]}\n" for n in range(20)), encoding="utf-8"
+    )
+    add_source(task, str(first))
+    assert regenerate_data(task).warnings == []
+    later.write_text(
+        "text,label\n" + "".join(f"two {n},{'acc'[n % 3]}\n" for n in range(9)), encoding="utf-8"
+    )
+    said = (
+        "'c' (6 rows) is not among the labels of task.yaml, so the prompt does not offer it. Add it to labels: there, or"
+        " mend the label column in the source."
+    )
+    assert add_source(task, str(later)).warnings == [said]
+    assert regenerate_data(task).warnings == [said]
+
+
+def test_adding_says_which_columns_became_what(
+    task: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    table = tmp_path / "reviews.csv"
+    table.write_text("id,text,label\n1,good,a\n2,bad,b\n", encoding="utf-8")
+    show(add_source(task, str(table)))
+    assert "columns  text = text, label = label, id = id" in capsys.readouterr().out
+
+
+def test_an_answer_that_two_columns_could_be_is_asked_for(tmp_path: Path):
+    create_task(tmp_path / "tasks", "names", type=TaskType.EXTRACTION, goal="Find the company.")
+    task = tmp_path / "tasks" / "names"
+    table = tmp_path / "news.csv"
+    table.write_text("text,entity,label\nApple rises,Apple,up\nIntel falls,Intel,down\n", encoding="utf-8")
+    with pytest.raises(
+        NotValid, match=r"both 'entity' and 'label' could be the answer.*--text COLUMN --label COLUMN"
+    ):
+        add_source(task, str(table))
+    assert add_source(task, str(table), label="entity").example[-1]["content"] == "Apple"

@@ -144,9 +144,20 @@ def find_prompt_completion(table: SampledTable) -> Layout | None:
 def find_text_label(table: SampledTable) -> Layout | None:
     """Text and label, the label by its name."""
     entity = _entity(table)
+    _refuse_two_answers(table)
     label = table.find("label", LABEL, lambda c: c.is_short, [entity])
     label = label or table.find("label", LABEL, lambda c: c.is_short)
     return _labelled(table, label, None if entity == label else entity)
+
+
+def _refuse_two_answers(table: SampledTable) -> None:
+    """What is to be extracted may stand in a column of entities or of labels: where both are there, nobody can tell."""
+    if table.type is not TaskType.EXTRACTION or "label" in table.given:
+        return
+    label = table.find("label", LABEL, lambda c: c.is_short)
+    entity = table.find("entity", ENTITY, lambda c: c.is_words and c.is_short, [label])
+    if entity is not None and label is not None:
+        raise NotValid(f"both {entity!r} and {label!r} could be the answer. {how_to_say(table)}")
 
 
 def find_text_guessed_label(table: SampledTable) -> Layout | None:

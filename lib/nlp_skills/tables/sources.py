@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 def preview(found: Preview) -> RenderableType:
-    """The first rows and the example that the first becomes."""
+    """The first rows and the example that the first becomes; of rows still to be written, what they would cost."""
+    if found.note and not found.rows:
+        return Group(Text(found.note), *warnings(found.warnings))
     columns = list(dict.fromkeys(key for row in found.rows for key in row))[:8]
     rows = table(*columns)
     for row in found.rows:
@@ -29,7 +31,10 @@ def added_source(found: AddedSource) -> RenderableType:
     """What was set, and a row as the model will see it."""
     head = table("", "")
     head.show_header = False
-    for name, value in {"name": found.name, "type": found.type, **found.settings}.items():
+    said = {"name": found.name, "type": found.type, **found.settings}
+    if found.columns:
+        said["columns"] = ", ".join(f"{part} = {column}" for part, column in found.columns.items())
+    for name, value in said.items():
         head.add_row(Text(name, style="bold"), short(value, 300))
     parts: list[RenderableType] = [head]
     if found.example:
