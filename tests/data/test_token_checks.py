@@ -3,6 +3,7 @@
 import pickle
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from small_tokenizers import (
 
 from nlp_skills.base_model import BaseModelFiles
 from nlp_skills.data.checks.rows import Context, Rows
+from nlp_skills.data.checks.token_faults import TOOLS_NOT_SHOWN
 from nlp_skills.data.checks.tokens import Tokens
 from nlp_skills.data.example import Example, Message, Meta
 from nlp_skills.data.report import Finding
@@ -293,7 +295,7 @@ def test_rows_that_the_template_cannot_split_are_named(folders: dict[str, Path])
     finding = only(seen(context(folders["counting"]), [row(clean_row((text, text))) for text in "abc"]))
     assert (finding.check, finding.level, [r.line for r in finding.rows]) == (
         "MASK-EMPTY",
-        "warning",
+        "error",
         [1, 2, 3],
     )
     assert "the chat template does not render the answer after its prompt" in finding.rows[0].text
@@ -302,9 +304,16 @@ def test_rows_that_the_template_cannot_split_are_named(folders: dict[str, Path])
 def test_calls_that_the_template_cannot_write_are_named(smollm2: BaseModelFiles):
     call = Message("assistant", tool_calls=[{"type": "function", "function": {"name": "f", "arguments": {}}}])
     example = Example(meta=Meta("s-1", "s"), messages=[Message("user", "a"), call])
-    finding = only(seen(context(SMOLLM2), [row(clean_row(("a", "b"))), example]))
-    assert (finding.check, finding.level, [r.line for r in finding.rows]) == ("MASK-EMPTY", "warning", [2])
-    assert "assistant with tool calls" in finding.rows[0].text
+    offered = row(clean_row(("with a tool", "b")))
+    offered.tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
+    rows = [row(clean_row(("a", "b"))), example, offered]
+    finding = only(seen(context(SMOLLM2), rows))
+    assert (finding.check, finding.level) == ("MASK-EMPTY", "error")
+    assert [(r.line, r.text) for r in finding.rows] == [(2, "a"), (3, "with a tool")]
+    assert finding.message == f"{TOOLS_NOT_SHOWN}: 2 rows."
+    assert "Qwen2.5-Instruct, Qwen3, Llama 3.1 and later" in finding.fix
+    prompted = replace(context(SMOLLM2), tools_in_prompt=True)
+    assert seen(prompted, [row(clean_row(("a", "b"))), offered, offered]).findings() == []
 
 
 def reasoned(turns: Turns) -> Turns:
@@ -364,6 +373,25 @@ def test_both_answers_of_a_preference_are_looked_at_and_the_row_counts_once(smol
     rows = [preference("b", "c"), preference("b<|im_end|>", "c<|im_end|>"), preference("b", "c" + " c" * 200)]
     tokens = seen(context(SMOLLM2, max_length=100), rows)
     assert found(tokens) == {("LEN-CUT", "warning"): [3], ("TOK-EOS", "error"): [2]}
+
+
+def test_of_a_preference_only_the_last_answers_are_learned_and_counted(smollm2: BaseModelFiles):
+    before = [Message("user", "a"), Message("assistant", "an earlier answer " * 20), Message("user", "b")]
+    pair = Example(
+        meta=Meta("s-1", "s"),
+        prompt=before,
+        chosen=[Message("assistant", "good")],
+        rejected=[Message("assistant", "bad")],
+    )
+    marked = Example(meta=Meta("s-2", "s", label="true"), messages=[*before, Message("assistant", "good")])
+    asked = context(SMOLLM2, max_length=60)
+    judged = replace(asked, task=asked.task.with_changes(type="preference"))
+    tokens = only(seen(judged, [pair, marked]))
+    assert (tokens.check, tokens.count) == ("LEN-CUT", 2)
+    assert "the answer would be cut in 0 and missing in 2" in tokens.message
+    assert [" 2 of the answer cut" in reference.text for reference in tokens.rows] == [True, True]
+    # As one conversation of a task that is no preference, the earlier answer is learned too.
+    assert "the answer would be cut in 1 and missing in 0" in only(seen(asked, [marked])).message
 
 
 def test_parts_that_other_processes_saw_add_up_to_the_whole(smollm2: BaseModelFiles):

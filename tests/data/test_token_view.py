@@ -12,7 +12,7 @@ from rich.console import Console
 from small_tokenizers import FAMILIES, save_model_folder
 
 from nlp_skills import tables
-from nlp_skills.base_model import BaseModelFiles, load_tokenizer
+from nlp_skills.base_model import BaseModelFiles, load_tokenizer, local_tokenizer
 from nlp_skills.data.example import Example, Message, Meta, write_examples
 from nlp_skills.data.token_page import token_page
 from nlp_skills.data.token_runs import (
@@ -24,7 +24,7 @@ from nlp_skills.data.token_runs import (
     visible,
 )
 from nlp_skills.data.token_view import preview_tokens
-from nlp_skills.data.tokens import IGNORED, TokenRow, tokenize
+from nlp_skills.data.tokens import IGNORED, TokenRow, answer_ids, tokenize
 from nlp_skills.errors import NotFound, NotReady, NotValid
 from nlp_skills.task.task import Task, TaskType, create_task
 
@@ -195,6 +195,23 @@ def test_a_preference_is_two_conversations_and_a_row_without_an_answer_says_so(t
     assert [shown.runs[-1].text for shown in found.rows[:2]] == ["good<|im_end|>", "bad<|im_end|>"]
     assert found.rows[2].problem == "Row s-1 has no answer to learn from. Add an assistant message."
     assert "has no answer to learn from" in printed(found)
+
+
+def test_of_a_preference_only_the_last_answer_is_shown_as_trained(task: Path):
+    definition = Task.load(task / "task.yaml")
+    definition.with_changes(type="preference").save(task / "task.yaml")
+    before = [Message("user", "a"), Message("assistant", "earlier"), Message("user", "b")]
+    good, bad = Message("assistant", "good"), Message("assistant", "bad")
+    pair = Example(meta=Meta("p-1", "s"), prompt=before, chosen=[good], rejected=[bad])
+    marked = Example(meta=Meta("m-1", "s", label="false"), messages=[*before, bad])
+    found = preview_tokens(fill(task, pair, marked))
+    trained = [[run.text for run in shown.runs if run.trained] for shown in found.rows]
+    assert trained == [["good<|im_end|>"], ["bad<|im_end|>"], ["bad<|im_end|>"]]
+    tokenizer = local_tokenizer(definition.base_model).tokenizer
+    assert [shown.trained for shown in found.rows] == [
+        len(answer_ids(tokenizer, Example(meta=pair.meta, messages=[*before, said])))
+        for said in (good, bad, bad)
+    ]
 
 
 def test_a_conversation_whose_turns_are_rewritten_is_shown_as_the_rows_that_are_trained(

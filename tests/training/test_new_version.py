@@ -1,6 +1,7 @@
 """Making a version: only from data that its checks have not refused."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,37 @@ def test_a_misspelt_base_model_makes_no_version(task: Path) -> None:
         create_version(task, base_model="smolm2")
     assert not list((task / "versions").iterdir())
     assert create_version(task, base_model="owner/name").config["base_model"] == "owner/name"
+
+
+def test_rows_with_tools_that_the_template_does_not_show_make_a_version_that_writes_them_or_of_another_model(
+    tmp_path: Path, smollm2: BaseModelFiles
+) -> None:
+    function = {"name": "look_up", "description": "d", "parameters": {"type": "object", "properties": {}}}
+    call = {"type": "function", "function": {"name": "look_up", "arguments": {}}}
+    rows = [
+        {
+            "messages": [
+                {"role": "user", "content": f"Question {n} about {'abcdefgh'[n % 8] * (n + 3)}?"},
+                {"role": "assistant", "tool_calls": [call]},
+            ],
+            "tools": [{"type": "function", "function": function}],
+        }
+        for n in range(40)
+    ]
+    (tmp_path / "calls.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    create_task(tmp_path / "tasks", "calls", type=TaskType.TOOL_USE, goal="Call the tool.")
+    task = tmp_path / "tasks" / "calls"
+    add_source(task, str(tmp_path / "calls.jsonl"))
+    regenerate_data(task)
+    assert not validate_data(task).passed
+    assert show_task(task).next == "See what is wrong, and how to mend it: nlp-skills validate-data calls"
+    with pytest.raises(NotReady, match="chat template shows no tools to the model, so the training refuses"):
+        create_version(task)
+    assert create_version(task, settings={"tools_in_prompt": True}).version == "v1"
+    other = create_version(task, base_model="owner/name", settings={"tools_in_prompt": False})
+    assert other.version == "v2"
+    shutil.rmtree(task / "versions" / "v2")
+    assert validate_data(task).passed  # as the newest version writes the rows
 
 
 def test_data_that_was_not_checked_makes_a_version(task: Path) -> None:

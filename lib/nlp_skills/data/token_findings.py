@@ -21,7 +21,8 @@ def told_with(context: Context) -> str:
     """
     asked = {check: value for check, value in context.task.quality.items() if check in CHECKS}
     thresholds = ", ".join(f"{check} {value}" for check, value in sorted(asked.items())) or "no thresholds"
-    return f"{context.task.base_model}, max_length {context.max_length}, {thresholds}"
+    tools = ", tools_in_prompt" if context.tools_in_prompt else ""
+    return f"{context.task.base_model}, max_length {context.max_length}, {thresholds}{tools}"
 
 
 def known_tokens(before: ValidationReport | None, data_sha256: str, context: Context) -> frozenset[str]:

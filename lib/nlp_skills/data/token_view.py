@@ -9,21 +9,29 @@ import heapq
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from nlp_skills.base_model import local_tokenizer
 from nlp_skills.data.checks.token_faults import TokenModel, conversations
 from nlp_skills.data.example import Example
+from nlp_skills.data.prompted_tools import with_prompted_tools
 from nlp_skills.data.replacement import settle_data
 from nlp_skills.data.sources.source import SplitName
 from nlp_skills.data.text_encoder import turn_tokens
 from nlp_skills.data.token_page import token_page
 from nlp_skills.data.token_runs import Mark, PreviewedRow, TokenPreview, previewed
-from nlp_skills.data.tokens import TurnsRewritten, configured_max_length, tokenize_all, tokenize_apart
+from nlp_skills.data.tokens import (
+    TurnsRewritten,
+    configured_max_length,
+    configured_tools_in_prompt,
+    tokenize_all,
+    tokenize_apart,
+)
 from nlp_skills.errors import NotFound, NotReady, NotValid
 from nlp_skills.records import write_atomic
-from nlp_skills.task.task import Task
+from nlp_skills.task.task import Task, TaskType
 
 SEED = 13
 LONGEST_RUN = 400
@@ -47,7 +55,8 @@ def preview_tokens(
     model = TokenModel(local_tokenizer(definition.base_model))
     max_length = configured_max_length(task)
     chosen = _lines(task / file, line) if line else _choose(task / file, rows)
-    shown = [row for number, raw in chosen for row in _rows(model, file, number, raw, max_length)]
+    trained = _Trained(definition.type is TaskType.PREFERENCE, configured_tools_in_prompt(task))
+    shown = [row for number, raw in chosen for row in _rows(model, file, number, raw, max_length, trained)]
     if not line:
         shown = _with_the_longest(shown, rows)
     preview = TokenPreview(
@@ -107,7 +116,17 @@ def _raw_rows(path: Path) -> Iterator[tuple[int, bytes]]:
                 yield number, raw
 
 
-def _rows(model: TokenModel, file: str, line: int, raw: bytes, max_length: int) -> list[PreviewedRow]:
+class _Trained(NamedTuple):
+    """What the training makes of a row."""
+
+    judged: bool
+    """Only the last answer is learned."""
+    tools_in_prompt: bool
+
+
+def _rows(
+    model: TokenModel, file: str, line: int, raw: bytes, max_length: int, trained: _Trained
+) -> list[PreviewedRow]:
     """The line's conversation, or the two of a preference."""
     try:
         example = msgspec.json.decode(raw, type=Example)
@@ -115,7 +134,9 @@ def _rows(model: TokenModel, file: str, line: int, raw: bytes, max_length: int) 
         raise NotValid(
             f"{file}:{line}: {error}. See every such line with: nlp-skills validate-data"
         ) from None
-    parts = conversations(example)
+    parts = conversations(example, judged=trained.judged)
+    if trained.tools_in_prompt:
+        parts = [with_prompted_tools(part) for part in parts]
     names = [example.meta.id]
     if example.messages is None:
         names = [f"{example.meta.id} ({answer})" for answer in ("chosen", "rejected")]

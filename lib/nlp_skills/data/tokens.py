@@ -81,13 +81,22 @@ class _Part(NamedTuple):
 
 def configured_max_length(task: Path) -> int:
     """max_length of the newest version's config.yaml, or the default: what the next version starts from."""
+    length = _configured(task, "max_length")
+    return length if isinstance(length, int) else MAX_LENGTH
+
+
+def configured_tools_in_prompt(task: Path) -> bool:
+    """tools_in_prompt of the newest version's config.yaml."""
+    return _configured(task, "tools_in_prompt") is True
+
+
+def _configured(task: Path, field: str) -> Any:
     for version in reversed(version_names(task)):
         config = task / "versions" / version / "config.yaml"
         if config.is_file():
             settings = read_mapping(config)
-            length = settings.get("max_length") if isinstance(settings, dict) else None
-            return length if isinstance(length, int) else MAX_LENGTH
-    return MAX_LENGTH
+            return settings.get(field) if isinstance(settings, dict) else None
+    return None
 
 
 def as_dicts(messages: Sequence[Message]) -> list[dict[str, Any]]:

@@ -7,10 +7,12 @@ from typing import Any
 
 from nlp_skills.base_model import require_reference
 from nlp_skills.data.checked import is_of_present_data
+from nlp_skills.data.checks.token_faults import TOOLS_NOT_SHOWN
 from nlp_skills.data.present import describe_data, hash_files
 from nlp_skills.data.replacement import settle_data
 from nlp_skills.data.report import ValidationReport
 from nlp_skills.data.snapshot import DataSnapshot
+from nlp_skills.data.token_findings import CHECKS as CHECKS_OF_TOKENS
 from nlp_skills.errors import NotReady
 from nlp_skills.task.task import Task
 from nlp_skills.task.version import Version, describe_changes, new_version, version_folder, version_names
@@ -52,7 +54,7 @@ def create_version(
     """
     definition = Task.load(task / "task.yaml")
     settle_data(task)
-    snapshot = _checked_data(task)
+    snapshot, report = _checked_data(task)
     names = version_names(task)
     parent = parent or (base_model if base_model in names else names[-1] if names else None)
     named = {
@@ -79,6 +81,8 @@ def create_version(
         replay_sha256=replay_sha256(task, config.replay_file),
         rewards_sha256=rewards_sha256(config.rewards, task),
     )
+    if report is not None:
+        _require_no_errors(task, report, definition, config)
     require_fit(task, definition, config, snapshot)
     require_sinks(config.report_to)
     if parent is None or "base_model" in wanted:
@@ -98,8 +102,8 @@ def create_version(
     )
 
 
-def _checked_data(task: Path) -> DataSnapshot:
-    """The snapshot of the files as they are, which also says whether they were edited.
+def _checked_data(task: Path) -> tuple[DataSnapshot, ValidationReport | None]:
+    """The snapshot of the files as they are, which also says whether they were edited, and what the checks say of them.
 
     Data whose checks found errors is not trained on. Regenerated data may be unchecked; edited data, which nothing
     vouches for, has to have passed the checks as it is, to the byte.
@@ -110,18 +114,25 @@ def _checked_data(task: Path) -> DataSnapshot:
         raise NotReady(f"{task.name} has no data yet. Make it with: nlp-skills regenerate-data {task.name}")
     file = data / "validation.json"
     report = ValidationReport.load(file) if file.is_file() else None
-    if report is not None and is_of_present_data(report, task):
-        _require_no_errors(task, report)
-    elif present.edited:
+    if report is not None and not is_of_present_data(report, task):
+        report = None
+    if report is None and present.edited:
         raise NotReady(
             f"{task.name}: the files in data/ were edited by hand, and nobody has checked them since. Check them with:"
             f" nlp-skills validate-data {task.name}"
         )
-    return present
+    return present, report
 
 
-def _require_no_errors(task: Path, report: ValidationReport) -> None:
-    errors = {f.check: f.message for f in report.findings if f.level == "error"}
+def _require_no_errors(task: Path, report: ValidationReport, definition: Task, config: TrainConfig) -> None:
+    """Raises NotReady for errors in the data. What was found with another base model's tokens is looked for again
+    before the training."""
+    concerned = [f for f in report.findings if f.level == "error"]
+    if config.base_model != definition.base_model:
+        concerned = [f for f in concerned if f.check not in CHECKS_OF_TOKENS]
+    if config.tools_in_prompt:
+        concerned = [f for f in concerned if not f.message.startswith(TOOLS_NOT_SHOWN)]
+    errors = {f.check: f.message for f in concerned}
     if errors:
         found = " ".join(f"{check}: {message}" for check, message in errors.items())
         raise NotReady(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from nlp_skills.data.checked import checked_state, count_rows
+from nlp_skills.data.checked import checked_state, count_rows, last_report
+from nlp_skills.data.fixes import FIXES
 from nlp_skills.errors import NlpSkillsError, NotValid
 from nlp_skills.records import Record, read_mapping
 from nlp_skills.task.task import Task
@@ -82,6 +83,12 @@ def _mapping(found: Any) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def _is_fixable(task: Path) -> bool:
+    """Whether fix_data has something for the errors that the checks found."""
+    report = last_report(task)
+    return report is not None and any(f.level == "error" and f.check in FIXES for f in report.findings)
+
+
 def _next(task: Path, rows: dict[str, int], validation: str, versions: list[VersionOverview]) -> str:
     name = task.name
     sources = _read(task / "data_source.yaml").get("sources")
@@ -94,6 +101,8 @@ def _next(task: Path, rows: dict[str, int], validation: str, versions: list[Vers
     if validation in ("not validated", "edited since the checks"):
         return f"Check the data: nlp-skills validate-data {name}"
     if validation == "found errors":
+        if not _is_fixable(task):
+            return f"See what is wrong, and how to mend it: nlp-skills validate-data {name}"
         return (
             f"See what is wrong: nlp-skills validate-data {name}. Mend it with nlp-skills fix-data {name}, or at its"
             f" source and then: nlp-skills regenerate-data {name}"

@@ -97,7 +97,8 @@ def _viewed(config: TrainConfig, split: SplitRows) -> Iterator[tuple[int, Exampl
 
 
 def _parts(config: TrainConfig, example: Example) -> list[Example]:
-    return conversations(example) if config.method in ANSWERED else [example]
+    judged = config.method == "kto"
+    return conversations(example, judged=judged) if config.method in ANSWERED else [example]
 
 
 def _token_rows(row: Any) -> list[TokenRow]:

@@ -38,6 +38,8 @@ class Context:
     """Of the data before these."""
     max_length: int = MAX_LENGTH
     """Tokens a row may have in the training that comes next."""
+    tools_in_prompt: bool = False
+    """Whether that training writes tools and calls as text, for templates that show none."""
 
 
 @dataclass(frozen=True)

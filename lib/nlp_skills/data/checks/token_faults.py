@@ -1,16 +1,18 @@
 """What can be wrong with one row as its tokens: each fault belongs to a check, with its level and its cure.
 
-What the training refuses itself, and another base_model or max_length mends without touching the rows,
-is a warning here; what nothing later would notice is an error.
+What the training would refuse, and what nothing later would notice, is an error; what another base_model or
+max_length mends and the training does all the same is a warning.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, NamedTuple
+
+from msgspec.structs import replace
 
 from nlp_skills.base_model import LocalTokenizer
 from nlp_skills.data.checks.tally import Tally
@@ -40,6 +42,10 @@ class Kind(NamedTuple):
 
 
 OTHER_MODEL = "Set base_model in task.yaml to an instruct model whose chat template does (SmolLM2-Instruct, Qwen, Llama 3)"
+TOOLS_NOT_SHOWN = (
+    "The base model's chat template shows no tools to the model, so the training refuses rows that have them"
+)
+"""How the message of that finding begins: a version with tools_in_prompt is not concerned."""
 KINDS: dict[str, Kind] = {
     "no end": Kind(
         "TOK-EOS",
@@ -105,9 +111,17 @@ KINDS: dict[str, Kind] = {
         "Nothing of the row would be trained, for it has no assistant's turn: {rows}.",
         "Add the answer, or delete these rows",
     ),
+    "tools not shown": Kind(
+        "MASK-EMPTY",
+        "error",
+        f"{TOOLS_NOT_SHOWN}: {{rows}}.",
+        "Set base_model in task.yaml to one whose template does (Qwen2.5-Instruct, Qwen3, Llama 3.1 and later,"
+        " Granite), or have tools and calls written as text: nlp-skills create-version {task} --settings"
+        " tools_in_prompt=true",
+    ),
     "not written": Kind(
         "MASK-EMPTY",
-        "warning",
+        "error",
         "The base model's chat template cannot write the row as prompt and answer, so the training refuses it: {rows}.",
         "Set base_model in task.yaml to one whose chat template can, or change the rows",
     ),
@@ -143,6 +157,7 @@ class TokenModel:
             tokenizer("a")["input_ids"][:1] == [tokenizer.bos_token_id]
         )
         self.has_generation_prompt = _has_generation_prompt(tokenizer)
+        self.shows_tools = _shows_tools(tokenizer)
         self.too_many_tokens = self.local.embedding_rows is not None and (
             max(0, len(tokenizer) - self.local.embedding_rows)
         )
@@ -159,20 +174,42 @@ def _has_generation_prompt(tokenizer: Any) -> bool:
     return len(texts) == 2
 
 
+def _shows_tools(tokenizer: Any) -> bool:
+    function = {"name": "find", "description": "", "parameters": {"type": "object", "properties": {}}}
+    tools = [{"type": "function", "function": function}]
+    try:
+        shown, hidden = (render(tokenizer, [Message("user", "a")], t, ask=True) for t in (tools, None))
+    except NotValid:  # a template that wants something else: the rows themselves will tell
+        return True
+    return shown != hidden
+
+
+def uses_tools(example: Example) -> bool:
+    """Whether a row offers tools, calls one or holds a result."""
+    return bool(example.tools) or any(m.tool_calls or m.role == "tool" for m in example.messages or ())
+
+
 def tallies() -> dict[str, Tally]:
     """One for each kind of fault."""
     return {name: Tally(*kind) for name, kind in KINDS.items()}
 
 
-def conversations(example: Example) -> list[Example]:
-    """The row as it is learned from: a preference is two conversations."""
+def conversations(example: Example, *, judged: bool = False) -> list[Example]:
+    """The row as it is learned from: a preference is two conversations, of which only the last answer is learned.
+
+    `judged`: so are rows of one answer, which is marked good or bad (kto).
+    """
     if example.messages is not None:
-        return [example]
+        turns = [*_given(example.messages[:-1]), *example.messages[-1:]]
+        return [replace(example, messages=turns)] if judged else [example]
     answers = [answer for answer in (example.chosen, example.rejected) if answer]
-    return [
-        Example(meta=example.meta, messages=[*(example.prompt or ()), *answer], tools=example.tools)
-        for answer in answers
-    ]
+    given = _given(example.prompt or ())
+    return [Example(meta=example.meta, messages=[*given, *answer], tools=example.tools) for answer in answers]
+
+
+def _given(turns: Sequence[Message]) -> list[Message]:
+    """Turns before the answer that is judged: none of them is learned (weight 0)."""
+    return [replace(turn, weight=0.0) if turn.role == "assistant" else turn for turn in turns]
 
 
 def faults(model: TokenModel, example: Example, found: TokenRow | NotValid) -> Iterator[tuple[str, str]]:
@@ -228,7 +265,7 @@ def _wrongly_trained(model: TokenModel, example: Example, found: TokenRow) -> It
     # Where pad is an end token it belongs into the labels; batches are masked by place, not by token (P02).
     if pad is not None and pad not in model.encoder.end_tokens and pad in found.labels:
         yield "padding trained", example.output_text
-    said = [m.content or "" for m in example.messages or () if m.role == "assistant"]
+    said = [m.content or "" for m in example.messages or () if m.role == "assistant" and m.weight != 0]
     if not model.has_generation_prompt:
         for content, text in zip(said, _trained_texts(model, found), strict=False):
             before, has, _ = text.partition(content.strip())

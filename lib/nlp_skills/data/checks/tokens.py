@@ -25,12 +25,15 @@ from nlp_skills.data.checks.token_faults import (
     faults,
     hazard,
     tallies,
+    uses_tools,
 )
 from nlp_skills.data.example import Example
+from nlp_skills.data.prompted_tools import with_prompted_tools
 from nlp_skills.data.report import Finding
 from nlp_skills.data.snapshot import in_buckets
 from nlp_skills.data.tokens import TokenRow, TurnsRewritten, tokenize_all, tokenize_apart
 from nlp_skills.errors import NlpSkillsError, counted
+from nlp_skills.task.task import TaskType
 
 
 @lru_cache(maxsize=2)
@@ -50,6 +53,8 @@ class Tokens:
     def __init__(self, context: Context, /) -> None:
         self._base_model = context.task.base_model
         self._max_length = context.max_length
+        self._judged = context.task.type is TaskType.PREFERENCE
+        self._tools_in_prompt = context.tools_in_prompt
         self._faults = tallies()
         self._cut, self._absent = (Tally("LEN-CUT", "warning", "", "") for _ in range(2))
         self._reasoning, self._without = (Tally("TMPL-THINK", "warning", "", "") for _ in range(2))
@@ -73,12 +78,17 @@ class Tokens:
         if len(self._not_run) == len(self.checks):
             return
         model = load_token_model(self._base_model)
-        parts = [conversations(example) for example in rows.examples]
+        parts = [conversations(example, judged=self._judged) for example in rows.examples]
+        if self._tools_in_prompt:
+            parts = [[with_prompted_tools(part) for part in row] for row in parts]
         found = iter(tokenize_all(model.encoder, [part for row in parts for part in row]))
         for line, example, row in zip(rows.lines, rows.examples, parts, strict=True):
             tokens = [(part, next(found)) for part in row]
             told: dict[str, str] = {}
             for part, result in tokens:
+                if uses_tools(part) and not model.shows_tools:
+                    told["tools not shown"] = part.input_text
+                    continue
                 for kind, text in faults(model, part, result):
                     told.setdefault(kind, text)
             for kind, text in told.items():
