@@ -7,8 +7,15 @@ from typing import Any
 import pytest
 from small_task import make_small_task
 
+from nlp_skills.base_model import LocalTokenizer, load_tokenizer, resolve_base_model
+from nlp_skills.data.checks.token_faults import TokenModel
+from nlp_skills.data.example import Example, Message, Meta
 from nlp_skills.errors import RunFailed
+from nlp_skills.training.config import TrainConfig
+from nlp_skills.training.methods import load_method
 from nlp_skills.training.preflight import Prepared, build_trainer, check_training, prepare, try_step
+from nlp_skills.training.row_faults import row_findings
+from nlp_skills.training.rows import SplitRows
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +42,7 @@ def trained(
     weights = {
         name: p.detach().contiguous() for name, p in trainer.model.named_parameters() if p.requires_grad
     }
-    clock = ("runtime", "per_second")
+    clock = ("runtime", "per_second", "step_time")
     logged = [
         {key: value for key, value in row.items() if not key.endswith(clock)}
         for row in trainer.state.log_history
@@ -104,3 +111,53 @@ def test_check_training_says_what_stands_against_a_run(tmp_path: Path) -> None:
     report = check_training(task)
     assert not report.passed
     assert [f.check for f in report.findings] == ["LEN-CUT"]
+
+
+METHODS: dict[str, dict[str, Any]] = {
+    "cpt": {},
+    "dpo": {},
+    "orpo": {},
+    "kto": {},
+    "grpo": {"rewards": ["exact_answer"], "num_generations": 2, "max_completion_length": 6},
+}
+
+
+def examples(method: str) -> list[Example]:
+    asked = [Message("user", f"say {'ha' * number}?") for number in range(1, 17)]
+    answers = [Message("assistant", "yes" + "!" * (number % 5)) for number in range(16)]
+    made = []
+    for number, (question, answer) in enumerate(zip(asked, answers, strict=True)):
+        meta = Meta(id=f"rows-{number}", source="rows", line=number)
+        if method in ("dpo", "orpo", "kto"):
+            worse = [Message("assistant", str(number))]
+            made.append(Example(meta=meta, prompt=[question], chosen=[answer], rejected=worse))
+        else:
+            turns = [answer] if method == "cpt" else [question, answer]
+            made.append(Example(meta=meta, messages=turns))
+    return made
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize("method", METHODS)
+def test_no_method_notices_it(method: str, task: Path, tmp_path: Path) -> None:
+    """Weights and figures of a run are the same to the byte with and without the dry step."""
+    written = TrainConfig.load(task / "versions" / "v1" / "config.yaml").model_dump(mode="json")
+    size = {"max_length": 128, "per_device_train_batch_size": 4, "per_device_eval_batch_size": 4}
+    given = {**written, **size, "gradient_checkpointing": False, "method": method, **METHODS[method]}
+    config = TrainConfig.parse(given, "config")
+    files = resolve_base_model(config.base_model)
+    tokenizer = load_tokenizer(files)
+    learned = load_method(method)
+    found = examples(method)
+    splits = {
+        name: SplitRows(part, learned.tokenize(tokenizer, part, config))
+        for name, part in (("train", found[:12]), ("valid", found[12:]))
+    }
+    model = TokenModel(LocalTokenizer(tokenizer, None, None))
+    findings, facts = row_findings(model, config, splits)
+    assert [f.check for f in findings if f.level == "error"] == []
+    ready = Prepared(config, learned, files, tokenizer, splits, facts, findings)
+    plain = trained(ready, tmp_path / "plain", lambda _: None)
+    stepped = trained(ready, tmp_path / "stepped", lambda trainer: try_step(trainer, ready))
+    assert stepped[1] == plain[1]
+    assert stepped[0] == plain[0]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import random
 import time
+from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -19,7 +20,7 @@ from nlp_skills.records import Record
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.environment import peak_memory_mb
 
-COUNTERS = (int, float, bool, dict, list, type(None))
+COUNTERS = (int, float, bool, dict, defaultdict, list, deque, type(None))
 """What a trainer counts and collects; its model, data and settings are none of these."""
 
 NOTHING_LEARNS = (

@@ -88,8 +88,13 @@ def _train(task: Path, folder: Path, written: TrainConfig, devices: list[str]) -
         if said is None and killed_for_memory(status, kills, kernel_kills()):
             said = f"{NO_MEMORY}: the kernel ended the process, because the machine's memory was full"
         if said is None or not said.startswith(NO_MEMORY):
-            raise RunFailed(said or f"The process of the run ended with exit status {status} and no word.")
+            raise RunFailed(said or _without_a_word(status))
         _step_down(task, folder, config, said)
+
+
+def _without_a_word(status: int) -> str:
+    how = f"was killed (signal {-status})" if status < 0 else f"ended with exit status {status} and no word"
+    return f"The process that trained {how}. Its checkpoints are whole: start the training again to go on."
 
 
 def _step_down(task: Path, folder: Path, config: TrainConfig, said: str) -> None:
