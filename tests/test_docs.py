@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
@@ -35,6 +35,9 @@ from nlp_skills.task.task import Task
 ROOT = Path(__file__).resolve().parent.parent
 GUIDE = ROOT / "docs" / "guide"
 PAGES = sorted((GUIDE / "en").glob("*.md"))
+TRAINING = GUIDE / "en" / "training.md"
+IDS_IN = ("watch.py", "repetition.py", "verify.py", "dry_step.py")
+"""Modules that say what is wrong with a run."""
 FOR_PEOPLE = [
     *(
         ROOT / name
@@ -267,6 +270,45 @@ def test_each_kind_of_source_has_an_example_that_can_be_copied(path: Path) -> No
     blocks = [block for language, block in code_blocks(read(path)) if language == "yaml"]
     parsed = [DataSources.parse(yaml.safe_load(block), str(path)) for block in blocks]
     assert {source.type for found in parsed for source in found.sources} == set(SOURCES)
+
+
+def test_the_yaml_of_the_training_page_is_valid() -> None:
+    from nlp_skills.training.config import TrainConfig
+    from nlp_skills.training.search_space import read_space, require_searchable
+    from nlp_skills.training.targets import TARGETS
+    from nlp_skills.training.targets.definition import Targets
+
+    blocks = [yaml.safe_load(b) for language, b in code_blocks(read(TRAINING)) if language == "yaml"]
+    *places, space = blocks
+    parsed = [Targets.parse(block, "the guide") for block in places]
+    assert {"local"} | {target.type for found in parsed for target in found.targets} == set(TARGETS)
+    require_searchable(read_space(ROOT, space), TrainConfig(), 100, by_loss=True)
+
+
+def test_the_reward_of_the_guide_can_be_used(tmp_path: Path) -> None:
+    from nlp_skills.data.example import Example, Meta
+    from nlp_skills.training.rewards import load_rewards, rewards_sha256
+
+    [(_, code)] = [b for b in code_blocks(read(TRAINING)) if b[0] == "python"]
+    (tmp_path / "rewards.py").write_text(code, encoding="utf-8")
+    names = ["rewards.py:short"]
+    [reward] = load_rewards(names, rewards_sha256(names, tmp_path), tmp_path)
+    row = Example(meta=Meta(id="1", source="the guide"))
+    assert [reward(answer, row) for answer in ("billing", "it is about billing")] == [1.0, 0.8]
+
+
+def test_the_training_page_has_every_method_adapter_and_warning() -> None:
+    from nlp_skills.training.config import Peft
+    from nlp_skills.training.hardware import NAMED
+    from nlp_skills.training.methods import METHODS
+    from nlp_skills.training.rewards import REWARDS
+
+    sources = [read(ROOT / "lib" / "nlp_skills" / "training" / name) for name in IDS_IN]
+    ids = {found for source in sources for found in re.findall(r"\b(?:RUN|RL)-[A-Z]+", source)}
+    for page in (TRAINING, GUIDE / "zh-TW" / TRAINING.name):
+        rows = re.findall(r"^\| `([\w-]+)` \|", read(page), re.MULTILINE)
+        assert sorted(rows) == sorted([*METHODS, *get_args(Peft), *ids])
+        assert [name for name in (*NAMED, *REWARDS) if f"`{name}`" not in read(page)] == []
 
 
 def test_the_thresholds_of_the_guide_are_of_checks_that_exist() -> None:
