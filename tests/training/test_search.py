@@ -11,6 +11,7 @@ import pytest
 from small_task import make_small_task
 
 from nlp_skills.errors import NotReady, NotValid
+from nlp_skills.evaluation.results import EvalResult
 from nlp_skills.evaluation.search import search_settings, stop_search
 from nlp_skills.evaluation.search_record import SearchReport, read_report
 from nlp_skills.task.version import Version, version_names
@@ -18,6 +19,7 @@ from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.job import is_running, read_job
 from nlp_skills.training.metrics_log import read_metrics
 from nlp_skills.training.search_space import read_space
+from nlp_skills.training.train import train_model
 
 BAD = 1e-9
 """A learning rate with which nothing is learned."""
@@ -142,6 +144,22 @@ def test_search_that_is_stopped_leaves_no_process(untrained: Path) -> None:
     assert [name for name in version_names(task) if is_running(task / "versions" / name)] == []
     with pytest.raises(NotValid, match="no search runs"):
         stop_search(task)
+
+
+@pytest.mark.slow
+def test_trained_parent_is_the_first_trial_and_a_metric_can_decide(untrained: Path) -> None:
+    task = copy(untrained, "metric")
+    train_model(task)
+    report = search_settings(
+        task, settings={"lora_r": {"choices": [2, 4]}}, trials=1, metric="accuracy", confirm=True, wait=True
+    )
+    result = EvalResult.load(task / "versions" / "v1" / "results_valid.json")
+    assert (result.split, result.count) == ("valid", 8)
+    value = result.metrics["accuracy"].value
+    assert trials(report) == [(0, "v1", "complete", {"lora_r": 4})]
+    assert (report.best, report.best_value, version_names(task)) == ("v1", value, ["v1"])
+    assert (task / "models" / "v1" / "adapter").is_dir()
+    assert not (task / "versions" / "v1" / "results.json").exists(), "the test rows were not looked at"
 
 
 @pytest.mark.parametrize(
