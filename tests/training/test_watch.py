@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from nlp_skills.errors import RunFailed
 from nlp_skills.training.metrics_log import MetricsLog, read_metrics
-from nlp_skills.training.repetition import repeated, repetition
+from nlp_skills.training.repetition import Probe, repeated, repetition
 from nlp_skills.training.watch import new_warnings, silence
 
 RECORDED = json.loads((Path(__file__).parent / "recorded_runs.json").read_text(encoding="utf-8"))
@@ -177,3 +177,29 @@ def test_a_warning_is_a_line_of_the_file_and_is_said_once(tmp_path: Path):
     ]
     again = MetricsLog(tmp_path / "metrics.jsonl", resumed_at=1)
     assert (again.seconds_before, len(again.rows)) == (1.0, 2)
+
+
+def test_answers_are_made_without_drawing_random_numbers(tmp_path: Path):
+    import torch
+    from small_model import save_small_model, small_tokenizer
+    from transformers import AutoModelForCausalLM
+
+    from nlp_skills.data.example import Example, Message, Meta
+
+    model = AutoModelForCausalLM.from_pretrained(save_small_model(tmp_path)).train()
+    rows = [
+        Example(
+            meta=Meta(id=f"rows-{n}", source="rows"),
+            messages=[Message("user", "say " * n), Message("assistant", "something that is long enough")],
+        )
+        for n in (1, 2, 5)
+    ]
+    probe = Probe(small_tokenizer(), rows, None)
+    before = torch.get_rng_state()
+    warning = probe.look(model)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert model.training
+    # Random weights say the same thing again and again.
+    assert warning is not None
+    assert warning.check == "RUN-REPEAT"
+    assert Probe(small_tokenizer(), rows[:1], None).look(model) is None

@@ -10,7 +10,7 @@ import copy
 import random
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -42,7 +42,7 @@ class DryStep(Record):
     peak_gpu_memory_mb: float | None = None
 
 
-def dry_step(trainer: Any, config: TrainConfig, rows: dict[str, Sequence[Any]]) -> DryStep:
+def dry_step(trainer: Any, config: TrainConfig, rows: Mapping[str, Sequence[Any]]) -> DryStep:
     """Train on the longest batch and evaluate the longest validation batch, without a trace.
 
     Raises RunFailed with RUN-NAN or RUN-DELTA, and what is_out_of_memory knows where the memory does not suffice.

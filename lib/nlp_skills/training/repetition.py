@@ -8,11 +8,15 @@ that a run's bytes do not depend on being looked at.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Sequence
+from itertools import takewhile
 from statistics import fmean
 from typing import Any
 
 from nlp_skills.data.example import Example
+from nlp_skills.data.text_encoder import end_tokens
 from nlp_skills.data.tokens import encode_text, prompt_ids
 from nlp_skills.training.watch import RunWarning
 
@@ -20,6 +24,10 @@ N = 4
 LOOPS = 0.4
 PROMPTS = 3
 NEW_TOKENS = 64
+LOOKED_AT = 30
+"""Validation rows among which the prompts are chosen."""
+SHARE = 0.05
+"""Of a run's time, that may go into looking."""
 SHORT = 16
 """Answers below so many tokens have no room to loop."""
 
@@ -47,38 +55,50 @@ def repetition(answers: Sequence[Sequence[int]], references: Sequence[Sequence[i
 
 
 class Probe:
-    """The prompts of a run that are answered again and again."""
+    """The prompts of a run that are answered again and again: those of the longest answers among the first rows."""
 
     def __init__(self, tokenizer: Any, examples: Sequence[Example], thinking: bool | None) -> None:
-        asked = [e for e in examples if e.messages is not None or e.chosen is not None]
-        pairs = [(e, encode_text(tokenizer, e.output_text)) for e in asked[: 10 * PROMPTS]]
-        chosen = sorted(pairs, key=lambda pair: -len(pair[1]))[:PROMPTS]
-        self.references = [ids for _, ids in chosen if len(ids) >= SHORT]
-        self.prompts = [prompt_ids(tokenizer, e, thinking) for e, ids in chosen if len(ids) >= SHORT]
+        pairs = [(example, encode_text(tokenizer, example.output_text)) for example in examples[:LOOKED_AT]]
+        chosen = [
+            pair for pair in sorted(pairs, key=lambda pair: -len(pair[1]))[:PROMPTS] if len(pair[1]) >= SHORT
+        ]
+        self.references = [ids for _, ids in chosen]
+        self.prompts = [prompt_ids(tokenizer, example, thinking) for example, _ in chosen]
         self.tokenizer = tokenizer
+        self._took = 0.0
+        self._looked_at = -math.inf
 
     def look(self, model: Any) -> RunWarning | None:
-        """Answer the prompts, one after the other, and judge the answers."""
-        if len(self.prompts) < 2:
+        """Answer the prompts and judge the answers; not yet, where that would take more than its share of the time."""
+        began = time.monotonic()
+        if len(self.prompts) < 2 or SHARE * (began - self._looked_at) < self._took:
             return None
-        return repetition([self._answer(model, prompt) for prompt in self.prompts], self.references)
+        found = repetition(self._answers(model), self.references)
+        self._looked_at = time.monotonic()
+        self._took = self._looked_at - began
+        return found
 
-    def _answer(self, model: Any, prompt: list[int]) -> list[int]:
+    def _answers(self, model: Any) -> list[list[int]]:
+        """Greedy answers, up to their ends; the prompts are one batch, padded in front."""
         import torch
 
+        pad = self.tokenizer.pad_token_id
+        longest = max(map(len, self.prompts))
+        ids = [[pad] * (longest - len(prompt)) + prompt for prompt in self.prompts]
+        mask = [[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in self.prompts]
+        ends = end_tokens(self.tokenizer)
         was = model.training
         model.eval()
         try:
             with torch.no_grad():
-                given = torch.tensor([prompt], device=model.device)
                 made = model.generate(
-                    input_ids=given,
-                    attention_mask=torch.ones_like(given),
+                    input_ids=torch.tensor(ids, device=model.device),
+                    attention_mask=torch.tensor(mask, device=model.device),
                     max_new_tokens=NEW_TOKENS,
                     do_sample=False,
-                    pad_token_id=self.tokenizer.pad_token_id,
-                    eos_token_id=self.tokenizer.eos_token_id,
+                    pad_token_id=pad,
+                    eos_token_id=sorted(ends),
                 )
         finally:
             model.train(was)
-        return made[0, len(prompt) :].tolist()
+        return [list(takewhile(lambda token: token not in ends, row[longest:].tolist())) for row in made]
