@@ -1,13 +1,17 @@
 """Mending a task's data: shown first, then applied as one step, and applied again by every regeneration."""
 
 import csv
+import io
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from nlp_skills import tables
+from nlp_skills.data.example import Example, Message, Meta, write_examples
 from nlp_skills.data.fix import FixReport, fix_data
 from nlp_skills.data.fixes import FixCount
 from nlp_skills.data.history import restore_data
@@ -19,7 +23,7 @@ from nlp_skills.data.sourcing import add_source
 from nlp_skills.data.validation import validate_data
 from nlp_skills.errors import NotReady, NotValid
 from nlp_skills.records import sha256_file
-from nlp_skills.task.task import TaskType, create_task
+from nlp_skills.task.task import Task, TaskType, create_task
 
 MAIL = "erika.maier@acme-mail.de"
 
@@ -90,7 +94,7 @@ def test_an_applied_fix_becomes_the_data_and_those_before_are_kept(task: Path) -
     shown = fix_data(task, checks=CHECKS)
     fixed = {name.name: name.read_bytes() for name in (task / "data" / "fixed").glob("*.jsonl")}
     report = fix_data(task, checks=CHECKS, apply=True)
-    assert report == shown.with_changes(applied=True)
+    assert report == shown.with_changes(applied=True, apply_with="")
     assert {name: (task / "data" / name).read_bytes() for name in fixed} == fixed
     assert sorted(path.name for path in (task / "data" / "fixed").iterdir()) == ["fixes.json"]
     assert DataSources.load(task / "data_source.yaml").fixes == ["DATA-PII", "DATA-CONFLICT"]
@@ -102,6 +106,65 @@ def test_an_applied_fix_becomes_the_data_and_those_before_are_kept(task: Path) -
     assert sum(split.count for split in now.splits.values()) == 200 - dropped
     checks = validate_data(task, tokens=False).checks
     assert (checks["DATA-PII"], checks["DATA-CONFLICT"]) == ("passed", "passed")
+
+
+def printed(report: FixReport) -> str:
+    out = io.StringIO()
+    Console(file=out, width=200, highlight=False, markup=False, emoji=False).print(tables.render(report))
+    return out.getvalue()
+
+
+def test_the_command_that_applies_what_is_shown_is_told_in_full_and_does_it(task: Path) -> None:
+    report = fix_data(task, checks=["DATA-CONFLICT,DATA-PII"])
+    assert report == fix_data(task, checks=["DATA-CONFLICT", "DATA-PII"])
+    assert report.apply_with == f"nlp-skills fix-data {task.name} --checks DATA-CONFLICT,DATA-PII --apply"
+    assert report.apply_with in printed(report).splitlines()[-1]
+    assert fix_data(task).apply_with == f"nlp-skills fix-data {task.name} --apply"
+    applied = fix_data(task, checks=["DATA-CONFLICT, DATA-PII"], apply=True)
+    assert (applied.apply_with, applied.fixes) == ("", report.fixes)
+
+
+def test_rows_that_are_equal_only_after_masking_are_told_so(tmp_path: Path) -> None:
+    folder = tmp_path / "tasks" / "calls"
+    create_task(tmp_path / "tasks", "calls", type=TaskType.CLASSIFICATION, goal="Sort.", labels=["a", "b"])
+    rows = [f"Call me at +1 415 555 267{n} tomorrow please" for n in range(2)]
+    twice = ["the very same text stands here twice"] * 2
+    examples = [
+        Example(
+            meta=Meta(f"s-{n}", "s", label="a"), messages=[Message("user", text), Message("assistant", "a")]
+        )
+        for n, text in enumerate([*rows, *twice])
+    ]
+    write_examples(folder / "data" / "train.jsonl", examples)
+    report = fix_data(folder, checks=["DATA-PII", "DATA-DUP"])
+    count = report.fixes["DATA-DUP"]
+    assert (count.dropped, count.masked) == (2, 1)
+    masked = "Call me at <phone number> tomorrow please"
+    assert [(row.line, row.before, row.masked) for row in count.rows] == [
+        (2, masked, True),
+        (4, twice[0], False),
+    ]
+    told = printed(report)
+    assert "      → " + masked in told
+    assert f"data/train.jsonl:2  dropped, after masking: {masked}" in told
+    assert f"data/train.jsonl:4  dropped: {twice[0]}" in told
+
+
+def test_why_nothing_was_done_for_a_check_is_told(task: Path) -> None:
+    named = fix_data(task, checks=["DATA-DUP"])
+    assert list(named.idle) == ["DATA-DUP"]
+    assert named.idle["DATA-DUP"].startswith("nothing that can be mended safely")
+    definition = Task.load(task / "task.yaml")
+    definition.with_changes(labels=["unknown", "other"]).save(task / "task.yaml")
+    validate_data(task)
+    assert fix_data(task, checks=["DATA-DUP"]).idle == {"DATA-DUP": "nothing was found"}
+    left = fix_data(task).idle
+    assert left["DATA-LABEL"] == (
+        "error, and nothing of it can be mended safely by itself. Correct the label at its source, or add it to labels"
+        " in task.yaml."
+    )
+    assert "DATA-LABEL: error, and nothing of it" in printed(fix_data(task, checks=["DATA-LABEL"]))
+    assert "Nothing to mend: the rows are as they were." in printed(fix_data(task, checks=["DATA-LABEL"]))
 
 
 def test_a_regeneration_applies_the_fixes_again_and_gives_the_same_data(task: Path) -> None:

@@ -14,11 +14,13 @@ from pathlib import Path
 
 from nlp_skills.data.archive import is_same_data
 from nlp_skills.data.assemble import hash_sources
+from nlp_skills.data.checked import is_of_present_data, last_report
 from nlp_skills.data.difference import compare_rows, read_named, same_lines
 from nlp_skills.data.fixes import FIXES, FixCount, apply_fixes, require_fixable
 from nlp_skills.data.fixes.work import pieces
 from nlp_skills.data.present import describe_data, describe_files, hash_edited, hash_files
 from nlp_skills.data.replacement import put_in_place, settle_data, staging_folder
+from nlp_skills.data.report import Finding, ValidationReport
 from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.data.sources.source import SPLITS, DataSources
 from nlp_skills.errors import NotReady
@@ -38,6 +40,10 @@ class FixReport(Record):
     """By check that did something, in the order in which they were applied."""
     rows: dict[str, tuple[int, int]]
     """By file: rows before and after."""
+    idle: dict[str, str] = {}
+    """Check → why nothing was done for it: those that were named, otherwise those that found something."""
+    apply_with: str = ""
+    """The command that makes the mended rows the data; empty where they are, or nothing was mended."""
 
     @property
     def touched(self) -> int:
@@ -54,7 +60,7 @@ def fix_data(
     With it they become the data, those before are kept in data/snapshots/, and the checks are written to
     `fixes:` in data_source.yaml, so that a regeneration applies them too. `checks` are check ids; None: all that
     have a fix and are not off in task.yaml (`quality`), of which those that found something are written down;
-    DATA-CONFLICT has to be named where answers are free text.
+    DATA-CONFLICT has to be named where answers are free text. Several may stand in one text: `DATA-DUP,DATA-PII`.
 
     Raises NotReady when there is no data yet, NotValid for a check that has no fix, MissingExtra where a fix needs
     a package that is not installed.
@@ -62,6 +68,8 @@ def fix_data(
     definition = Task.load(task / "task.yaml")
     settings = task / "data_source.yaml"
     sources = DataSources.load(settings) if settings.is_file() else DataSources()
+    if checks is not None:
+        checks = [check for given in checks for check in given.replace(",", " ").split()]
     asked = _asked_for(definition) if checks is None else checks
     # With those of earlier fixes, so that the outcome is that of the next regeneration.
     wanted = require_fixable([*sources.fixes, *asked])
@@ -70,7 +78,12 @@ def fix_data(
         raise NotReady(f"{task.name} has no data yet. Make it with: nlp-skills regenerate-data {task.name}")
     with staging_folder(task) as staging:
         report = _fix(task, staging, wanted, definition, progress)
+        report = report.model_copy(update={"idle": idle_checks(task, checks, report)})
         if not apply:
+            if report.fixes:
+                named = f" --checks {','.join(checks)}" if checks else ""
+                command = f"nlp-skills fix-data {task.name}{named} --apply"
+                report = report.model_copy(update={"apply_with": command})
             return _show(task, staging, report)
         lasting = [*sources.fixes, *(report.fixes if checks is None else checks)]
         return _apply(task, staging, report, require_fixable(lasting), definition)
@@ -85,6 +98,31 @@ def _asked_for(definition: Task) -> list[str]:
         for check in FIXES
         if definition.quality.get(check) != "off" and (judged or check != "DATA-CONFLICT")
     ]
+
+
+def idle_checks(task: Path, asked: Sequence[str] | None, report: FixReport) -> dict[str, str]:
+    """Why nothing was done for a check, by what the last checks of these data said: of those that were asked for, or
+    else of those that found something."""
+    last = last_report(task)
+    if last is None or not is_of_present_data(last, task):
+        unknown = (
+            f"nothing that can be mended safely; what there is says: nlp-skills validate-data {task.name}"
+        )
+        return {check: unknown for check in asked or () if check not in report.fixes}
+    found = {finding.check: finding for finding in reversed(last.findings)}
+    errors = [f.check for f in last.findings if f.level == "error" or f.check in FIXES]
+    told = dict.fromkeys(errors if asked is None else asked)
+    return {check: _why_idle(check, last, found.get(check)) for check in told if check not in report.fixes}
+
+
+def _why_idle(check: str, last: ValidationReport, finding: Finding | None) -> str:
+    if finding is None:
+        state = last.checks.get(check, "")
+        return "nothing was found" if state == "passed" else state or "it has not run"
+    fix = finding.fix.rstrip(".")
+    if check not in FIXES:
+        return f"{finding.level}, which no automatic fix can mend. {fix}."
+    return f"{finding.level}, and nothing of it can be mended safely by itself. {fix}."
 
 
 def _fix(task: Path, staging: Path, checks: Sequence[str], definition: Task, progress: Progress) -> FixReport:

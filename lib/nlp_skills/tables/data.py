@@ -100,24 +100,38 @@ def restored(found: Restored) -> RenderableType:
 
 
 def fixes(found: FixReport) -> RenderableType:
-    """By check what was changed and dropped, with the first rows; what to do with it."""
+    """By check what was changed and dropped, with the first rows before and after; what to do with it."""
     parts: list[RenderableType] = []
     for check, count in found.fixes.items():
         done = [f"{n:,} {word}" for n, word in ((count.changed, "changed"), (count.dropped, "dropped")) if n]
-        parts.append(Text.assemble((f"{check} ", "bold"), f"{' and '.join(done)}:"))
+        masked = (
+            f" ({counted(count.masked, 'row')} of them only after personal data or keys were masked in it)"
+            if count.masked
+            else ""
+        )
+        parts.append(Text.assemble((f"{check} ", "bold"), f"{' and '.join(done)}{masked}:"))
         for row in count.rows:
-            after = " (dropped)" if row.after is None else f" → {short(row.after, 60)}"
-            line = f"    {row.file}:{row.line}  {short(row.before, 60)}{after}"
-            parts.append(Text(line, overflow="ellipsis", no_wrap=True))
+            said = "dropped, after masking: " if row.masked else "dropped: " if row.after is None else ""
+            lines = [f"    {row.file}:{row.line}  {said}{short(row.before, 160)}"]
+            lines += [f"      → {short(row.after, 160)}"] if row.after is not None else []
+            parts += [Text(line, overflow="ellipsis", no_wrap=True) for line in lines]
         parts.append(Text())
     rows = ", ".join(f"{file} {before:,} → {after:,}" for file, (before, after) in found.rows.items())
-    if not parts:
+    if not found.fixes:
         told = "Nothing to mend: the rows are as they were."
     elif found.applied:
         told = f"Done ({rows} rows). The data before are kept: nlp-skills list-snapshots shows them."
     else:
-        told = f"Nothing is changed yet: the mended rows are in data/fixed/ ({rows}). Make them the data with --apply."
-    return Group(*parts, Text(told, style="bold"))
+        told = (
+            f"Nothing is changed yet: the mended rows are in data/fixed/ ({rows}). Make them the data with:"
+        )
+    parts.append(Text(told, style="bold"))
+    if found.apply_with:
+        parts.append(Text(f"    {found.apply_with}", no_wrap=True))
+    if found.idle:
+        parts += [Text(), Text("Nothing was done for:")]
+        parts += [Text(f"    {check}: {why}") for check, why in found.idle.items()]
+    return Group(*parts)
 
 
 def validation(found: ValidationReport) -> RenderableType:

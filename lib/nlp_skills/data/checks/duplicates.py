@@ -56,7 +56,9 @@ class Duplicates:
             "DATA-CONFLICT",
             "warning",
             "Another answer than an earlier row with the same input: {rows}.",
-            "Decide which answer is right and correct or delete the other rows at their source",
+            "Decide which answer is right and correct or delete the other rows at their source; or drop all rows of such"
+            " an input, the right one too, for nothing says which it is, with: nlp-skills fix-data {task} --checks"
+            " DATA-CONFLICT",
         )
         self._show(duplicates, self._duplicates, "as")
         self._show(conflicts, self._conflicts, "another answer than")

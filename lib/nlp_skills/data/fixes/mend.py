@@ -10,7 +10,7 @@ from nlp_skills.data.checks.reading import BLOCK, MAX_LINE
 from nlp_skills.data.example import Example, encode
 from nlp_skills.data.fixes.lines import mend_line, other_encoding
 from nlp_skills.data.fixes.record import Log, difference, shown
-from nlp_skills.data.fixes.rows import MENDERS
+from nlp_skills.data.fixes.rows import MASKING, MENDERS
 from nlp_skills.data.fixes.work import Side, Work, read_row
 from nlp_skills.data.partitions import Partition, Scan, Where, map_partitions, read_lines
 from nlp_skills.errors import NotValid
@@ -47,6 +47,8 @@ class Mended:
     """None: nothing was changed."""
     gone: list[int]
     """1-based lines that are to be dropped."""
+    masked: list[int]
+    """1-based lines in which something was masked."""
     log: Log
 
 
@@ -80,6 +82,7 @@ def _rewrite(work: Work, side: Side, parts: Iterable[Mended]) -> None:
             work.log.merge(part.log)
             for line in part.gone:
                 side.gone[line - 1] = 1
+            side.masked.update(part.masked)
     if changed:
         mended.replace(side.path)
     else:
@@ -95,7 +98,7 @@ def mend_partition(orders: Orders, part: Partition) -> Mended:
         for number, line in enumerate(block, start=first)
     ]
     content = b"".join(line + b"\n" for line in lines) if mending.changed else None
-    return Mended(part.start, part.end, content, mending.gone, mending.log)
+    return Mended(part.start, part.end, content, mending.gone, mending.masked, mending.log)
 
 
 class _Mending:
@@ -103,6 +106,7 @@ class _Mending:
 
     def __init__(self, orders: Orders, file: str) -> None:
         self.gone: list[int] = []
+        self.masked: list[int] = []
         self.log = Log()
         self.changed = False
         self._orders = orders
@@ -153,6 +157,8 @@ class _Mending:
             if after is not before:
                 texts = difference(before, after) if self.log.wants(check) else ("", "")
                 self.log.add(check, self._file, number, *texts)
+                if check in MASKING:
+                    self.masked.append(number)
                 row = after
         return row
 

@@ -26,6 +26,8 @@ class FixedRow(Record):
     """Clipped; personal data and secrets are masked."""
     after: str | None
     """None: the row was dropped."""
+    masked: bool = False
+    """Of a row that was dropped: personal data or keys in it were masked before, which can make rows equal."""
 
 
 class FixCount(Record):
@@ -33,6 +35,8 @@ class FixCount(Record):
 
     changed: int = 0
     dropped: int = 0
+    masked: int = 0
+    """Of the dropped rows those in which personal data or keys were masked before: that can make rows equal."""
     rows: list[FixedRow] = []
     """The first five."""
 
@@ -43,11 +47,17 @@ class Log:
 
     counts: dict[str, list[int]] = field(default_factory=dict)
     """Check → rows changed, rows dropped."""
+    masked: dict[str, int] = field(default_factory=dict)
+    """Check → rows dropped that had been masked."""
     shown: dict[str, list[FixedRow]] = field(default_factory=dict)
 
-    def add(self, check: str, file: str, line: int, before: str, after: str | None) -> None:
+    def add(
+        self, check: str, file: str, line: int, before: str, after: str | None, *, masked: bool = False
+    ) -> None:
         """A row was changed, or dropped where nothing comes after."""
         self.counts.setdefault(check, [0, 0])[after is None] += 1
+        if masked:
+            self.masked[check] = self.masked.get(check, 0) + 1
         rows = self.shown.setdefault(check, [])
         if len(rows) < SHOWN:
             rows.append(
@@ -56,6 +66,7 @@ class Log:
                     line=line,
                     before=excerpt(before),
                     after=None if after is None else excerpt(after),
+                    masked=masked,
                 )
             )
 
@@ -77,7 +88,12 @@ class Log:
         result = {}
         for check in checks:
             changed, dropped = self.counts.get(check, (0, 0))
-            result[check] = FixCount(changed=changed, dropped=dropped, rows=self.shown.get(check, []))
+            result[check] = FixCount(
+                changed=changed,
+                dropped=dropped,
+                masked=self.masked.get(check, 0),
+                rows=self.shown.get(check, []),
+            )
         return result
 
 

@@ -32,6 +32,8 @@ class Side:
     path: Path
     gone: bytearray = field(default_factory=bytearray)
     """By line: 1 where it is dropped."""
+    masked: set[int] = field(default_factory=set)
+    """Lines in which personal data or keys were masked."""
 
     def examples(self) -> Iterator[tuple[int, Example]]:
         """(1-based line, row) of the lines that stay and hold a whole row."""
@@ -103,7 +105,7 @@ class Work:
         """Drop the rows of these lines for this check."""
         fresh = sorted(line for line in set(lines) if not side.gone[line - 1])
         for line, text in zip(fresh, side.texts(fresh), strict=True):
-            self.log.add(check, side.name, line, text, None)
+            self.log.add(check, side.name, line, text, None, masked=line in side.masked)
         for line in fresh:
             side.gone[line - 1] = 1
 
