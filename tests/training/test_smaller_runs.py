@@ -15,8 +15,10 @@ from small_task import make_small_task
 from nlp_skills.data.example import Example, read_examples, write_examples
 from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.records import sha256_file
+from nlp_skills.training.checkpoints import checkpoints
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.job import read_job
+from nlp_skills.training.targets.local import start_run
 from nlp_skills.training.train import train_model
 
 pytestmark = [
@@ -104,3 +106,26 @@ def test_a_run_with_too_little_memory_takes_smaller_batches(tmp_path: Path) -> N
     )
     assert (folder / "config.yaml").read_bytes() == written
     assert {key: version.config[key] for key in halved} == halved
+
+
+def test_a_worker_that_somebody_has_killed_ends_the_run_and_the_next_goes_on(tmp_path: Path) -> None:
+    import psutil
+
+    task = make_small_task(tmp_path / "tasks", epochs=60, save_steps=2)
+    folder = task / "versions" / "v1"
+    process = start_run(task, folder)
+    while not checkpoints(task / "models" / "v1" / "checkpoints"):
+        assert process.poll() is None
+    (worker,) = psutil.Process(process.pid).children()
+    worker.kill()
+    assert process.wait() == 1
+    job = read_job(folder)
+    assert job is not None
+    assert (job.status, job.adjusted) == ("failed", {})
+    assert job.error == (
+        "The process that trained was killed (signal 9). Its checkpoints are whole: start the training again to go on."
+    )
+    train_model(task)
+    job = read_job(folder)
+    assert job is not None
+    assert (job.status, job.resumed) == ("succeeded", 1)
