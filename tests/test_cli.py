@@ -442,3 +442,14 @@ def test_help_says_how_several_are_given():
     assert "for several give --labels again, or a,b" in shown
     shown = " ".join(succeed("create-version", "--help").output.split())
     assert "for several give --changes again" in shown and "--changes again, or" not in shown
+
+
+def test_a_broken_data_source_yaml_is_the_next_thing_to_mend(here: Path):
+    succeed("create-task", "lat", "--type", "classification", "--goal", "g")
+    file = here / "tasks" / "lat" / "data_source.yaml"
+    file.write_text("# mine\nsources:\n  - name: lat\n    type: ftp\n", encoding="utf-8")
+    shown = " ".join(succeed("show-task", "lat").output.split())
+    assert (
+        "Next: Mend what is wrong here: tasks/lat/data_source.yaml, line 3: source lat: there is no type 'ftp'; choose"
+        " from: file, database, api, web_scrape, llm_generated, hub"
+    ) in shown

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import Field
 
 from nlp_skills.errors import MissingExtra, NotFound, NotValid, did_you_mean, lasting
 from nlp_skills.records import (
@@ -268,12 +269,12 @@ def test_a_date_in_yaml_is_text_with_and_without_quotes(tmp_path: Path):
         ("name: a\ncount: many\n", "not 'many'"),
         (
             "name: a\nparts: [{text: b, wieght: 2}]\n",
-            'parts.0.wieght: unknown field (did you mean "weight"?)',
+            'part 1: wieght: unknown field (did you mean "weight"?)',
         ),
-        ("name: a\nparts: [{text: b, weight: .nan}]\n", "parts.0.weight: input should be a finite number"),
+        ("name: a\nparts: [{text: b, weight: .nan}]\n", "part 1: weight: input should be a finite number"),
         ("- a\n- b\n", "it holds no fields; write there name: …"),
         ("", "it is empty; write there name: …"),
-        ("name: a\nparts: [one]\n", "parts.0: it holds no fields; write there text: …"),
+        ("name: a\nparts: [one]\n", "part 1: it holds no fields; write there text: …"),
         ("".join(f"a{n}: 1\n" for n in range(9)), "and 5 more"),
     ],
 )
@@ -282,7 +283,7 @@ def test_an_error_names_the_file_the_record_the_field_and_the_cure(tmp_path: Pat
     path.write_text(content, encoding="utf-8")
     with pytest.raises(NotValid) as caught:
         Thing.load(path)
-    assert str(caught.value).startswith(f"{path} is not a valid Thing: ")
+    assert str(caught.value).startswith((f"{path}: ", f"{path}, line 1: ", f"{path}, line 2: "))
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -479,3 +480,30 @@ def test_two_writers_at_the_same_moment_leave_the_file_of_one_of_them(tmp_path: 
     assert (a.returncode, b.returncode) == (0, 0)
     assert won <= {"a" * 50, "b" * 50}
     assert [p.name for p in tmp_path.iterdir()] == ["big.json"]
+
+
+def test_an_error_of_a_yaml_file_names_the_line_and_an_item_by_its_name(tmp_path: Path):
+    path = tmp_path / "thing.yaml"
+    path.write_text(
+        "# a thing\nname: a\ncount: many\nparts:\n  - text: b\n    wieght: 2\n  - weight: 1\n",
+        encoding="utf-8",
+    )
+    with pytest.raises(NotValid) as caught:
+        Thing.load(path)
+    assert str(caught.value) == (
+        f"{path}, line 3: count: input should be a valid integer, unable to parse string as an integer, not 'many';"
+        ' line 6: part 1: wieght: unknown field (did you mean "weight"?); line 7: part 2: text: missing'
+    )
+
+
+class Share(Record):
+    part: float = Field(default=0.5, le=1)
+    room: float = Field(default=1, le=20)
+
+
+def test_per_cent_where_a_share_is_wanted_is_answered_with_the_share():
+    with pytest.raises(NotValid, match=r"part: .*, not 80 \(did you mean 0\.8\?\)$"):
+        Share.parse({"part": 80}, "it")
+    for other in ({"part": 800}, {"room": 80}):
+        with pytest.raises(NotValid, match=r", not 80+$"):
+            Share.parse(other, "it")

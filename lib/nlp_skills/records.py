@@ -13,7 +13,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -75,7 +75,12 @@ class Record(BaseModel):
     @classmethod
     def load(cls, path: Path) -> Self:
         """Read the record's file. Raises NotFound, or NotValid naming file, field and cure."""
-        return cls.parse(read_mapping(path), path)
+        value = read_mapping(path)
+        try:
+            return cls.model_validate(value)
+        except ValidationError as error:
+            told = _with_lines(error, cls, value, path) if path.suffix in YAML_SUFFIXES else None
+            raise NotValid(told or f"{path}: {describe(error, cls, value)}") from None
 
     @classmethod
     def parse(cls, value: Any, where: Path | str) -> Self:
@@ -83,7 +88,7 @@ class Record(BaseModel):
         try:
             return cls.model_validate(value)
         except ValidationError as error:
-            raise NotValid(f"{where} is not a valid {cls.__name__}: {describe(error, cls)}") from None
+            raise NotValid(f"{where}: {describe(error, cls, value)}") from None
 
     def save(self, path: Path) -> Self:
         """Write the record atomically as YAML or JSON, by the file's suffix.
@@ -191,12 +196,40 @@ def _load_yaml(text: str) -> Any:
     return yaml.load(text, Loader=_YamlLoader)
 
 
-def describe(error: ValidationError, record: type[BaseModel]) -> str:
-    """The first few problems of a validation, each with its field and its cure."""
+def describe(error: ValidationError, record: type[BaseModel], value: Any = None) -> str:
+    """The first few problems of a validation, each with its field and its cure; `value` is what was validated."""
+    return _joined(error, [problem for _, problem in _problems(error, record, value)])
+
+
+def _with_lines(error: ValidationError, record: type[BaseModel], value: Any, path: Path) -> str | None:
+    """The same for a YAML file, each with its line; None where the file is empty, or no longer what was read."""
+    from nlp_skills.yaml_edit.places import line_of
+
+    problems = _problems(error, record, value)
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+        lines = [line_of(text, location, _YamlLoader) for location, _ in problems]
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return None
+    if None in lines:
+        return None
+    told = [f"line {line}: {problem}" for line, (_, problem) in zip(lines, problems, strict=True)]
+    return f"{path}, {_joined(error, told)}"
+
+
+def _joined(error: ValidationError, problems: list[str]) -> str:
+    more = error.error_count() - len(problems)
+    return "; ".join(problems) + (f"; and {more} more" if more > 0 else "")
+
+
+def _problems(
+    error: ValidationError, record: type[BaseModel], value: Any
+) -> list[tuple[tuple[int | str, ...], str]]:
+    """The first few, each with its place."""
     problems = []
     for item in error.errors()[:5]:
         place, owner = _place(record, item["loc"])
-        field = ".".join(place) or "the whole value"
+        field = _spoken(place, value) or "the whole value"
         if item["type"] == "extra_forbidden":
             known = list(owner.model_fields)
             problems.append(f"{field}: unknown field{did_you_mean(str(item['loc'][-1]), known)}")
@@ -206,7 +239,8 @@ def describe(error: ValidationError, record: type[BaseModel]) -> str:
             known = [str(kind.model_fields["type"].default) for kind in _choices(record, item["loc"])]
             said = item.get("ctx", {}).get("tag")
             told = "missing" if said is None else f"there is no type {said!r}{did_you_mean(said, known)}"
-            problems.append(f"{'.'.join([*place, 'type'])}: {told}; choose from: {', '.join(known)}")
+            about = _spoken(place if said is not None and place else [*place, "type"], value)
+            problems.append(f"{about}: {told}; choose from: {', '.join(known)}")
         elif item["type"] in _UNNAMED:
             told = _unnamed(item.get("input"), _choices(record, item["loc"]))
             problems.append(f"{field}: {told}" if place else told)
@@ -220,9 +254,47 @@ def describe(error: ValidationError, record: type[BaseModel]) -> str:
             about = (
                 f"{field}: " if item["loc"] or item["type"] != "value_error" else ""
             )  # it names its fields
+            if item["type"] in _TOO_MUCH:
+                shown += _share(given, owner, item["loc"])
             problems.append(f"{about}{message}{shown}")
-    more = error.error_count() - 5
-    return "; ".join(problems) + (f"; and {more} more" if more > 0 else "")
+    places = [item["loc"] for item in error.errors()[:5]]
+    return [
+        # What concerns several fields names the one to look at first.
+        (place or tuple(part for part in problem.split(":")[:1] if part in record.model_fields), problem)
+        for place, problem in zip(places, problems, strict=True)
+    ]
+
+
+_TOO_MUCH = ("less_than", "less_than_equal")
+
+
+def _share(given: Any, owner: type[BaseModel], location: tuple[int | str, ...]) -> str:
+    """` (did you mean 0.8?)` for 80 where a number up to 1 is wanted; otherwise an empty string."""
+    field = owner.model_fields.get(str(location[-1])) if location else None
+    limits = (
+        [getattr(part, "le", None) or getattr(part, "lt", None) for part in field.metadata] if field else []
+    )
+    if 1 not in limits or not isinstance(given, int | float) or not 1 < given <= 100:
+        return ""
+    return f" (did you mean {given / 100:g}?)"
+
+
+def _spoken(place: list[str], value: Any) -> str:
+    """`sources.0.query` as a person says it: `source news: query`, or `source 1: query` where it has no name."""
+    items: list[str] = []
+    fields: list[str] = []
+    for part in place:
+        inside = value.get(part) if isinstance(value, Mapping) else None
+        if part.isdecimal() and fields and (value is None or isinstance(value, list)):
+            inside = value[int(part)] if isinstance(value, list) and int(part) < len(value) else None
+            name = inside.get("name") if isinstance(inside, Mapping) else None
+            kind = fields.pop().removesuffix("s")
+            items.append(".".join([*fields, f"{kind} {name if isinstance(name, str) else int(part) + 1}"]))
+            fields = []
+        else:
+            fields.append(part)
+        value = inside
+    return ": ".join([*items, *([".".join(fields)] if fields else [])])
 
 
 _UNTOLD = ("union_tag_invalid", "union_tag_not_found")

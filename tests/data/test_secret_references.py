@@ -152,11 +152,11 @@ GENERATED = {
         ({**API, "endpoint": 77553311}, "endpoint"),
         ({**DATABASE, "connection": 77553311}, "connection"),
         ({"type": "web_scrape", "name": "w", "urls": "https://u:hush@h"}, "urls"),
-        ({"type": "web_scrape", "name": "w", "urls": [77553311]}, "urls.0"),
+        ({"type": "web_scrape", "name": "w", "urls": [77553311]}, "url 1"),
         ({"type": "hub", "name": "h", "dataset": "a/b", "token": 77553311}, "token"),
         ({"type": "hub", "name": "h", "dataset": "a/b", "token": "hush"}, "token"),
         ({**GENERATED, "base_url": 77553311}, "base_url"),
-        ("postgresql://u:hush@h", "sources.0"),
+        ("postgresql://u:hush@h", "source "),
     ],
 )
 def test_an_error_never_shows_what_was_given_where_secrets_stand(source: dict[str, object], field: str):
@@ -167,7 +167,7 @@ def test_an_error_never_shows_what_was_given_where_secrets_stand(source: dict[st
 
 def test_an_error_shows_what_was_given_elsewhere():
     said = error_of({**API, "retries": "many", "headers": {}})
-    assert "sources.0.retries: " in said
+    assert ": retries: " in said
     assert said.endswith(", not 'many'")
 
 

@@ -294,16 +294,16 @@ def test_both_answers_of_a_preference_are_shown(tmp_path: Path, capsys: pytest.C
 @pytest.mark.parametrize(
     ("written", "said"),
     [
-        ("", "it is empty; write there sources: …"),
-        ("sources:\n-\n", "sources.0: it is empty; write there type: and the fields of that type"),
+        ("", ": it is empty; write there sources: …"),
+        ("sources:\n-\n", ", line 2: source 1: it is empty; write there type: and the fields of that type"),
         (
             "sources:\n- {type: flie, name: x}\n",
-            "sources.0.type: there is no type 'flie' (did you mean \"file\"?); choose from: file, database, api,"
+            ", line 2: source x: there is no type 'flie' (did you mean \"file\"?); choose from: file, database, api,"
             " web_scrape, llm_generated, hub",
         ),
         (
             "sources:\n- {name: x}\n",
-            "sources.0.type: missing; choose from: file, database, api, web_scrape, llm_generated, hub",
+            ", line 2: source x: type: missing; choose from: file, database, api, web_scrape, llm_generated, hub",
         ),
     ],
 )
@@ -311,7 +311,7 @@ def test_what_is_missing_in_data_source_yaml_is_said_in_plain_words(task: Path, 
     (task / "data_source.yaml").write_text(written, encoding="utf-8")
     with pytest.raises(NotValid) as error:
         preview_source(task)
-    assert str(error.value) == f"{task / 'data_source.yaml'} is not a valid DataSources: {said}"
+    assert str(error.value) == f"{task / 'data_source.yaml'}{said}"
 
 
 def test_a_preview_cuts_long_values_and_says_how_long_they_are(tmp_path: Path) -> None:

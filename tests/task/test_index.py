@@ -200,7 +200,7 @@ def test_a_broken_task_is_listed_with_its_reason_and_hides_no_other(home, make_t
     listed = list_tasks(home)
     assert [task.name for task in listed.tasks] == ["news"]
     assert listed.unreadable == {
-        "tickets": f'{file} is not a valid Task: goal: missing; gaol: unknown field (did you mean "goal"?)'
+        "tickets": f'{file}, line 1: goal: missing; line 3: gaol: unknown field (did you mean "goal"?)'
     }
 
 

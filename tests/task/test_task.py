@@ -60,7 +60,9 @@ def refused(name: str) -> str:
 
 @pytest.mark.parametrize("name", BAD_NAMES)
 def test_a_bad_name_makes_nothing_and_the_name_that_is_proposed_is_a_good_one(tmp_path: Path, name: str):
-    with pytest.raises(NotValid, match="use lower-case letters, digits and single hyphens") as caught:
+    with pytest.raises(
+        NotValid, match=r"use lower-case letters, digits and single hyphens|reserved name on Windows"
+    ) as caught:
         create_task(tmp_path / "tasks", name, type=TaskType.QA, goal="Answer.")
     assert everything_below(tmp_path) == []
     cure = re.search(r'for example "([^"]+)"', str(caught.value))
@@ -150,7 +152,7 @@ def test_every_type_has_metrics_and_its_first_is_the_default(kind: TaskType):
         (
             "metric",
             "token_f1",
-            "Task: metric: 'token_f1' does not fit type classification; choose from: macro_f1, accuracy",
+            "task.yaml: metric: 'token_f1' does not fit type classification; choose from: macro_f1, accuracy",
         ),
         ("labels", ["a", "b", "a"], "the same label stands twice"),
         ("target", 85, "target: input should be less than or equal to 1, not 85"),
@@ -164,7 +166,7 @@ def test_fields_that_do_not_fit_are_refused_with_the_choices(field: str, value: 
     fields = {"name": "a", "type": "classification", "goal": "g", "created": "now", field: value}
     with pytest.raises(NotValid) as caught:
         Task.parse(fields, "tasks/a/task.yaml")
-    assert str(caught.value).startswith("tasks/a/task.yaml is not a valid Task: ")
+    assert str(caught.value).startswith("tasks/a/task.yaml: ")
     assert said.lower() in str(caught.value).lower()
 
 
@@ -199,3 +201,22 @@ def test_a_threshold_that_is_none_is_named_with_what_it_may_be(asked: object) ->
         Task.parse(
             {"name": "a", "type": "qa", "goal": "b", "created": "", "quality": {"DATA-DUP": asked}}, "t"
         )
+
+
+def test_an_error_of_task_yaml_names_the_line_of_the_field(tmp_path: Path):
+    file = tmp_path / "task.yaml"
+    file.write_text(
+        "name: a\ntype: classification\ngoal: g\nmetric: token_f1\ncreated: now\n", encoding="utf-8"
+    )
+    with pytest.raises(NotValid) as caught:
+        Task.load(file)
+    assert str(caught.value) == (
+        f"{file}, line 4: metric: 'token_f1' does not fit type classification; choose from: macro_f1, accuracy"
+    )
+
+
+def test_a_name_that_windows_reserves_says_so(tmp_path: Path):
+    with pytest.raises(
+        NotValid, match=r'name: "nul" is a reserved name on Windows; take another, for example "nul-task"'
+    ):
+        create_task(tmp_path / "tasks", "nul", type=TaskType.QA, goal="g")

@@ -60,7 +60,7 @@ def test_target_is_chosen_by_name_and_a_near_miss_is_told(tmp_path: Path) -> Non
 )
 def test_no_option_and_no_line_end_gets_into_a_command(tmp_path: Path, field: str, value: str) -> None:
     task = declare(tmp_path / "t", {"name": "box", "type": "ssh", "host": "gpu1", field: value})
-    with pytest.raises(NotValid, match=f"targets.0.{field}: "):
+    with pytest.raises(NotValid, match=rf"target [^:]+: {field}: "):
         read_target(task, "box")
 
 

@@ -56,6 +56,8 @@ def _task_name(name: str) -> str:
     if not _NAME.fullmatch(name) or len(name) > 63 or name in _RESERVED:
         cure = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:58].strip("-") or "my-task"
         cure = f"{cure}-task" if cure in _RESERVED else cure
+        if name in _RESERVED:
+            raise ValueError(f'"{name}" is a reserved name on Windows; take another, for example "{cure}"')
         raise ValueError(f'use lower-case letters, digits and single hyphens, for example "{cure}"')
     return name
 

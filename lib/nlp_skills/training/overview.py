@@ -7,7 +7,8 @@ from typing import Any
 
 from nlp_skills.data.checked import checked_state, count_rows, last_report
 from nlp_skills.data.fixes import FIXES
-from nlp_skills.errors import NlpSkillsError, NotValid
+from nlp_skills.data.sources.source import DataSources
+from nlp_skills.errors import NlpSkillsError, NotFound, NotValid
 from nlp_skills.records import Record, read_mapping
 from nlp_skills.task.task import Task
 from nlp_skills.task.version import version_names
@@ -91,11 +92,16 @@ def _is_fixable(task: Path) -> bool:
 
 def _next(task: Path, rows: dict[str, int], validation: str, versions: list[VersionOverview]) -> str:
     name = task.name
-    sources = _read(task / "data_source.yaml").get("sources")
+    try:
+        sources = DataSources.load(task / "data_source.yaml").sources
+    except NotFound:
+        sources = []
+    except NotValid as error:
+        return f"Mend what is wrong here: {error}"
     if not sources:
         return f"Add data: nlp-skills add-source {name} FILE"
     read = _read(task / "data" / "data_snapshot.json").get("sources")
-    new = [s for s in sources if isinstance(read, dict) and isinstance(s, dict) and s.get("name") not in read]
+    new = [source for source in sources if isinstance(read, dict) and source.name not in read]
     if not rows or new:
         return f"Read the data: nlp-skills regenerate-data {name}"
     if validation in ("not validated", "edited since the checks"):
