@@ -410,3 +410,10 @@ def test_an_answer_that_two_columns_could_be_is_asked_for(tmp_path: Path):
     ):
         add_source(task, str(table))
     assert add_source(task, str(table), label="entity").example[-1]["content"] == "Apple"
+
+
+def test_a_preview_of_a_pattern_shows_the_columns_of_the_files_only(task: Path, tmp_path: Path):
+    for name in "ab":
+        (tmp_path / f"{name}.csv").write_text("text,label\ngood,a\nbad,b\n", encoding="utf-8")
+    add_source(task, str(tmp_path / "*.csv"), name="both")
+    assert preview_source(task).rows[0] == {"text": "good", "label": "a"}

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nlp_skills.errors import counted
-from nlp_skills.tables.grid import short, table
+from nlp_skills.tables.grid import filled, short, table
 
 if TYPE_CHECKING:
     from nlp_skills.data.fix import FixReport
@@ -78,12 +78,20 @@ def warnings(told: Iterable[str]) -> list[Text]:
 
 def snapshots(found: SnapshotList) -> RenderableType:
     """The present data first, then what was kept."""
-    rows = table("snapshot", "fetched (UTC)", "rows", "versions", "")
-    rows.columns[0].no_wrap = True
-    for kept in found.snapshots:
-        counts = ", ".join(f"{split} {count:,}" for split, count in kept.rows.items())
-        edited = "edited by hand" if kept.edited else ""
-        rows.add_row(kept.name, kept.date[:16].replace("T", " "), counts, ", ".join(kept.versions), edited)
+    rows = filled(
+        (
+            {
+                "snapshot": kept.name,
+                "fetched (UTC)": kept.date[:16].replace("T", " "),
+                **{split: f"{count:,}" for split, count in kept.rows.items()},
+                "versions": ", ".join(kept.versions),
+                "state": "edited by hand" if kept.edited else "",
+            }
+            for kept in found.snapshots
+        ),
+        right=("train", "valid", "test"),
+        whole=("snapshot", "fetched (UTC)"),
+    )
     if not found.snapshots:
         return Text(f"{found.task} has no data yet. Make it with: nlp-skills regenerate-data {found.task}")
     told = f"Bring one back with: nlp-skills restore-data {found.task} SNAPSHOT"
@@ -127,7 +135,7 @@ def fixes(found: FixReport) -> RenderableType:
         )
     parts.append(Text(told, style="bold"))
     if found.apply_with:
-        parts.append(Text(f"    {found.apply_with}", no_wrap=True))
+        parts.append(Text(f"    {found.apply_with}", no_wrap=True, overflow="ignore"))
     if found.idle:
         parts += [Text(), Text("Nothing was done for:")]
         parts += [Text(f"    {check}: {why}") for check, why in found.idle.items()]
@@ -168,4 +176,5 @@ def validation(found: ValidationReport) -> RenderableType:
     ]
     if found.looks:
         parts += [Text(), *(Text(look, style="dim") for look in found.looks)]
-    return Group(*parts, Text(), Text("As a page: data/validation.html"))
+    page = [Text(), Text(f"As a page: {found.page}", no_wrap=True, overflow="ignore")] if found.page else []
+    return Group(*parts, *page)

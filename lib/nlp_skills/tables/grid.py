@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rich.table import Table
@@ -18,6 +18,22 @@ def table(*columns: str, title: str | None = None, right: Iterable[str] = ()) ->
     )
     for column in columns:
         made.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    return made
+
+
+def filled(
+    rows: Iterable[Mapping[str, str]], *, right: Iterable[str] = (), whole: Iterable[str] = ()
+) -> Table:
+    """A table of the columns that hold something in some row; those named in `whole` are never broken."""
+    rows = list(rows)
+    names = [
+        name for name in dict.fromkeys(key for row in rows for key in row) if any(r.get(name) for r in rows)
+    ]
+    made = table(*names, right=right)
+    for column in made.columns:
+        column.no_wrap = column.header in whole
+    for row in rows:
+        made.add_row(*(row.get(name, "") for name in names))
     return made
 
 

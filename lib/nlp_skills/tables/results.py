@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -28,13 +28,40 @@ def version(found: Version) -> RenderableType:
         ("version", found.version + (f", from {found.parent}" if found.parent else "")),
         ("changes", "; ".join(found.changes)),
         ("data", ", ".join(f"{side} {count}" for side, count in rows.items())),
-        ("settings", ", ".join(f"{key} {value}" for key, value in found.config.items())),
+        ("settings", ", ".join(f"{key} {value}" for key, value in told_settings(found.config).items())),
         ("results", ", ".join(f"{metric} {value:.3f}" for metric, value in found.results.items())),
         ("cost", ", ".join(f"{key} {value}" for key, value in found.cost.items())),
     ):
         if value:
             shown.add_row(Text(name, style="bold"), value)
     return shown
+
+
+SETTINGS = (
+    "base_model",
+    "method",
+    "peft",
+    "lora_r",
+    "epochs",
+    "learning_rate",
+    "per_device_train_batch_size",
+)
+"""Those that are told in any case."""
+
+
+def told_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that people choose first, and every other that is not as it would be by itself."""
+    from nlp_skills.training.config import TrainConfig
+
+    told = {name: config[name] for name in SETTINGS if name in config}
+    if told.get("peft") == "none":
+        told.pop("lora_r", None)
+    usual = {
+        name: field.get_default(call_default_factory=True) for name, field in TrainConfig.model_fields.items()
+    }
+    return told | {
+        name: value for name, value in config.items() if name not in SETTINGS and value != usual.get(name)
+    }
 
 
 def scores(lines: Iterable[tuple[str, dict[str, Interval]]]) -> Table:

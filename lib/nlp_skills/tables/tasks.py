@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from nlp_skills.tables.grid import table
+from nlp_skills.tables.grid import filled, table
 
 if TYPE_CHECKING:
     from nlp_skills.task.index import TaskList
@@ -18,30 +18,23 @@ def task_list(found: TaskList) -> RenderableType:
     """All tasks, the broken ones with their reason."""
     if not found.tasks and not found.unreadable:
         return Text(f"No task in {found.home} yet. See the whole way once with: nlp-skills quickstart")
-    rows = table(
-        "task",
-        "type",
-        "status",
-        "versions",
-        "latest",
-        "metric",
-        "best",
-        "target",
+    rows = filled(
+        (
+            {
+                "task": task.name,
+                "type": str(task.type),
+                "status": task.status,
+                "versions": str(task.versions or ""),
+                "latest": task.latest or "",
+                "metric": task.metric,
+                "best": "" if task.best_value is None else f"{task.best_value:.3f} ({task.best})",
+                "target": "" if task.target is None else f"{task.target:g}",
+            }
+            for task in found.tasks
+        ),
         right=("versions", "best", "target"),
+        whole=("type", "best"),
     )
-    for task in found.tasks:
-        best = "" if task.best_value is None else f"{task.best_value:.3f} ({task.best})"
-        target = "" if task.target is None else f"{task.target:g}"
-        rows.add_row(
-            task.name,
-            str(task.type),
-            task.status,
-            str(task.versions),
-            task.latest or "",
-            task.metric,
-            best,
-            target,
-        )
     broken = [Text(f"{name}: {reason}", style="red") for name, reason in found.unreadable.items()]
     return Group(rows, *broken)
 
