@@ -277,10 +277,16 @@ def progress_bar(*, quiet: bool) -> Iterator[Listeners]:
         yield update, tell
 
 
+MANY = 10_000
+"""From so many on a share says more than the number."""
+
+
 def _amount(done: float, total: float | None) -> str:
-    """`12,000`, `3/40`; nothing while neither is known."""
+    """`12,000`, `3/40`; of many (bytes, rows) `7 %`; nothing while neither is known."""
     if total is None:
         return f"{done:,.0f}" if done else ""
+    if total >= MANY:
+        return f"{100 * done / total:.0f} %"
     return f"{done:,.0f}/{total:,.0f}"
 
 

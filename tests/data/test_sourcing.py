@@ -417,3 +417,44 @@ def test_a_preview_of_a_pattern_shows_the_columns_of_the_files_only(task: Path, 
         (tmp_path / f"{name}.csv").write_text("text,label\ngood,a\nbad,b\n", encoding="utf-8")
     add_source(task, str(tmp_path / "*.csv"), name="both")
     assert preview_source(task).rows[0] == {"text": "good", "label": "a"}
+
+
+def test_a_file_of_a_pattern_that_is_empty_is_left_out_with_a_warning(task: Path, tmp_path: Path):
+    for name, rows in {"a": "", "b": "good,a\nbad,b\n" * 10}.items():
+        (tmp_path / f"{name}.csv").write_text(f"text,label\n{rows}", encoding="utf-8")
+    (tmp_path / "c.csv").touch()
+    said = ["Source both: 2 files without rows left out: a.csv, c.csv."]
+    before = add_source(task, str(tmp_path / "*.csv"), name="both").warnings
+    assert [re.sub(r"[^ ]*/", "", warning) for warning in before] == said
+    assert [re.sub(r"[^ ]*/", "", warning) for warning in regenerate_data(task).warnings[:1]] == said
+    (tmp_path / "b.csv").write_text("text,label\n", encoding="utf-8")
+    with pytest.raises(NotValid, match=r"No file that .*\*\.csv matches holds rows"):
+        regenerate_data(task)
+
+
+def test_a_server_that_cannot_be_reached_is_named_with_its_source_and_the_data_stay(
+    task: Path, tmp_path: Path
+):
+    table = tmp_path / "reviews.csv"
+    table.write_text(
+        "text,label\n" + "".join(f"one {n},{'ab'[n % 2]}\n" for n in range(20)), encoding="utf-8"
+    )
+    add_source(task, str(table))
+    before = regenerate_data(task)
+    sources = DataSources.load(task / "data_source.yaml")
+    api = {
+        "type": "api",
+        "name": "far",
+        "endpoint": "http://127.0.0.1:1/",
+        "private_hosts": ["127.0.0.1:1"],
+        "retries": 1,
+    }
+    rows = [source.model_dump(mode="json") for source in sources.sources]
+    sources.with_changes(sources=[*rows, api]).save(task / "data_source.yaml")
+    heard: list[str] = []
+    with pytest.raises(RequestFailed) as error:
+        regenerate_data(task, progress=lambda message, done, total: heard.append(message))
+    assert str(error.value).startswith("Source far: http://127.0.0.1:1/ could not be fetched in 2 attempts: ")
+    assert str(error.value).endswith(" The data stay as they were.")
+    assert [m for m in heard if re.search(r"^http://127\.0\.0\.1:1/: .*; try 2 of 2 in \d+ s$", m)]
+    assert read_mapping(task / "data" / "data_snapshot.json")["source_hash"] == before.source_hash

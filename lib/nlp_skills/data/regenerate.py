@@ -23,6 +23,7 @@ from nlp_skills.data.snapshot import DataSnapshot, SourceSnapshot
 from nlp_skills.data.sources import SOURCES
 from nlp_skills.data.sources.fetch import Fetch
 from nlp_skills.data.sources.source import DataSource, DataSources, GeneratedSource
+from nlp_skills.data.sources.web.request import RequestFailed
 from nlp_skills.data.sourcing import sources_of
 from nlp_skills.errors import NotReady, NotValid
 from nlp_skills.records import Progress, now, sha256_file, silent, to_json, write_lines
@@ -104,7 +105,11 @@ def _fetch_all(task: Path, sources: DataSources, staging: Path, fetch: Fetch) ->
             known = look_at_others(task, sources, fetched, staging, fetch.progress)
         told = Known() if known is None else known
         own = replace(fetch, notes={}, labels=told.labels, examples=told.train)
-        fetched[source.name] = _fetch(source, own, staging, present)
+        try:
+            fetched[source.name] = _fetch(source, own, staging, present)
+        except RequestFailed as error:
+            named = "" if source.name in str(error) else f"Source {source.name}: "
+            raise RequestFailed(f"{named}{error} The data stay as they were.", error.status) from None
     shutil.rmtree(staging / "ahead", ignore_errors=True)
     return {source.name: fetched[source.name] for source in sources.sources}
 

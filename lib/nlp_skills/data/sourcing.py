@@ -32,7 +32,7 @@ from nlp_skills.data.sources.source import (
     GeneratedSource,
     SplitName,
 )
-from nlp_skills.data.yields import unknown_labels
+from nlp_skills.data.yields import tell_empty, unknown_labels
 from nlp_skills.errors import AlreadyExists, NotFound, NotReady, NotValid, counted
 from nlp_skills.records import Record, atomic_file, describe, sha256_file
 from nlp_skills.task.task import Task
@@ -255,6 +255,7 @@ def preview(source: DataSource, task: Path) -> Preview:
         warnings=[
             *([told] if bad else []),
             *_unnamed(source, fetch, read, columns, len(rows)),
+            *([empty] if (empty := tell_empty(source.name, fetch.notes)) else []),
             *_unknown_labels(examples, definition),
         ],
     )

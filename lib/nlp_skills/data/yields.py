@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from nlp_skills.data.example import read_examples
 from nlp_skills.data.shape import Layout
 from nlp_skills.data.snapshot import SourceSnapshot, SplitSnapshot
+from nlp_skills.data.sources.file import EMPTY
 from nlp_skills.data.sources.formats.unnamed import tell_unnamed
 from nlp_skills.data.sources.source import SPLITS, DataSource, DataSources, SplitName
 from nlp_skills.data.split import NO_SIDE
@@ -72,10 +74,20 @@ def warn_of(
     ]
     return [
         *barren,
+        *(sentence for name, found in yields.items() if (sentence := tell_empty(name, found.request))),
         *_unnamed(yields, sources, layouts),
         *unknown_labels(_counts(splits), labels),
         *(_empty(name, wanted[name], divided) for name in empty),
     ]
+
+
+def tell_empty(source: str, notes: Mapping[str, Any]) -> str | None:
+    """A sentence where files of a pattern hold no rows."""
+    names = str(notes.get(EMPTY) or "")
+    if not names:
+        return None
+    files = counted(names.count(", ") + 1, "file")
+    return f"Source {source}: {files} without rows left out: {clip(names, 200)}."
 
 
 def _unnamed(

@@ -30,8 +30,8 @@ def filled(
         name for name in dict.fromkeys(key for row in rows for key in row) if any(r.get(name) for r in rows)
     ]
     made = table(*names, right=right)
-    for column in made.columns:
-        column.no_wrap = column.header in whole
+    for name, column in zip(names, made.columns, strict=True):
+        column.no_wrap = name in whole
     for row in rows:
         made.add_row(*(row.get(name, "") for name in names))
     return made

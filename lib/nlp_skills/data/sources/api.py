@@ -48,7 +48,7 @@ def read(source: ApiSource, fetch: Fetch, *, surroundings: Surroundings = HERE) 
     limits = Limits(
         source.max_seconds, source.request_seconds, source.max_bytes, source.retries, source.private_hosts
     )
-    with WebClient(limits, surroundings) as client:
+    with WebClient(limits, surroundings, fetch.progress) as client:
         yield from islice(enumerate(_Reading(source, fetch, client).rows(), start=1), source.max_rows)
 
 

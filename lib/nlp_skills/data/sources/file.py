@@ -14,6 +14,7 @@ import hashlib
 import zipfile
 from collections.abc import Callable, Iterator
 from io import TextIOWrapper
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ from nlp_skills.data.sources.source import FileFormat, FileSource
 from nlp_skills.errors import NotFound, NotValid
 from nlp_skills.records import sha256_file
 
+EMPTY = "empty_files"
+"""The note with those of a pattern's files that hold no rows, after a comma each."""
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _OTHER_KINDS = (
     (b"%PDF", "a PDF document"),
@@ -55,7 +58,8 @@ def read(source: FileSource, fetch: Fetch) -> Iterator[Row]:
     """The rows of a file, or of every file that a pattern matches, in the order of their names.
 
     The path is relative to the task folder, or absolute. Rows of a pattern say in `_origin` which file and
-    line they are from. Raises as read_file, and NotFound where a pattern matches nothing.
+    line they are from. Raises as read_file, and NotFound where a pattern matches nothing; one of its
+    files may hold no rows, and is noted.
     """
     fetch.notes.update({"path": source.path, "format": source.format, "sheet": source.sheet})
     path = fetch.task / Path(source.path).expanduser()
@@ -79,16 +83,23 @@ def _read_matching(source: FileSource, fetch: Fetch) -> Iterator[Row]:
     if not files:
         raise NotFound(f"No file matches {fetch.task / pattern}. Check path:{in_file()}.")
     digest = hashlib.sha256()
+    empty: list[str] = []
     for name, file in sorted(files.items()):
-        rows = read_file(
-            file, format=source.format, encoding=source.encoding, sheet=source.sheet, notes=fetch.notes
-        )
-        for line, row in rows:
+        rows = iter(_read(file, source.format, source.encoding, source.sheet, fetch.notes))
+        first = next(rows, None)
+        if first is None:
+            empty.append(name)
+            fetch.notes[EMPTY] = ", ".join(empty)
+        for line, row in chain([first] if first else [], rows):
             own = row.get(ORIGIN)
             origin = {**(own if isinstance(own, dict) else {}), "file": name, "line": line}
             yield line, {**row, ORIGIN: origin}
         if not fetch.preview:
             digest.update(f"{name}\0{sha256_file(file)}\n".encode())
+    if len(empty) == len(files):
+        raise NotValid(
+            f"No file that {fetch.task / pattern} matches holds rows. Check{in_file()} whether it is right."
+        )
     fetch.notes.update({"files": len(files), "files_sha256": digest.hexdigest()})
 
 

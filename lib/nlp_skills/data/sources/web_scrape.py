@@ -51,7 +51,7 @@ def read(source: WebSource, fetch: Fetch, *, surroundings: Surroundings = HERE) 
     limits = Limits(
         source.max_seconds, source.request_seconds, source.max_bytes, RETRIES, source.private_hosts
     )
-    with WebClient(limits, surroundings) as client:
+    with WebClient(limits, surroundings, fetch.progress) as client:
         robots = Robots(client, source.user_agent, source.seconds_between_requests, surroundings)
         store = PageStore(fetch.cache(source.name), source.digest(), keep=not fetch.preview)
         scrape = _Scrape(source, fetch, Crawl(source, client, robots, store))

@@ -31,6 +31,7 @@ from nlp_skills.data.sources.web.retry import (
 from nlp_skills.data.sources.web.shown import show_url
 from nlp_skills.data.sources.web.urls import MAX_REDIRECTS, REDIRECTS, redirected, same_host, split_user
 from nlp_skills.errors import NotValid
+from nlp_skills.records import Progress, silent
 
 _PROXIES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
 _CODINGS = ("", "identity", "gzip", "deflate")
@@ -43,7 +44,11 @@ Before: TypeAlias = Callable[[str], None]
 class WebClient:
     """Fetches URLs within limits; counts requests and bytes. For one thread."""
 
-    def __init__(self, limits: Limits, surroundings: Surroundings = HERE) -> None:
+    def __init__(
+        self, limits: Limits, surroundings: Surroundings = HERE, progress: Progress = silent
+    ) -> None:
+        """`progress` hears why a request is repeated."""
+        self._progress = progress
         self.limits = limits
         self.requests = 0
         self.bytes = 0
@@ -79,7 +84,10 @@ class WebClient:
                 failure, status = f"it answered with status {answer.status}", answer.status
             if attempt > self.limits.retries:
                 raise self._failed(request.url, failure, attempt, status)
-            self.wait(backoff(attempt, self._here.jitter()) if delay is None else delay, request.url)
+            again = backoff(attempt, self._here.jitter()) if delay is None else delay
+            tries = f"try {attempt + 1} of {self.limits.retries + 1}"
+            self._progress(f"{show_url(request.url)}: {failure}; {tries} in {again:.0f} s", 0, None)
+            self.wait(again, request.url)
 
     def wait(self, seconds: float, url: str) -> None:
         """Wait before the next request to `url`. Raises OutOfTime where the source's time does not allow it."""
