@@ -9,6 +9,8 @@ from small_task import make_small_task
 
 from nlp_skills.errors import NotReady
 from nlp_skills.task.version import version_names
+from nlp_skills.training.config import TrainConfig
+from nlp_skills.training.machine_faults import machine_findings
 from nlp_skills.training.metrics_log import read_metrics
 from nlp_skills.training.new_version import create_version
 from nlp_skills.training.sinks import require_sinks
@@ -33,7 +35,11 @@ def test_trackio_gets_every_loss_in_the_task_folder(tmp_path: Path) -> None:
             " from metrics where run_name = 'v1' order by id"
         ).fetchall()
     database.close()
-    expected = [(row["step"], row["loss"]) for row in read_metrics(task / "versions/v1/metrics.jsonl") if "loss" in row]
+    expected = [
+        (row["step"], row["loss"])
+        for row in read_metrics(task / "versions/v1/metrics.jsonl")
+        if "loss" in row
+    ]
     assert [row for row in rows if row[1] is not None] == expected
 
 
@@ -55,3 +61,7 @@ def test_sink_that_is_not_installed_is_refused_before_there_is_a_version(tmp_pat
         create_version(task, settings={"report_to": ["mlflow"]})
     assert version_names(task) == ["v1"]
     require_sinks(["trackio"])
+    found = list(machine_findings(TrainConfig(report_to=["trackio", "mlflow"])))
+    assert [(f.check, f.level, f.message) for f in found] == [
+        ("ENV-DOCTOR", "error", "report_to names mlflow, which is not installed here.")
+    ]

@@ -15,6 +15,7 @@ from nlp_skills.data.report import Finding
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.devices import CPU, visible_devices
 from nlp_skills.training.methods.arguments import training_arguments
+from nlp_skills.training.sinks import missing_sinks
 
 CUDA_WHEELS = "https://download.pytorch.org/whl"
 
@@ -24,7 +25,7 @@ def _error(check: str, message: str, fix: str) -> Finding:
 
 
 def machine_findings(config: TrainConfig) -> Iterator[Finding]:
-    """ENV-DOCTOR: GPUs that torch does not see, 4-bit weights without bitsandbytes, versions that do not fit."""
+    """ENV-DOCTOR: GPUs that torch does not see, 4-bit weights without bitsandbytes, sinks and versions that are not there."""
     import torch
 
     devices = visible_devices()
@@ -49,6 +50,12 @@ def machine_findings(config: TrainConfig) -> Iterator[Finding]:
         )
     if config.peft == "qlora":
         yield from _bitsandbytes()
+    for name in missing_sinks(config.report_to):
+        yield _error(
+            "ENV-DOCTOR",
+            f"report_to names {name}, which is not installed here.",
+            f"Install it with: uv pip install {name}. Or make a version with --settings report_to=[]",
+        )
     yield from wrong_versions(metadata.requires("nlp-skills") or (), _version)
 
 

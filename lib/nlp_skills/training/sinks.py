@@ -27,11 +27,14 @@ FOLDER = "tracking"
 EVENTS = ("on_train_begin", "on_log", "on_save", "on_train_end")
 
 
+def missing_sinks(names: Iterable[str]) -> list[str]:
+    """Those that are not installed; a sink is called what its package is called."""
+    return [name for name in names if find_spec(name) is None]
+
+
 def require_sinks(names: Iterable[str]) -> None:
     """Raises MissingExtra for trackio, NotReady for another sink that is not installed; says how to install it."""
-    for name in names:
-        if find_spec(name) is not None:
-            continue
+    for name in missing_sinks(names):
         if name == "trackio":
             raise MissingExtra("report_to: trackio", "track")
         raise NotReady(
