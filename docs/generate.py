@@ -27,8 +27,9 @@ Everything that can be done, once: each operation is a Python function, a comman
 MCP tool of the same name. This page is written by `docs/generate.py` from the code; a test compares them.
 
 Every command takes `--home FOLDER` (the tasks folder; else `NLP_SKILLS_HOME`, else `./tasks`) and `--json` (the result as
-JSON). A command ends with status 0 when all is well, 1 when something could not be done or a check did not pass, and 2 when
-what was asked makes no sense. In Python, `task` is the path of the task's folder; commands and tools take its name.
+JSON). An option that takes several values takes `a,b` (quotes keep a comma), a YAML list, or is given several times. A command
+ends with status 0 when all is well, 1 when something could not be done or a check did not pass, and 2 when what was asked makes
+no sense. In Python, `task` is the path of the task's folder; commands and tools take its name.
 
 | operation | command | tool | what it does |
 |---|---|---|---|

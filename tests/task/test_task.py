@@ -220,3 +220,13 @@ def test_a_name_that_windows_reserves_says_so(tmp_path: Path):
         NotValid, match=r'name: "nul" is a reserved name on Windows; take another, for example "nul-task"'
     ):
         create_task(tmp_path / "tasks", "nul", type=TaskType.QA, goal="g")
+
+
+@pytest.mark.parametrize("given", ["tasks/lat", "./tasks/lat/", "C:\\tasks\\lat", "lat/"])
+def test_a_path_in_the_place_of_a_name_is_answered_with_the_name(tmp_path: Path, given: str):
+    create_task(tmp_path / "tasks", "lat", type=TaskType.QA, goal="g")
+    with pytest.raises(NotFound) as caught:
+        find_task(tmp_path / "tasks", given)
+    assert (
+        str(caught.value) == f"{given!r} is a path. Give the task by its name: lat (in {tmp_path / 'tasks'})."
+    )

@@ -150,6 +150,9 @@ def find_task(home: Path, name: str) -> Path:
             f"No task named {name!r}: {home} holds no task yet. Create one with:"
             " nlp-skills create-task NAME --type TYPE --goal GOAL"
         )
+    last = re.split(r"[/\\]", name.rstrip("/\\"))[-1]
+    if last != name and last in known:
+        raise NotFound(f"{name!r} is a path. Give the task by its name: {last} (in {home}).")
     raise NotFound(
         f"No task named {name!r} in {home}{did_you_mean(name, known)}. Known tasks: {', '.join(known[:20])}."
     )
