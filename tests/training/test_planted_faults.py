@@ -22,6 +22,7 @@ from nlp_skills.errors import RunFailed
 from nlp_skills.records import sha256_file
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.job import read_job
+from nlp_skills.training.metrics_log import read_metrics
 from nlp_skills.training.preflight import PreflightReport
 from nlp_skills.training.train import train_model
 
@@ -146,6 +147,21 @@ def test_target_modules_that_are_not_there(tmp_path: Path) -> None:
     error = fails(task)
     assert error.startswith("TARGET-MODULES: ")
     assert "has no linear module 'q_project' (did you mean \"q_proj\"?)" in error
+
+
+def test_rewards_that_are_all_the_same(tmp_path: Path) -> None:
+    answers = {"rewards": ["label"], "num_generations": 4, "max_completion_length": 4}
+    task = make_small_task(tmp_path / "tasks", method="grpo", **answers)
+    error = fails(task)
+    assert error.startswith(
+        "RL-FLAT: all answers to a prompt have earned the same in each of 10 logged steps (mean 0)"
+    )
+    assert "Begin with a short sft version and name it as base_model" in error
+    job = read_job(task / "versions" / "v1")
+    assert job is not None
+    assert f"{job.warnings[-1]}." == error
+    last = read_metrics(task / "versions" / "v1" / "metrics.jsonl")[-1]
+    assert (last["step"], last["warning"]) == (10, "RL-FLAT")
 
 
 @contextmanager
