@@ -207,6 +207,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "data.history",
         "Bring earlier data back; the present data are kept in their turn.",
         tool=False,
+        step=True,
     ),
     Operation(
         "advise",

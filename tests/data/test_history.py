@@ -119,6 +119,24 @@ def test_earlier_data_come_back_and_the_present_ones_are_kept_in_their_turn(task
     assert len(list((task / FOLDER).iterdir())) == 2
 
 
+def test_a_beginning_of_name_or_hash_is_enough_where_it_names_one(task: Path, renew):
+    first = DataSnapshot.load(task / "data" / "data_snapshot.json")
+    renew(1)
+    second = DataSnapshot.load(task / "data" / "data_snapshot.json")
+    (kept,) = (one for one in list_snapshots(task).snapshots if one.name != "present")
+    with pytest.raises(NotFound, match="no snapshot"):
+        restore_data(task, first.source_hash[:3])
+    assert restore_data(task, first.source_hash[:4]).snapshot == first
+    assert restore_data(task, second.source_hash[:7]).snapshot == second
+    assert restore_data(task, kept.name[:-3]).restored == kept.name
+    renew(2)
+    day = kept.name[:10]
+    with pytest.raises(
+        NotFound, match=f"several snapshots that begin with '{day}': .*{kept.name}.*Name one in full"
+    ):
+        restore_data(task, day)
+
+
 def test_what_is_not_kept_and_what_was_changed_is_not_restored(task: Path, renew):
     renew(5)
     before, kept = data_of(task / "data"), names(task)[1]

@@ -254,7 +254,7 @@ def test_other_data_count_as_not_validated_and_the_same_data_still_as_validated(
     report = validate_data(task)
     regenerate_data(task)
     convert_data(task)
-    assert ValidationReport.load(task / "data" / "validation.json") == report
+    assert ValidationReport.load(task / "data" / "validation.json") == report.model_copy(update={"page": ""})
     assert (task / "data" / "validation.html").is_file()
     (task / "data" / "tokens.html").write_text("<p>tokens of these rows</p>", encoding="utf-8")
     write(tmp_path / "messages.jsonl", rows(61))

@@ -105,6 +105,7 @@ def test_a_conversation_becomes_runs_that_are_trained_or_not(task: Path):
         base_model="smollm2-135m-instruct",
         max_length=1024,
         marks={"<|endoftext|>": "end", "<|im_start|>": "begin", "<|im_end|>": "end"},
+        page=str(task / "data" / "tokens.html"),
         notes=[PAD],
         rows=[
             PreviewedRow(
@@ -134,7 +135,8 @@ def test_the_terminal_shows_the_same_without_colour_and_with_it(task: Path):
     assert plain.endswith(
         "data/train.jsonl:1  s-1  22 tokens, 3 trained\n"
         "<|im_start|>(BOS)system\nBe brief.<|im_end|>(EOS)\n<|im_start|>user\nWhere?<|im_end|>(EOS)\n"
-        "<|im_start|>assistant\n[[There.<|im_end|>(EOS)]]\n\nIn full: data/tokens.html\n"
+        "<|im_start|>assistant\n[[There.<|im_end|>(EOS)]]\n\nIn full: "
+        f"{task / 'data' / 'tokens.html'}\n"
     )
     coloured = printed(found, colour=True)
     assert "\x1b[4;32mThere.\x1b[0m\x1b[1;4;32m<|im_end|>(EOS)\x1b[0m" in coloured
@@ -289,4 +291,4 @@ def test_the_page_holds_no_script_and_loads_nothing(task: Path):
     page = (task / found.page).read_text(encoding="utf-8")
     assert not {"script", "img"} & Blocks(page).tags
     assert "default-src 'none'" in page
-    assert json.loads(found.model_dump_json())["page"] == "data/tokens.html"
+    assert json.loads(found.model_dump_json())["page"] == str(task / "data" / "tokens.html")

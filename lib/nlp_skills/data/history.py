@@ -13,6 +13,10 @@ from nlp_skills.errors import NotFound, NotValid, did_you_mean
 from nlp_skills.records import Progress, Record, sha256_file, silent
 
 
+SHORTEST = 4
+"""Characters of a name or hash that may stand for it, as in git."""
+
+
 class KeptSnapshot(Record):
     """One state of the data."""
 
@@ -74,7 +78,7 @@ def _kept(name: str, snapshot: DataSnapshot, trained: dict[str, list[str]]) -> K
 def restore_data(task: Path, snapshot: str, *, progress: Progress = silent) -> Restored:
     """Put earlier data back in place; the present ones are kept in data/snapshots/ in their turn.
 
-    `snapshot` is its name in list_snapshots, or the beginning of its source_hash. The settings of
+    `snapshot` is its name in list_snapshots, or the beginning of that or of its source_hash (4 characters or more). The settings of
     data_source.yaml stay as they are: the next regenerate_data goes by them. Raises NotFound with the
     names that there are, NotValid where a kept file is not what its snapshot says.
     """
@@ -92,10 +96,18 @@ def restore_data(task: Path, snapshot: str, *, progress: Progress = silent) -> R
 def _find(task: Path, wanted: str) -> tuple[Path, DataSnapshot]:
     kept = [(folder, snapshot) for folder, snapshot, _ in kept_snapshots(task)]
     named = [one for one in kept if one[0].name == wanted]
-    hashed = [one for one in kept if len(wanted) >= 6 and one[1].source_hash.startswith(wanted)]
-    for found in (named, hashed):
+    enough = len(wanted) >= SHORTEST
+    # As the folders are named, and as the hash is told elsewhere.
+    begun = [one for one in kept if enough and one[0].name.startswith(wanted)]
+    hashed = [one for one in kept if enough and one[1].source_hash.startswith(wanted)]
+    for found in (named, hashed, begun):
         if found and all(is_same_data(one[1], found[0][1]) for one in found):
             return found[0]
+        if found:
+            several = ", ".join(folder.name for folder, _ in found)
+            raise NotFound(
+                f"{task.name} has several snapshots that begin with {wanted!r}: {several}. Name one in full."
+            )
     names = [folder.name for folder, _ in kept]
     known = f"Snapshots: {', '.join(names)}." if names else "No earlier data are kept yet."
     raise NotFound(f"{task.name} has no snapshot {wanted!r}{did_you_mean(wanted, names)}. {known}")

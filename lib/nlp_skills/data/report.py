@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Literal, Self
 
+from pydantic import Field
+
 from nlp_skills.data.snapshot import shorten
 from nlp_skills.errors import counted
 from nlp_skills.records import Record
@@ -85,6 +87,8 @@ class ValidationReport(Record):
     """What the checks of tokens were made with: base model, max_length, thresholds. Empty: they were left out."""
     gate: dict[str, str] = {}
     """The thresholds of task.yaml (`quality`) by check: what is asked, and what was found."""
+    page: str = Field(default="", exclude=True)
+    """The path of validation.html from where the user is; not kept in the file, which may be moved."""
     passed: bool
     """True when no finding is an error, after the thresholds of task.yaml have been applied.
 

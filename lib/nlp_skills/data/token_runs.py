@@ -54,6 +54,7 @@ class TokenPreview(Record):
     notes: list[str] = []
     rows: list[PreviewedRow]
     page: str = "data/tokens.html"
+    """In the task's folder; what preview_tokens gives is the path from where the user is."""
 
 
 def previewed(

@@ -69,7 +69,7 @@ def preview_tokens(
         rows=shown,
     )
     write_atomic(task / preview.page, token_page(preview).encode("utf-8"))
-    return _short(preview)
+    return _short(preview).model_copy(update={"page": str(task / preview.page)})
 
 
 def _choose(path: Path, count: int) -> list[tuple[int, bytes]]:

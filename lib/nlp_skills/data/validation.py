@@ -73,7 +73,8 @@ def validate_data(
         report, definition, context.snapshot, edited=_is_edited(context.snapshot, report.data_sha256)
     )
     write_atomic(task / "data" / "validation.html", page.encode("utf-8"))
-    return report.model_copy(update={"stamps": stamps}).save(task / "data" / "validation.json")
+    report = report.model_copy(update={"stamps": stamps}).save(task / "data" / "validation.json")
+    return report.model_copy(update={"page": str(task / "data" / "validation.html")})
 
 
 def _is_edited(snapshot: DataSnapshot | None, data_sha256: str) -> bool:

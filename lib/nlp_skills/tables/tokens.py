@@ -63,4 +63,4 @@ def token_preview(found: TokenPreview) -> RenderableType:
         parts += [Text(), Text.assemble((f"{found.file}:{row.line}  {visible(row.id)}  ", "bold"), said)]
         if row.runs:
             parts.append(TokenText(found, row))
-    return Group(*parts, Text(), Text(f"In full: {found.page}"))
+    return Group(*parts, Text(), Text(f"In full: {found.page}", no_wrap=True, overflow="ignore"))
