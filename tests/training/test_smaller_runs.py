@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec import structs
@@ -31,6 +32,7 @@ pytestmark = [
 MEASURE = """
 import sys
 from pathlib import Path
+from typing import Any
 from nlp_skills.training.preflight import check_training
 report = check_training(Path(sys.argv[1]))
 assert report.passed, report.findings
@@ -77,7 +79,7 @@ def longer(example: Example) -> Example:
 
 
 def test_a_run_with_too_little_memory_takes_smaller_batches(tmp_path: Path) -> None:
-    size = {"per_device_train_batch_size": 2, "per_device_eval_batch_size": 2}
+    size: dict[str, Any] = {"per_device_train_batch_size": 2, "per_device_eval_batch_size": 2}
     task = make_small_task(tmp_path / "tasks", rows=8, dtype="float32", **size)
     folder = task / "versions" / "v1"
     wide_model(tmp_path / "small-model")
