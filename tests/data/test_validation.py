@@ -9,7 +9,7 @@ import pytest
 from small_tokenizers import chatml, save_model_folder
 
 from nlp_skills.data.checks.tokens import Tokens
-from nlp_skills.data.example import Example, Message, Meta, encode, write_examples, text_about
+from nlp_skills.data.example import Example, Message, Meta, encode, text_about, write_examples
 from nlp_skills.data.format import detect_layout, to_example
 from nlp_skills.data.report import ValidationReport
 from nlp_skills.data.sources.file import read_file

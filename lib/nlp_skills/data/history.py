@@ -12,7 +12,6 @@ from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.errors import NotFound, NotValid, did_you_mean
 from nlp_skills.records import Progress, Record, sha256_file, silent
 
-
 SHORTEST = 4
 """Characters of a name or hash that may stand for it, as in git."""
 

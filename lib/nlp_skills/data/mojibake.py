@@ -24,8 +24,11 @@ _EAST_ASIAN = re.compile(r"[\u3000-\u30ff\u4e00-\u9fff\uac00-\ud7a3\uff01-\uff65
 
 
 def is_garbled(text: str) -> bool:
-    """Whether characters of a text are garbled or lost. Raises MissingExtra without ftfy."""
-    return not text.isascii() and (bool(_LOST.search(text)) or _read_again(text) != text)
+    """Whether characters of a text are garbled or lost. Raises MissingExtra without ftfy.
+
+    Also where no encoding is known that would undo it: "å£1.50" stands for "£1.50", by two readings in a row.
+    """
+    return not text.isascii() and (bool(_LOST.search(text)) or _read_again(text) != text or _is_bad(text))
 
 
 _LOOSE_MARK = re.compile("(?:^|\\W)[\u0300-\u036f]")
@@ -36,6 +39,13 @@ def repair(text: str) -> str:
     """The text as it was written, where that can be told; otherwise as it is. Raises MissingExtra without ftfy."""
     again = _read_again(text)
     return text if _LOOSE_MARK.search(again) and not _LOOSE_MARK.search(text) else again
+
+
+def _is_bad(text: str) -> bool:
+    """Whether the text holds sequences of characters that hardly ever stand in a text which was read rightly."""
+    from ftfy.badness import is_bad  # there: _read_again has asked for it
+
+    return is_bad(text)
 
 
 def _read_again(text: str) -> str:

@@ -17,7 +17,7 @@ AROUND = 20
 
 
 class Mojibake:
-    """Tells rows that can be repaired from those where characters are lost."""
+    """Tells rows that can be repaired from those where characters are lost or no encoding is known."""
 
     checks: ClassVar[tuple[str, ...]] = ("DATA-MOJIBAKE",)
 
@@ -33,7 +33,7 @@ class Mojibake:
         self._lost = Tally(
             "DATA-MOJIBAKE",
             "warning",
-            "Garbled text whose characters are lost: {rows}.",
+            "Garbled text that no known encoding repairs, or whose characters are lost: at least {rows}.",
             "Read the source anew with its right encoding (encoding: … in data_source.yaml), or delete these rows",
         )
 
@@ -73,6 +73,8 @@ def show(text: str) -> str:
     repaired = repair(text)
     pairs = enumerate(zip(text, repaired, strict=False))
     lost = text.find("\ufffd")
+    if lost < 0:
+        lost = next((place for place, one in enumerate(text) if one > "\x7f"), 0)
     at = next((place for place, (one, other) in pairs if one != other), max(lost, 0))
     start = max(0, at - AROUND)
     shown = text[start : at + 2 * AROUND]
