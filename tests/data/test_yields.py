@@ -55,6 +55,20 @@ def test_each_source_says_how_many_rows_it_gave_and_how_many_are_left(
     assert lines[at + 1 : at + 3] == [["first", "42", "2", "0", "40"], ["second", "30", "0", "10", "20"]]
 
 
+def test_rows_that_a_fix_drops_have_a_column_so_that_each_line_adds_up(
+    task: Path, capsys: pytest.CaptureFixture[str]
+):
+    rows = numbered(0, 40)
+    conflict = {**rows[0], "label": next(row["label"] for row in rows if row["label"] != rows[0]["label"])}
+    add(task, "first", [*rows, rows[1], conflict])
+    change(task, fixes=["DATA-CONFLICT"], conflicts="keep")
+    snapshot = regenerate_data(task)
+    show(snapshot)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    at = lines.index(["source", "read", "unusable", "dropped", "by", "fixes", "used"])
+    assert lines[at + 1] == ["first", "42", "0", "1", "2", "39"]
+
+
 def test_a_source_whose_rows_all_repeat_others_is_a_warning_that_says_what_to_do(
     task: Path, capsys: pytest.CaptureFixture[str]
 ):

@@ -54,19 +54,29 @@ def snapshot(found: DataSnapshot) -> RenderableType:
     ]
     changes = " ".join(sentence for sentence in told if sentence)
     parts: list[RenderableType] = [splits(found)]
-    if len(found.sources) > 1 or any(source.dropped or source.unusable for source in found.sources.values()):
+    if len(found.sources) > 1 or any(
+        source.dropped or source.unusable or source.used not in (None, source.rows)
+        for source in found.sources.values()
+    ):
         parts += [Text(), yields(found)]
     return Group(*parts, *([Text(), Text(changes)] if changes else []), *warnings(found.warnings))
 
 
 def yields(found: DataSnapshot) -> Table:
     """What each source gave, and what was left of it."""
-    rows = table(
-        "source", "read", "unusable", "dropped", "used", right=("read", "unusable", "dropped", "used")
-    )
+    others = {
+        name: source.rows - source.unusable - source.dropped - source.used
+        for name, source in found.sources.items()
+        if source.used is not None
+    }
+    # Rows that a fix dropped, or that no side of a split in numbers had room for.
+    more = [] if not any(others.values()) else ["by fixes" if found.fixes else "not needed"]
+    counts = ["read", "unusable", "dropped", *more, "used"]
+    rows = table("source", *counts, right=counts)
     for name, source in found.sources.items():
-        used = "" if source.used is None else f"{source.used:,}"
-        rows.add_row(name, f"{source.rows:,}", f"{source.unusable:,}", f"{source.dropped:,}", used)
+        told = [f"{count:,}" for count in (source.rows, source.unusable, source.dropped)]
+        told += [f"{others[name]:,}" if name in others else "" for _ in more]
+        rows.add_row(name, *told, "" if source.used is None else f"{source.used:,}")
     return rows
 
 
