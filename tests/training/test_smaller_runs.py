@@ -19,6 +19,8 @@ from nlp_skills.records import sha256_file
 from nlp_skills.training.checkpoints import checkpoints
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.job import read_job
+from nlp_skills.training.out_of_memory import kernel_kills
+from nlp_skills.training.run import KILLS
 from nlp_skills.training.targets.local import start_run
 from nlp_skills.training.train import train_model
 
@@ -131,3 +133,24 @@ def test_a_worker_that_somebody_has_killed_ends_the_run_and_the_next_goes_on(tmp
     job = read_job(folder)
     assert job is not None
     assert (job.status, job.resumed) == ("succeeded", 1)
+
+
+def test_a_run_that_the_kernel_has_killed_for_memory_begins_smaller_the_next_time(tmp_path: Path) -> None:
+    if kernel_kills() is None:
+        pytest.skip("this kernel does not say how many processes it has killed for memory")
+    task = make_small_task(tmp_path / "tasks")
+    place = task / "models" / "v1"
+    place.mkdir(parents=True)
+    (place / KILLS).write_text("-1")
+    train_model(task)
+    job = read_job(task / "versions" / "v1")
+    assert job is not None
+    assert job.adjusted == {
+        "per_device_train_batch_size": 4,
+        "gradient_accumulation_steps": 2,
+        "per_device_eval_batch_size": 8,
+    }
+    assert job.adjustments[0].endswith(
+        "the kernel ended the process, because the machine's memory was full when the run was last at work"
+    )
+    assert sorted(path.name for path in place.iterdir()) == ["adapter"]

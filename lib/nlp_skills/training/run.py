@@ -19,7 +19,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from nlp_skills.errors import NlpSkillsError, NotValid, RunFailed
-from nlp_skills.records import now, read_mapping
+from nlp_skills.records import now, read_mapping, write_atomic
 from nlp_skills.task.version import record_lineage
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.devices import device_environment
@@ -35,6 +35,10 @@ from nlp_skills.training.verify import check_fresh_load
 from nlp_skills.training.version_model import resolve_model
 from nlp_skills.training.watch import silence
 from nlp_skills.training.worker import NO_MEMORY, say, work
+
+KILLS = "memory-kills.txt"
+"""While workers work: how many processes the kernel had killed for memory when they began; left behind by a run that was killed."""
+BY_THE_KERNEL = f"{NO_MEMORY}: the kernel ended the process, because the machine's memory was full"
 
 
 def run_training(task: Path, version: str) -> Job:
@@ -78,18 +82,38 @@ def _run(task: Path, folder: Path) -> Job:
 
 def _train(task: Path, folder: Path, written: TrainConfig, devices: list[str]) -> None:
     """Start workers until one comes to the end. Raises RunFailed with what the last one has said."""
+    note = task / "models" / folder.name / KILLS
+    if _killed_before(note):
+        _step_down(task, folder, _adjusted(folder, written), f"{BY_THE_KERNEL} when the run was last at work")
     while True:
-        config = written.with_changes(**Job.load(folder / "job.json").adjusted)
+        config = _adjusted(folder, written)
         kills = kernel_kills()
-        status = run_workers(task, folder.name, config, devices, look=lambda: _look(folder))
+        write_atomic(note, str(kills).encode())
+        try:
+            status = run_workers(task, folder.name, config, devices, look=lambda: _look(folder))
+        finally:
+            note.unlink(missing_ok=True)
         if status == 0:
             return
         said = failure_of(task, folder.name)
         if said is None and killed_for_memory(status, kills, kernel_kills()):
-            said = f"{NO_MEMORY}: the kernel ended the process, because the machine's memory was full"
+            said = BY_THE_KERNEL
         if said is None or not said.startswith(NO_MEMORY):
             raise RunFailed(said or _without_a_word(status))
         _step_down(task, folder, config, said)
+
+
+def _adjusted(folder: Path, written: TrainConfig) -> TrainConfig:
+    return written.with_changes(**Job.load(folder / "job.json").adjusted)
+
+
+def _killed_before(note: Path) -> bool:
+    """Whether the kernel has killed a process for memory since a run that ended without a word began to work."""
+    try:
+        before = int(note.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return False
+    return (kernel_kills() or 0) > before
 
 
 def _without_a_word(status: int) -> str:
