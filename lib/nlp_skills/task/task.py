@@ -152,7 +152,9 @@ def find_task(home: Path, name: str) -> Path:
         )
     last = re.split(r"[/\\]", name.rstrip("/\\"))[-1]
     if last != name and last in known:
-        raise NotFound(f"{name!r} is a path. Give the task by its name: {last} (in {home}).")
+        raise NotFound(
+            f"No task named {name!r} in {home}: that is a path. Give the task by its name: {last}."
+        )
     raise NotFound(
         f"No task named {name!r} in {home}{did_you_mean(name, known)}. Known tasks: {', '.join(known[:20])}."
     )
