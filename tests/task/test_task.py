@@ -227,6 +227,6 @@ def test_a_path_in_the_place_of_a_name_is_answered_with_the_name(tmp_path: Path,
     create_task(tmp_path / "tasks", "lat", type=TaskType.QA, goal="g")
     with pytest.raises(NotFound) as caught:
         find_task(tmp_path / "tasks", given)
-    assert (
-        str(caught.value) == f"{given!r} is a path. Give the task by its name: lat (in {tmp_path / 'tasks'})."
+    assert str(caught.value) == (
+        f"No task named {given!r} in {tmp_path / 'tasks'}: that is a path. Give the task by its name: lat."
     )
