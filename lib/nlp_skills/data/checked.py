@@ -1,6 +1,6 @@
 """Whether the last checks looked at the data that lie there now.
 
-data/{train,valid,test}.jsonl ──size and time of change, or else SHA-256──▶ data/validation.json speaks of them, or not
+data/{train,valid,test}.jsonl ──SHA-256──▶ data/validation.json speaks of them, or not
 """
 
 from __future__ import annotations
@@ -31,12 +31,6 @@ def digest(hashes: Mapping[str, str]) -> str:
     return hashlib.sha256("".join(f"{sha}  {name}\n" for name, sha in hashes.items()).encode()).hexdigest()
 
 
-def stamp_files(task: Path) -> dict[str, tuple[int, int]]:
-    """Size in bytes and time of change in nanoseconds of the split files; while both stay, the bytes do."""
-    stats = {name: path.stat() for name, path in split_files(task).items()}
-    return {name: (stat.st_size, stat.st_mtime_ns) for name, stat in stats.items()}
-
-
 def last_report(task: Path) -> ValidationReport | None:
     """What the last checks said; None where there were none or what they wrote cannot be read."""
     with suppress(NotFound, NotValid):
@@ -46,8 +40,6 @@ def last_report(task: Path) -> ValidationReport | None:
 
 def is_of_present_data(report: ValidationReport, task: Path) -> bool:
     """Whether the report speaks of the split files as they are, to the byte."""
-    if report.stamps and report.stamps == stamp_files(task):
-        return True
     return report.data_sha256 == digest({name: sha256_file(path) for name, path in split_files(task).items()})
 
 

@@ -65,8 +65,6 @@ class ValidationReport(Record):
     """Over the hashes of the files that were read."""
     files: dict[str, int]
     """Rows by file, relative to the task folder."""
-    stamps: dict[str, tuple[int, int]] = {}
-    """By file its size in bytes and its time of change in nanoseconds when it was read; empty: not recorded."""
     checks: dict[str, str]
     """Every check by id: passed, found, off in task.yaml, "not run: <reason>" or "does not apply: <reason>".
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from nlp_skills.data.checked import digest, last_report, split_files, stamp_files
+from nlp_skills.data.checked import digest, last_report, split_files
 from nlp_skills.data.checks import CHECKS, ROWS, STRUCTURE, TOKENS, Distributed, Family
 from nlp_skills.data.checks.examine import FEW, SAMPLE, Examined, examine_rows
 from nlp_skills.data.checks.labels import split_of
@@ -65,7 +65,6 @@ def validate_data(
     if not files:
         raise NotReady(f"{task.name} has no data yet. Make it with: nlp-skills regenerate-data {task.name}")
     context = _context(task, definition, files)
-    stamps = stamp_files(task)  # before they are read: what is written meanwhile counts as edited
     before = last_report(task)
     where = "ray" if ray else None
     report = check_data(context, progress, deep=deep, tokens=tokens, where=where, before=before)
@@ -73,7 +72,7 @@ def validate_data(
         report, definition, context.snapshot, edited=_is_edited(context.snapshot, report.data_sha256)
     )
     write_atomic(task / "data" / "validation.html", page.encode("utf-8"))
-    report = report.model_copy(update={"stamps": stamps}).save(task / "data" / "validation.json")
+    report.save(task / "data" / "validation.json")
     return report.model_copy(update={"page": str(task / "data" / "validation.html")})
 
 
