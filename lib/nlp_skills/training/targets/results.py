@@ -41,7 +41,7 @@ def settle(
     model.rename(target)
     shutil.rmtree(target.parent / "checkpoints", ignore_errors=True)  # of a part that was trained here
     info.save(folder / "model_info.json")
-    for name in ("metrics.jsonl", "train.log"):
+    for name in ("metrics.jsonl", "preflight.json", "train.log"):
         found = staging / "versions" / folder.name / name
         if found.is_file():
             write_atomic(folder / name, found.read_bytes())

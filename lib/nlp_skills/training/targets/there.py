@@ -35,7 +35,7 @@ from nlp_skills.training.targets.connection import ANSWER
 from nlp_skills.training.targets.parcel import differing, files_below, manifest, pack, unpack
 
 LOG_BYTES = 1 << 18
-RESULTS = ("metrics.jsonl", "model_info.json", "train.log")
+RESULTS = ("metrics.jsonl", "model_info.json", "preflight.json", "train.log")
 
 
 def missing(folder: Path, request: dict[str, str]) -> list[str]:
