@@ -115,7 +115,7 @@ def test_a_run_with_too_little_memory_takes_smaller_batches(tmp_path: Path) -> N
 def test_a_worker_that_somebody_has_killed_ends_the_run_and_the_next_goes_on(tmp_path: Path) -> None:
     import psutil
 
-    task = make_small_task(tmp_path / "tasks", epochs=60, save_steps=2)
+    task = make_small_task(tmp_path / "tasks", epochs=25, save_steps=2)
     folder = task / "versions" / "v1"
     process = start_run(task, folder)
     while not checkpoints(task / "models" / "v1" / "checkpoints"):
