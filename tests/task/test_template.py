@@ -121,7 +121,7 @@ def test_the_readme_names_every_script_and_every_folder(tmp_path):
 def test_models_and_unfinished_files_stay_out_of_git(tmp_path):
     lay_template(tmp_path / "news", a_task())
     assert (tmp_path / "news" / ".gitignore").read_text(encoding="utf-8") == (
-        "models/\ndata/cache/\n*.tmp\n__pycache__/\n"
+        "models/\ndata/cache/\ntracking/\n*.tmp\n__pycache__/\n"
     )
 
 

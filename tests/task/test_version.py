@@ -230,7 +230,10 @@ def test_a_version_on_other_data_says_so(task_with_data: Path):
     [
         ({"lora_rr": 3}, 'lora_rr: unknown field (did you mean "lora_r"?)'),
         ({"lora_r": 0}, "lora_r: input should be greater than or equal to 1, not 0"),
-        ({"method": "dpo"}, "dpo learns from better and worse answers, and a classification task has one answer"),
+        (
+            {"method": "dpo"},
+            "dpo learns from better and worse answers, and a classification task has one answer",
+        ),
     ],
 )
 def test_a_bad_setting_makes_no_version(task_with_data: Path, settings: dict[str, Any], said: str):

@@ -28,3 +28,9 @@ def test_secrets_of_the_environment_and_whatever_looks_like_a_key_are_not_shown(
     monkeypatch.setenv("WANDB_API_KEY", "correct-horse-battery")
     shown = without_secrets("login correct-horse-battery, token hf_" + "aB3dE5fG7hJ9kL1mN3pQ5rS7tU9vW1xY3z")
     assert shown == "login ${WANDB_API_KEY}, token [Hugging Face token]"
+
+
+def test_a_shell_s_folder_is_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PWD", "/home/ada/tickets")
+    monkeypatch.setenv("OLDPWD", "/home/ada/tickets")
+    assert without_secrets("read /home/ada/tickets/rows.jsonl") == "read /home/ada/tickets/rows.jsonl"

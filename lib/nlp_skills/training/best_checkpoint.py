@@ -101,7 +101,9 @@ def load_kept(trainer: Any, config: TrainConfig, metrics: Path, say: Callable[[s
         return None
     kept, lowest = found[0], found[-1]
     place = Path(trainer.args.output_dir) / f"checkpoint-{kept.step}"
-    if not (place / "trainer_state.json").is_file():  # transformers would only log that, and the last would be saved
+    if not (
+        place / "trainer_state.json"
+    ).is_file():  # transformers would only log that, and the last would be saved
         raise RunFailed(f"The checkpoint of step {kept.step}, which was to be kept, is not at {place}.")
     trainer.state.best_model_checkpoint = str(place)
     trainer.state.best_metric = kept.loss

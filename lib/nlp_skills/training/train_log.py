@@ -47,6 +47,10 @@ def training_log(task: Path, *, version: str | None = None, lines: int = LINES) 
     return TrainingLog(task=task.name, version=folder.name, log=job.log, lines=shown)
 
 
+_FOLDERS = ("PWD", "OLDPWD")
+"""A shell's names for folders, not for passwords."""
+
+
 def last_lines(file: Path, count: int) -> list[str]:
     """The last lines of a text file, read from its end; of a line that redraws itself (a bar) its last state."""
     if count < 1 or not file.is_file():
@@ -65,7 +69,7 @@ def last_lines(file: Path, count: int) -> list[str]:
 def without_secrets(text: str) -> str:
     """The text with the values of secret environment variables by their names, and everything that looks like a key masked."""
     for name, value in os.environ.items():
-        if len(value) > 7 and is_secret_name(name):
+        if len(value) > 7 and name not in _FOLDERS and is_secret_name(name):
             text = text.replace(value, f"${{{name}}}")
     text = hide(text)
     return mask(text, find_secrets(text))
