@@ -9,30 +9,35 @@ from nlp_skills.data.difference import Difference, Named, compare_rows
 from nlp_skills.data.example import Example, Message, Meta
 from nlp_skills.data.identity import Identities, equal_rows, name_key, sort_rows
 
-ROWS = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 3)), max_size=40)
-"""A row: what tells it from others, and what it holds."""
+Row = tuple[int, int, int]
+"""What tells it from others, what it holds, and its side."""
+ROWS = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 3), st.integers(0, 2)), max_size=40)
 
 
-def named(rows: list[tuple[int, int]]) -> Named:
-    names, contents = bytearray(), bytearray()
-    for name, content in rows:
-        names += bytes([name * 20]) + bytes(15)
-        contents += bytes([content]) + bytes(15)
-    return Named(names, contents)
+def named(rows: list[Row]) -> Named:
+    found = Named()
+    for name, content, side in rows:
+        found.names += bytes([name * 20]) + bytes(15)
+        found.contents += bytes([content]) + bytes(15)
+        found.sides.append(side)
+    return found
 
 
-def plainly(before: list[tuple[int, int]], after: list[tuple[int, int]]) -> Difference:
+def plainly(before: list[Row], after: list[Row]) -> Difference:
+    stayed = (Counter(before) & Counter(after)).total()
+    old, new = (Counter(row[:2] for row in rows) for rows in (before, after))
     gone: dict[int, int] = defaultdict(int)
     come: dict[int, int] = defaultdict(int)
-    for found, rows, others in ((gone, before, after), (come, after, before)):
-        for (name, _), count in (Counter(rows) - Counter(others)).items():
+    for found, rows, others in ((gone, old, new), (come, new, old)):
+        for (name, _), count in (rows - others).items():
             found[name] += count
     changed = sum(min(gone[name], come[name]) for name in {*gone, *come})
-    return Difference(sum(come.values()) - changed, sum(gone.values()) - changed, changed)
+    moved = (old & new).total() - stayed
+    return Difference(sum(come.values()) - changed, sum(gone.values()) - changed, changed, moved)
 
 
 @given(before=ROWS, after=ROWS)
-def test_rows_are_added_removed_and_changed(before: list[tuple[int, int]], after: list[tuple[int, int]]):
+def test_rows_are_added_removed_changed_and_moved(before: list[Row], after: list[Row]):
     found = compare_rows(named(before), named(after))
     assert found == plainly(before, after)
     assert len(before) + found.added - found.removed == len(after)

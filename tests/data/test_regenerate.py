@@ -472,7 +472,7 @@ def test_a_kill_at_any_file_operation_leaves_the_old_data_or_the_new(
         assert step["leftovers"] == [], step
     assert [step["again"] for step in steps[:-1]] == [after] * (len(steps) - 1)
     undisturbed = {"before": after[0]["source_hash"], "before_edited": False}
-    undisturbed |= dict.fromkeys(("added", "removed", "changed"), 0)
+    undisturbed |= dict.fromkeys(("added", "removed", "changed", "moved"), 0)
     assert steps[-1]["again"] == [{**after[0], **undisturbed}, True], (
         "that run ended, and this one changed nothing"
     )

@@ -105,7 +105,7 @@ def assemble_data(
     )
     if before is not None and (data / UNFINISHED).is_file() and is_same_data(before, snapshot):
         # A run that was cut off has put these data in place: they are still compared with those before it.
-        told = before.model_dump(include={"before", "before_edited", "added", "removed", "changed"})
+        told = before.model_dump(include={"before", "before_edited", "added", "removed", "changed", "moved"})
         snapshot = snapshot.model_copy(update=told)
     elif before is None or before.splits != splits:
         by_line = same_lines(before, snapshot)
@@ -203,4 +203,5 @@ def _named(known: Identities, sides: bytearray) -> Named:
         if side != NO_SIDE:
             found.names += key_of(known.name, row)
             found.contents += key_of(known.content, row)
+            found.sides.append(side)
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,10 +20,11 @@ _decode = msgspec.json.Decoder(Example).decode
 
 @dataclass
 class Named:
-    """Rows by two keys of 16 bytes each: what tells a row from the others, and everything it holds."""
+    """Rows by two keys of 16 bytes each, what tells a row from the others and everything it holds, and their side."""
 
     names: bytearray = field(default_factory=bytearray)
     contents: bytearray = field(default_factory=bytearray)
+    sides: bytearray = field(default_factory=bytearray)
 
     def __len__(self) -> int:
         return len(self.names) // 16
@@ -31,11 +32,12 @@ class Named:
 
 @dataclass(frozen=True)
 class Difference:
-    """Rows against the data before: new, gone, and the same row with another content."""
+    """Rows against the data before: new, gone, the same row with another content, and an equal row on another side."""
 
     added: int = 0
     removed: int = 0
     changed: int = 0
+    moved: int = 0
 
 
 def same_lines(before: DataSnapshot | None, after: DataSnapshot) -> frozenset[str]:
@@ -56,12 +58,13 @@ def read_named(data: Path, snapshot: DataSnapshot | None, by_line: Collection[st
     """
     found = Named()
     sources = snapshot.sources if snapshot else {}
-    for split in SPLITS:
+    for side, split in enumerate(SPLITS):
         for example in _readable(data / f"{split}.jsonl"):
             source = example.meta.source
             by_id = source in by_line or _has_id(example.meta.id, example.meta.line, sources.get(source))
             found.names += name_key(example, by_id=by_id)
             found.contents += bytes.fromhex(example.content_hash())
+            found.sides.append(side)
     return found
 
 
@@ -84,17 +87,30 @@ def _has_id(identity: str, line: int, source: SourceSnapshot | None) -> bool:
 
 def compare_rows(before: Named, after: Named) -> Difference:
     """Bucket by bucket, so that a table of all names is never in memory."""
-    added = removed = changed = 0
+    added = removed = changed = moved = 0
     old_buckets = buckets(before.names, range(len(before)))
     new_buckets = buckets(after.names, range(len(after)))
     for old_rows, new_rows in zip(old_buckets, new_buckets, strict=True):
-        old = Counter((key_of(before.names, row), key_of(before.contents, row)) for row in old_rows)
-        new = Counter((key_of(after.names, row), key_of(after.contents, row)) for row in new_rows)
-        gone, come = _by_name(old - new), _by_name(new - old)
+        old, new = _placed(before, old_rows), _placed(after, new_rows)
+        # What stays where it is, is left out: of the rest, rows that are equal but for their side have moved.
+        left, came = _without_side(old - new), _without_side(new - old)
+        moved += (left & came).total()
+        gone, come = _by_name(left - came), _by_name(came - left)
         changed += sum(min(count, gone[name]) for name, count in come.items())
         added += sum(max(0, count - gone[name]) for name, count in come.items())
         removed += sum(max(0, count - come[name]) for name, count in gone.items())
-    return Difference(added, removed, changed)
+    return Difference(added, removed, changed, moved)
+
+
+def _placed(rows: Named, bucket: Iterable[int]) -> Counter[tuple[bytes, bytes, int]]:
+    return Counter((key_of(rows.names, row), key_of(rows.contents, row), rows.sides[row]) for row in bucket)
+
+
+def _without_side(rows: Mapping[tuple[bytes, bytes, int], int]) -> Counter[tuple[bytes, bytes]]:
+    found: Counter[tuple[bytes, bytes]] = Counter()
+    for (name, content, _), count in rows.items():
+        found[name, content] += count
+    return found
 
 
 def _by_name(rows: Mapping[tuple[bytes, bytes], int]) -> Counter[bytes]:

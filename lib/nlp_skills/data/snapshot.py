@@ -94,6 +94,8 @@ class DataSnapshot(Record):
     changed: int = 0
     """Rows against the snapshot before: new, gone, and same id with another content. Rows of a source without
     an id column are told by their content, so they are new or gone."""
+    moved: int = 0
+    """Rows that stand on another side of the split than before."""
     warnings: list[str] = []
     """What did not come out as it was probably meant: a source that gave nothing, a side without a row."""
 
@@ -113,4 +115,5 @@ class DataSnapshot(Record):
         if self.before is None:
             return ""
         before = "the data before, which had been edited by hand" if self.before_edited else "the data before"
-        return f"Against {before}: {self.added:,} added, {self.removed:,} removed, {self.changed:,} changed."
+        moved = f", {self.moved:,} moved to another side" if self.moved else ""
+        return f"Against {before}: {self.added:,} added, {self.removed:,} removed, {self.changed:,} changed{moved}."
