@@ -14,6 +14,9 @@ from nlp_skills.errors import NlpSkillsError
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
+# The tests start Ray before the library does: its workers use this environment, however pytest was started.
+os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 

@@ -9,6 +9,7 @@ cores of this machine (loky) and on many machines (Ray Data; the files have to b
 from __future__ import annotations
 
 import hashlib
+import os
 import pickle
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -170,6 +171,10 @@ def stop_workers() -> None:
 def _on_ray(function: Callable[[Partition], R], partitions: Iterable[Partition]) -> Iterator[R]:
     if not find_spec("ray"):
         raise MissingExtra("Working on Ray", "ray")
+    if "RAY_ADDRESS" not in os.environ:
+        # Workers on this machine have this environment. Under `uv run` Ray would make it anew for each of them from a
+        # copy of the working folder, and wait without end where that fails (uv run --no-sync).
+        os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     import ray
     from ray.data import DataContext
 
