@@ -108,7 +108,7 @@ def test_more_rows_to_watch_with_than_to_learn_from_are_told(home: Path, tmp_pat
     ("table", "said"),
     [
         ("text,label\na,b\n", r"no row is left to test with \(1 row to learn from\)\. Bring more data"),
-        ("text\na\nb\n", r"reviews\.csv: there is text .* --text COLUMN --label COLUMN"),
+        ("text\na\nb\n", r"reviews\.csv\): there is text .* --text COLUMN --label COLUMN"),
     ],
 )
 def test_start_refuses_a_file_it_can_do_nothing_with_and_leaves_no_task(

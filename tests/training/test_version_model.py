@@ -10,6 +10,7 @@ from small_model import save_small_model
 from nlp_skills.data.regenerate import regenerate_data
 from nlp_skills.data.sources.source import DataSources
 from nlp_skills.data.sourcing import add_source
+from nlp_skills.data.validation import validate_data
 from nlp_skills.errors import NotReady, NotValid
 from nlp_skills.records import sha256_file
 from nlp_skills.task.task import TaskType, create_task
@@ -100,6 +101,7 @@ def test_a_single_row_of_another_kind_is_refused_by_its_line(tmp_path: Path) -> 
     del row["rejected"]
     lines[2] = json.dumps(row)
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    validate_data(task, tokens=False)
     with pytest.raises(NotValid, match=r"1 row of data/valid\.jsonl \(line 3\): no pairs"):
         create_version(task)
     with pytest.raises(NotValid, match=r"1 row of data/valid\.jsonl \(line 3\): neither pairs nor answers"):

@@ -155,5 +155,7 @@ def read_report(folder: Path) -> SearchReport | None:
         return None
     found = SearchReport.load(file)
     if found.state == "running" and not is_searching(folder):
-        found = found.with_changes(state="stopped")
+        found = SearchReport.load(file)  # it may have come to its end between the two looks
+        if found.state == "running":
+            found = found.with_changes(state="stopped")
     return found.with_changes(message=found.told())

@@ -68,8 +68,8 @@ def last_lines(file: Path, count: int) -> list[str]:
 
 def without_secrets(text: str) -> str:
     """The text with the values of secret environment variables by their names, and everything that looks like a key masked."""
+    text = mask(text, find_secrets(text))  # first, as they stand there: another secret may be a part of one
     for name, value in os.environ.items():
         if len(value) > 7 and name not in _FOLDERS and is_secret_name(name):
             text = text.replace(value, f"${{{name}}}")
-    text = hide(text)
-    return mask(text, find_secrets(text))
+    return hide(text)
