@@ -1,6 +1,8 @@
 """Several sources become one: rank, equal and nearly equal rows, contradictions, limits, where a row is from."""
 
+import gc
 import json
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -225,6 +227,9 @@ def cluster() -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)  # about processes of its own
+            gc.collect()
 
 
 @pytest.mark.parametrize(

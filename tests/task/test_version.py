@@ -1,5 +1,6 @@
 """Versions: the next number is taken by one, lineage says what its neighbours say."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -26,15 +27,27 @@ from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.job import Cost, Environment, Job
 from nlp_skills.training.new_version import create_version
 
-SNAPSHOT = DataSnapshot(
-    source_hash="5" * 64,
-    sources={},
-    splits={
-        name: SplitSnapshot(sha256=name[0] * 64, count=count)
-        for name, count in (("train", 70), ("valid", 10), ("test", 20))
-    },
-    seed=13,
-)
+
+def lines(split: str, count: int, label: str = "sport") -> bytes:
+    """A split file."""
+    turns = [{"role": "user", "content": "Who won?"}, {"role": "assistant", "content": label}]
+    rows = (
+        {"messages": turns, "meta": {"id": f"{split}-{number}", "source": "wire", "label": label}}
+        for number in range(count)
+    )
+    return "".join(json.dumps(row) + "\n" for row in rows).encode()
+
+
+def snapshot_of(files: dict[str, bytes]) -> DataSnapshot:
+    splits = {
+        name: SplitSnapshot(sha256=hashlib.sha256(data).hexdigest(), count=data.count(b"\n"))
+        for name, data in files.items()
+    }
+    return DataSnapshot(source_hash="5" * 64, sources={}, splits=splits, seed=13)
+
+
+SPLITS = {"train": lines("train", 70), "valid": lines("valid", 10), "test": lines("test", 20)}
+SNAPSHOT = snapshot_of(SPLITS)
 FILES = {"config.yaml": TrainConfig().to_bytes(".yaml"), "data_snapshot.json": SNAPSHOT.to_bytes()}
 
 
@@ -46,8 +59,15 @@ def task(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def task_with_data(task: Path) -> Path:
-    SNAPSHOT.save(task / "data" / "data_snapshot.json")
+    lay(task, SPLITS)
     return task
+
+
+def lay(task: Path, files: dict[str, bytes]) -> None:
+    """Make these the task's data."""
+    for name, data in files.items():
+        (task / "data" / f"{name}.jsonl").write_bytes(data)
+    snapshot_of(files).save(task / "data" / "data_snapshot.json")
 
 
 def lineage(task: Path, version: str) -> Version:
@@ -215,11 +235,7 @@ def test_a_version_starts_from_its_parent_and_says_what_is_different(task_with_d
 
 def test_a_version_on_other_data_says_so(task_with_data: Path):
     create_version(task_with_data)
-    splits = {**SNAPSHOT.splits, "train": SplitSnapshot(sha256="x" * 64, count=75)}
-    splits["test"] = SplitSnapshot(sha256="y" * 64, count=20)
-    DataSnapshot.model_validate({**SNAPSHOT.model_dump(), "splits": splits}).save(
-        task_with_data / "data" / "data_snapshot.json"
-    )
+    lay(task_with_data, {**SPLITS, "train": lines("train", 75), "test": lines("test", 20, "business")})
     assert create_version(task_with_data).changes == ["data: train +5 rows", "data: test changed"]
     frozen = DataSnapshot.load(task_with_data / "versions" / "v1" / "data_snapshot.json")
     assert frozen == SNAPSHOT
