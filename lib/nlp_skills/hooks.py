@@ -15,7 +15,8 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,8 +105,7 @@ def describe(task: Path, report: ValidationReport) -> str:
         )
     else:
         end = f"All of it: {_report_path(task).as_posix()}"
-    order = {"error": 0, "warning": 1, "info": 2}
-    findings = sorted(report.findings, key=lambda finding: order[finding.level])
+    findings = _worst_of_each_first(report.findings)
     room = LENGTH - len("\n".join([*lines, end])) - 220
     for position, finding in enumerate(findings):
         line = _describe_finding(finding)
@@ -115,6 +115,17 @@ def describe(task: Path, report: ValidationReport) -> str:
         lines.append(line)
         room -= len(line) + 1
     return _cut("\n".join([*lines, end]), LENGTH)
+
+
+def _worst_of_each_first(findings: Sequence[Finding]) -> list[Finding]:
+    """Errors before warnings; within them every check's first finding comes before any check's second."""
+    order = {"error": 0, "warning": 1, "info": 2}
+    seen: Counter[str] = Counter()
+    ranks = []
+    for finding in findings:
+        ranks.append((order[finding.level], seen[finding.check]))
+        seen[finding.check] += 1
+    return [finding for _, finding in sorted(zip(ranks, findings, strict=True), key=lambda pair: pair[0])]
 
 
 def _describe_not_run(report: ValidationReport) -> list[str]:

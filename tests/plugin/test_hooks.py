@@ -351,6 +351,24 @@ def test_errors_come_first_and_the_note_never_grows_too_long() -> None:
     assert "secret text" not in said
 
 
+def test_each_check_is_shown_before_one_of_them_is_shown_again() -> None:
+    checks = ["DATA-LABEL", "DATA-LABEL", "SPLIT-LEAK", "DATA-DUP", "DATA-LABEL"]
+    findings = [
+        Finding(
+            check=check,
+            level="warning" if check == "DATA-DUP" else "error",
+            message=str(n),
+            count=1,
+            rows=[],
+            fix="f",
+        )
+        for n, check in enumerate(checks)
+    ]
+    said = hooks.describe(Path("tasks/reviews"), report_of(findings, {"DATA-DUP": "found"}, passed=False))
+    messages = [line.split(": ")[1].split()[0] for line in said.splitlines() if line.startswith("- ")]
+    assert messages == ["0", "2", "1", "4", "3"]
+
+
 def test_a_check_that_could_not_run_is_no_pass_and_its_cure_is_said(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -207,6 +207,7 @@ def test_no_access_to_a_gated_base_model(tmp_path: Path, monkeypatch: pytest.Mon
         address = f"http://127.0.0.1:{hub.server_port}"
         for name, value in (
             ("HF_ENDPOINT", address),
+            ("HF_HUB_OFFLINE", "0"),
             ("HF_HOME", str(tmp_path / "hf")),
             ("HF_TOKEN", "hf_not_shown"),
         ):
