@@ -215,7 +215,9 @@ def _prediction(row: tuple[str, str, str], said: str) -> Prediction:
     identifier, text, label = row
     top = 0.4 + 0.55 * random.Random(f"{identifier} sure").random()
     scores = {name: round((1 - top) / 5, 4) for name in LABELS} | {said: round(top, 4)}
-    return Prediction(identifier, label, said, said == label, scores, text)
+    return Prediction(
+        id=identifier, input=text, expected=label, predicted=said, correct=said == label, scores=scores
+    )
 
 
 def _snapshot(rows: list[tuple[str, str, str]], first: bool) -> DataSnapshot:

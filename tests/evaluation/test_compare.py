@@ -9,7 +9,7 @@ import pytest
 from nlp_skills.data.snapshot import DataSnapshot, SplitSnapshot
 from nlp_skills.errors import NotFound, NotReady, NotValid
 from nlp_skills.evaluation.compare import ROWS_SHOWN, TOO_FEW, compare_predictions, compare_versions
-from nlp_skills.evaluation.metrics import accuracy, macro_f1
+from nlp_skills.evaluation.metrics import METRICS
 from nlp_skills.evaluation.results import EvalResult, Interval, Prediction
 from nlp_skills.evaluation.significance import mcnemar
 from nlp_skills.records import write_lines
@@ -25,7 +25,15 @@ def predictions(right: list[bool]) -> list[Prediction]:
     rows = []
     for n, ok in enumerate(right):
         truth, other = ("a", "b") if n % 2 else ("b", "a")
-        rows.append(Prediction(f"r{n}", truth, truth if ok else other, ok, None, f"text {n}"))
+        rows.append(
+            Prediction(
+                id=f"r{n}",
+                input=f"text {n}",
+                expected=truth,
+                predicted=truth if ok else other,
+                correct=ok,
+            )
+        )
     return rows
 
 
@@ -52,11 +60,9 @@ def test_the_interval_of_the_difference_decides(counts: tuple[int, int, int, int
     assert found.verdict == verdict
     assert (found.fixed, found.broken, found.count) == (counts[2], counts[1], sum(counts))
     assert found.p_value == mcnemar(counts[2], counts[1])
-    expected = [r.expected for r in rows_a]
-    said = {"a": [r.predicted for r in rows_a], "b": [r.predicted for r in rows_b]}
-    for name, metric in (("accuracy", accuracy), ("macro_f1", macro_f1)):
+    for name in ("accuracy", "macro_f1"):
         row = found.metrics[name]
-        assert (row.a, row.b) == (metric(expected, said["a"]), metric(expected, said["b"]))
+        assert (row.a, row.b) == (METRICS[name].measure(rows_a), METRICS[name].measure(rows_b))
         assert row.difference == pytest.approx(row.b - row.a)
         assert row.low <= row.difference <= row.high
     assert f"{counts[2]} fixed and {counts[1]} broken" in found.reason
@@ -72,7 +78,7 @@ def test_rows_that_changed_sides_are_shown_with_both_answers():
 
 
 def test_rows_of_different_number_are_never_compared():
-    with pytest.raises(ValueError, match="zip"):
+    with pytest.raises(ValueError, match="answered"):
         compare_predictions(TASK, "v1", "v2", predictions([True] * 40), predictions([True] * 41))
 
 

@@ -9,18 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nlp_skills.evaluation.metrics import (
-    METRICS,
-    accuracy,
-    confusion,
-    exact_match,
-    macro_f1,
-    normal,
-    per_label,
-    row_scores,
-    token_f1,
-    words,
-)
+from nlp_skills.evaluation.metrics import METRICS
+from nlp_skills.evaluation.metrics.answers import normal, words
+from nlp_skills.evaluation.metrics.classification import confusion, per_label
+from nlp_skills.evaluation.results import Prediction
 from nlp_skills.task.task import METRICS as METRICS_BY_TYPE
 
 LABELS = st.sampled_from(["billing", "delivery", "returns", "正面"])
@@ -36,14 +28,22 @@ def sides(pairs: list[tuple[str, str]]) -> tuple[list[str], list[str]]:
     return [e for e, _ in pairs], [p for _, p in pairs]
 
 
+def predictions(pairs: list[tuple[str, str]]) -> list[Prediction]:
+    return [Prediction(id="", expected=e, predicted=p, correct=e == p) for e, p in pairs]
+
+
+def measure(name: str, *pairs: tuple[str, str]) -> float:
+    return METRICS[name].measure(predictions(list(pairs)))
+
+
 @given(pairs=PAIRS)
 def test_accuracy_and_macro_f1_are_those_of_scikit_learn(pairs: list[tuple[str, str]]):
     from sklearn.metrics import accuracy_score, f1_score
 
     expected, predicted = sides(pairs)
-    assert accuracy(expected, predicted) == pytest.approx(accuracy_score(expected, predicted))
+    assert measure("accuracy", *pairs) == pytest.approx(accuracy_score(expected, predicted))
     reference = f1_score(expected, predicted, average="macro", zero_division=0)
-    assert macro_f1(expected, predicted) == pytest.approx(reference)
+    assert measure("macro_f1", *pairs) == pytest.approx(reference)
 
 
 @given(pairs=PAIRS)
@@ -51,7 +51,7 @@ def test_the_table_of_labels_is_that_of_scikit_learn(pairs: list[tuple[str, str]
     from sklearn.metrics import precision_recall_fscore_support
 
     expected, predicted = sides(pairs)
-    table = per_label(expected, predicted)
+    table = per_label(predictions(pairs))
     labels = sorted({*expected, *predicted})
     assert list(table) == labels
     reference = precision_recall_fscore_support(expected, predicted, labels=labels, zero_division=0)
@@ -66,7 +66,7 @@ def test_the_confusion_matrix_is_that_of_scikit_learn_without_its_zeros(pairs: l
     expected, predicted = sides(pairs)
     labels = [*sorted({*expected, *predicted}), "never"]  # scikit-learn warns of a single label
     reference = confusion_matrix(expected, predicted, labels=labels)
-    table = confusion(expected, predicted)
+    table = confusion(predictions(pairs))
     for i, e in enumerate(labels):
         for j, p in enumerate(labels):
             assert table.get(e, {}).get(p, 0) == reference[i, j]
@@ -97,12 +97,12 @@ ASCII = st.text(st.characters(max_codepoint=126), max_size=25) | st.sampled_from
 
 @given(pairs=st.lists(st.tuples(ASCII, ASCII), min_size=1, max_size=10))
 def test_english_answers_are_compared_as_squad_does(pairs: list[tuple[str, str]]):
-    expected, predicted = sides(pairs)
+    expected = [e for e, _ in pairs]
     assert [normal(text) for text in expected] == [squad_normal(text) for text in expected]
     reference = [squad_f1(e, p) for e, p in pairs]
-    assert token_f1(expected, predicted) == pytest.approx(sum(reference) / len(reference))
+    assert measure("token_f1", *pairs) == pytest.approx(sum(reference) / len(reference))
     same = [squad_normal(e) == squad_normal(p) for e, p in pairs]
-    assert exact_match(expected, predicted) == pytest.approx(sum(same) / len(same))
+    assert measure("exact_match", *pairs) == pytest.approx(sum(same) / len(same))
 
 
 @pytest.mark.parametrize(
@@ -117,38 +117,33 @@ def test_english_answers_are_compared_as_squad_does(pairs: list[tuple[str, str]]
     ],
 )
 def test_punctuation_width_and_case_do_not_count(expected: str, predicted: str):
-    assert exact_match([expected], [predicted]) == token_f1([expected], [predicted]) == 1.0
+    assert measure("exact_match", (expected, predicted)) == measure("token_f1", (expected, predicted)) == 1
 
 
 def test_scripts_without_blanks_are_compared_character_by_character():
     assert words("台積電 TSMC 漲 5%") == ["台", "積", "電", "tsmc", "漲", "5"]
-    assert token_f1(["台積電"], ["台積"]) == pytest.approx(0.8)
-    assert token_f1(["おはよう"], ["おやすみ"]) == pytest.approx(2 / 8)
+    assert measure("token_f1", ("台積電", "台積")) == pytest.approx(0.8)
+    assert measure("token_f1", ("おはよう", "おやすみ")) == pytest.approx(2 / 8)
 
 
 @given(pairs=TEXTS)
-def test_every_metric_lies_between_0_and_1_is_the_mean_of_its_rows_and_1_for_the_right_answers(
-    pairs: list[tuple[str, str]],
-):
-    expected, predicted = sides(pairs)
-    for name, metric in METRICS.items():
-        value = metric(expected, predicted)
-        assert 0 <= value <= 1
-        assert metric(expected, expected) == 1
-        if name != "macro_f1":
-            rows = row_scores(name, expected, predicted)
-            assert rows.shape == (len(pairs),) and rows.dtype == np.float64
-            assert rows.mean() == pytest.approx(value)
+def test_every_metric_lies_between_0_and_1_and_is_1_for_the_right_answers(pairs: list[tuple[str, str]]):
+    right = [(expected, expected) for expected, _ in pairs]
+    for metric in METRICS.values():
+        assert 0 <= metric.measure(predictions(pairs)) <= 1
+        assert metric.measure(predictions(right)) == pytest.approx(1)
+
+
+@given(pairs=TEXTS)
+def test_the_contributions_of_the_rows_add_up_to_the_metric(pairs: list[tuple[str, str]]):
+    for metric in METRICS.values():
+        statistics = metric.statistics(predictions(pairs * 2))
+        assert len(pairs) * 2 == statistics.shape[0]
+        assert metric.value(statistics.sum(axis=0)) == pytest.approx(metric.measure(predictions(pairs)))
 
 
 def test_every_metric_that_a_task_can_name_is_there():
     assert {name for names in METRICS_BY_TYPE.values() for name in names} == set(METRICS)
-
-
-def test_lists_of_different_lengths_are_never_compared():
-    for metric in METRICS.values():
-        with pytest.raises(ValueError, match="zip"):
-            metric(["a", "b"], ["a"])
 
 
 @pytest.mark.parametrize(
@@ -163,5 +158,4 @@ def test_lists_of_different_lengths_are_never_compared():
     ],
 )
 def test_json_matches_by_its_value_and_not_by_its_letters(expected: str, predicted: str, right: float):
-    assert exact_match([expected], [predicted]) == right
-    assert row_scores("exact_match", [expected], [predicted]).tolist() == [right]
+    assert measure("exact_match", (expected, predicted)) == right

@@ -232,7 +232,9 @@ def test_hostile_text_is_text_wherever_it_stands(task: Path) -> None:
     definition = Task.load(task / "task.yaml")
     definition.with_changes(goal=HOSTILE, labels=[*LABELS, HOSTILE]).save(task / "task.yaml")
     predictions = read_predictions(task, "v2")
-    predictions[0] = Prediction(HOSTILE, HOSTILE, HOSTILE, False, {HOSTILE: 0.5}, HOSTILE)
+    predictions[0] = Prediction(
+        id=HOSTILE, expected=HOSTILE, predicted=HOSTILE, correct=False, scores={HOSTILE: 0.5}, input=HOSTILE
+    )
     write_predictions(task, "v2", predictions)
     path = task / "versions" / "v2" / "results.json"
     changed = EvalResult.load(path).with_changes(confusion={HOSTILE: {HOSTILE: 3, "billing": 1}})
@@ -261,14 +263,18 @@ def test_element_escapes_text_and_attributes() -> None:
 
 
 def test_long_inputs_are_cut_and_the_page_says_by_how_much(task: Path) -> None:
-    write_predictions(task, "v1", [Prediction("1", "a", "b", False, None, "x" * 50_000)] * 40)
+    write_predictions(
+        task, "v1", [Prediction(id="1", expected="a", predicted="b", correct=False, input="x" * 50_000)] * 40
+    )
     page = page_of(task, "v1")
     assert "… (49,000 more characters)" in page
     assert len(page) < 200_000
 
 
 def test_wrong_predictions_beyond_the_limit_are_counted(task: Path) -> None:
-    write_predictions(task, "v1", [Prediction(str(i), "a", "b", False) for i in range(10_050)])
+    write_predictions(
+        task, "v1", [Prediction(id=str(i), expected="a", predicted="b", correct=False) for i in range(10_050)]
+    )
     words = Outline(page_of(task, "v1")).words
     assert "10,050 of 10,050 rows are wrong." in words
     assert "50 more stand in versions/v1/predictions.jsonl." in words

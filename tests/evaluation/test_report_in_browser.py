@@ -26,7 +26,12 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     task = make_task(tmp_path_factory.mktemp("tasks"))
     predictions = read_predictions(task, "v2")
     predictions[0] = Prediction(
-        predictions[0].id, predictions[0].expected, HOSTILE, False, {HOSTILE: 0.99}, HOSTILE
+        id=predictions[0].id,
+        input=HOSTILE,
+        expected=predictions[0].expected,
+        predicted=HOSTILE,
+        correct=False,
+        scores={HOSTILE: 0.99},
     )
     write_predictions(task, "v2", predictions)
     return task / write_report(task).path
@@ -38,12 +43,12 @@ def long_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     task = make_task(tmp_path_factory.mktemp("tasks"))
     rows = [
         Prediction(
-            f"row-{i}",
-            "billing",
-            "returns",
-            False,
-            {"returns": i / MANY},
-            f"ticket number {i}: " + "words " * 40,
+            id=f"row-{i}",
+            input=f"ticket number {i}: " + "words " * 40,
+            expected="billing",
+            predicted="returns",
+            correct=False,
+            scores={"returns": i / MANY},
         )
         for i in range(MANY)
     ]

@@ -10,7 +10,8 @@ from nlp_skills.data.example import Example, read_examples
 from nlp_skills.errors import NotReady
 from nlp_skills.evaluation.baselines import tfidf_classifier, tfidf_neighbour
 from nlp_skills.evaluation.evaluate import answer, choose_decoding, latency, score
-from nlp_skills.evaluation.predictions import load_model
+from nlp_skills.evaluation.marking import mark
+from nlp_skills.evaluation.predictions import Answered, load_model
 from nlp_skills.evaluation.results import Score
 from nlp_skills.records import Progress, Record, sha256_file
 from nlp_skills.task.task import Task
@@ -67,11 +68,11 @@ def measure_baseline(
 
 def _tfidf(definition: Task, train: list[Example], asked: list[Example]) -> Score:
     answers = (tfidf_classifier if definition.type.has_labels else tfidf_neighbour)(train, asked)
-    return score(definition, asked, answers, "TF-IDF")
+    return score(definition, mark(definition, asked, [Answered(text) for text in answers]), "TF-IDF")
 
 
 def _prompted(definition: Task, train: list[Example], asked: list[Example], progress: Progress) -> Score:
     progress("loading the base model", 0, None)
     loaded = load_model(resolve_base_model(definition.base_model), None)
     answered = answer(loaded, asked, choose_decoding(definition, train, asked), progress)
-    return score(definition, asked, [given.text for given in answered], loaded.name, latency(answered))
+    return score(definition, mark(definition, asked, answered), loaded.name, latency(answered))

@@ -82,14 +82,15 @@ def compare_predictions(
     task: Task, a: str, b: str, rows_a: list[Prediction], rows_b: list[Prediction]
 ) -> Comparison:
     """The comparison from two lists of predictions on the same rows in the same order."""
-    expected = [row.expected for row in rows_a]
-    said_a, said_b = [row.predicted for row in rows_a], [row.predicted for row in rows_b]
     metrics = {}
     for name in METRICS[task.type]:
-        gain, low, high = difference(name, expected, said_a, said_b)
-        value = FUNCTIONS[name]
+        gain = difference(name, rows_a, rows_b)
         metrics[name] = MetricDifference(
-            a=value(expected, said_a), b=value(expected, said_b), difference=gain, low=low, high=high
+            a=FUNCTIONS[name].measure(rows_a),
+            b=FUNCTIONS[name].measure(rows_b),
+            difference=gain.value,
+            low=gain.low,
+            high=gain.high,
         )
     pairs = list(zip(rows_a, rows_b, strict=True))
     fixed = [_changed(x, y) for x, y in pairs if y.correct and not x.correct]

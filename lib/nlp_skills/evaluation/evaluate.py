@@ -14,7 +14,8 @@ from nlp_skills.data.example import Example, read_examples
 from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.errors import NotReady, NotValid
 from nlp_skills.evaluation.baselines import majority, tfidf_classifier, tfidf_neighbour
-from nlp_skills.evaluation.metrics import confusion, is_match, per_label
+from nlp_skills.evaluation.marking import mark
+from nlp_skills.evaluation.metrics.classification import confusion, per_label
 from nlp_skills.evaluation.predictions import (
     Answered,
     LoadedModel,
@@ -22,7 +23,7 @@ from nlp_skills.evaluation.predictions import (
     load_model,
     score_labels,
 )
-from nlp_skills.evaluation.results import EvalResult, Interval, Latency, Prediction, Score
+from nlp_skills.evaluation.results import EvalResult, Latency, Prediction, Score
 from nlp_skills.evaluation.significance import difference, interval
 from nlp_skills.records import Progress, Record, sha256_file, sha256_tree, silent, write_lines
 from nlp_skills.task.task import METRICS, Task, TaskType
@@ -90,18 +91,19 @@ def evaluate_version(
     files = resolve_model(task, config.base_model, config.base_revision)
     loaded = load_model(files, model, config.dtype, config.enable_thinking)
     answered = answer(loaded, test, how, progress)
-    tuned = score(definition, test, [a.text for a in answered], loaded.name, latency(answered))
+    rows = mark(definition, test, answered)
+    tuned = score(definition, rows, loaded.name, latency(answered))
     result = EvalResult(
         **tuned.model_dump(),
         split=split,
         data_sha256=sha256_file(file),
-        baseline={b.name: _baseline(definition, test, b, [a.text for a in answered]) for b in baselines},
+        baseline={b.name: _baseline(definition, test, b, rows) for b in baselines},
         generation=how.describe(),
     )
     suffix = "" if split == "test" else f"_{split}"
     write_lines(
         folder / f"predictions{suffix}.jsonl",
-        (msgspec.json.encode(row) for row in _predictions(definition, test, answered)),
+        (msgspec.json.encode(row) for row in rows),
     )
     result.save(folder / f"results{suffix}.json")
     record_lineage(task, version=folder.name)
@@ -166,46 +168,33 @@ def answer(loaded: LoadedModel, test: Sequence[Example], how: Decoding, progress
     )
 
 
-def score(
-    task: Task, test: Sequence[Example], answers: Sequence[str], model: str, latency: Latency | None = None
-) -> Score:
+def score(task: Task, rows: Sequence[Prediction], model: str, latency: Latency | None = None) -> Score:
     """Metrics with intervals; for labels the table of each label and the confusion matrix too."""
-    expected = [example.output_text for example in test]
     has_labels = task.type.has_labels
     return Score(
-        metrics={name: interval(name, expected, answers) for name in METRICS[task.type]},
-        per_label=per_label(expected, answers) if has_labels else {},
-        confusion=confusion(expected, answers) if has_labels else {},
-        count=len(test),
+        metrics={name: interval(name, rows) for name in METRICS[task.type]},
+        per_label=per_label(rows) if has_labels else {},
+        confusion=confusion(rows) if has_labels else {},
+        count=len(rows),
         latency=latency,
         model=model,
     )
 
 
-def _baseline(task: Task, test: Sequence[Example], found: BaselineAnswers, tuned: Sequence[str]) -> Score:
-    expected = [example.output_text for example in test]
-    value, low, high = difference(task.chosen_metric, expected, found.answers, tuned)
-    scored = score(task, test, found.answers, found.model, found.latency)
-    return scored.model_copy(update={"gain": Interval(value=value, low=low, high=high)})
+def _baseline(
+    task: Task, test: Sequence[Example], found: BaselineAnswers, tuned: Sequence[Prediction]
+) -> Score:
+    rows = mark(task, test, [Answered(text) for text in found.answers])
+    scored = score(task, rows, found.model, found.latency)
+    return scored.with_changes(gain=difference(task.chosen_metric, rows, tuned))
 
 
 def latency(answered: Sequence[Answered]) -> Latency:
     """Percentiles of the milliseconds that the answers took."""
     import numpy as np
 
-    p50, p95, p99 = np.percentile([a.milliseconds for a in answered], [50, 95, 99])
+    p50, p95, p99 = np.percentile([a.milliseconds or 0.0 for a in answered], [50, 95, 99])
     return Latency(p50=round(float(p50), 2), p95=round(float(p95), 2), p99=round(float(p99), 2))
-
-
-def _predictions(task: Task, test: Sequence[Example], answered: Sequence[Answered]) -> list[Prediction]:
-    rows = []
-    for example, given in zip(test, answered, strict=True):
-        expected = example.output_text
-        right = expected == given.text if task.type.has_labels else is_match(expected, given.text)
-        rows.append(
-            Prediction(example.meta.id, expected, given.text, right, given.scores, example.input_text)
-        )
-    return rows
 
 
 def _trained_model(task: Path, folder: Path, info: ModelInfo) -> Path:

@@ -24,8 +24,8 @@ class Answered:
     """One answer: the text, the labels' probabilities where labels were scored, milliseconds."""
 
     text: str
-    scores: dict[str, float] | None
-    milliseconds: float
+    scores: dict[str, float] | None = None
+    milliseconds: float | None = None
 
 
 @dataclass(frozen=True)

@@ -59,13 +59,29 @@ class EvalResult(Score):
     """How answers were chosen: label scoring, or greedy decoding and its limits."""
 
 
-class Prediction(msgspec.Struct, omit_defaults=True):
-    """One line of predictions.jsonl."""
+class Prediction(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """One line of predictions.jsonl: what was asked, what came back, and whether it is right."""
 
     id: str
+    input: str = ""
+    """The user's turns."""
     expected: str
     predicted: str
     correct: bool
+    """As the task's type judges a row (marking.py)."""
     scores: dict[str, float] | None = None
-    """Label → probability, where labels were scored."""
-    input: str = ""
+    """Choice → probability, where choices were scored: labels, or chosen and rejected."""
+    samples: list[str] = []
+    """Every answer that was drawn, where there were several."""
+    passed: list[bool] = []
+    """Of each of them, whether the row's own tests passed."""
+    slices: dict[str, str] = {}
+    """What kind of row it is: source, language, length, entity … (slices.py)."""
+    prompt_sha256: str = ""
+    """Of the token ids or the text that the model was given: the first 16 hexadecimal digits."""
+    prompt_tokens: int | None = None
+    tokens: int | None = None
+    """Tokens of the answer, its end included."""
+    milliseconds: float | None = None
+    cut: bool = False
+    """Whether the answer ran into its limit of tokens."""
