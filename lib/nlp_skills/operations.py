@@ -211,7 +211,7 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         "advise",
-        "evaluation.advise",
+        "evaluation.advice.advise",
         "Should this task be fine-tuned at all? Prompt, retrieval (RAG), SFT, preference, RL, or more data first; each point with its evidence.",
         words="is it worth it, RAG or fine-tuning, few-shot, baseline, how much data do I need, 要不要微調, 該用 RAG 嗎, 微調整すべきか, ファインチューニングは必要か",
         heavy=True,
@@ -279,14 +279,14 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         "search_settings",
-        "evaluation.search",
+        "evaluation.search.search",
         "Search for better hyperparameters (Optuna: TPE, ASHA): each trial is a version; without confirm it says what it would cost, or how far it is.",
         words="hyperparameter tuning, sweep, HPO, grid search, best learning rate, 超參數搜尋, ハイパーパラメータ探索",
         stopped="The search and its runs are stopped; their checkpoints stay. Go on with the same command.",
     ),
     Operation(
         "stop_search",
-        "evaluation.search",
+        "evaluation.search.search",
         "Stop a search and its runs; it can go on later.",
         words="cancel sweep, 停止搜尋",
     ),

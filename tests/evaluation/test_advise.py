@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from nlp_skills.data.regenerate import regenerate_data
 from nlp_skills.data.sample import SUPPORT_MESSAGES
 from nlp_skills.data.sourcing import add_source
-from nlp_skills.evaluation.advise import NEXT, Advice, advise, give_advice
-from nlp_skills.evaluation.advise_baseline import AdviceBaseline
-from nlp_skills.evaluation.advise_facts import FACTS, read_facts
-from nlp_skills.evaluation.advise_rules import (
+from nlp_skills.evaluation.advice.advise import NEXT, Advice, advise, give_advice
+from nlp_skills.evaluation.advice.baseline import AdviceBaseline
+from nlp_skills.evaluation.advice.facts import FACTS, read_facts
+from nlp_skills.evaluation.advice.rules import (
     COMPARISONS,
     Evidence,
     Rule,

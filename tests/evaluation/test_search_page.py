@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from headless_chromium import Browser, browser, find_chromium
 
-from nlp_skills.evaluation.search_page import search_page, write_search_page
-from nlp_skills.evaluation.search_record import SearchDefinition, SearchReport, Trial
+from nlp_skills.evaluation.search.page import search_page, write_search_page
+from nlp_skills.evaluation.search.record import SearchDefinition, SearchReport, Trial
 from nlp_skills.training.search_space import Choices, Range
 
 DEFINITION = SearchDefinition(

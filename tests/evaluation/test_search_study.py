@@ -5,8 +5,8 @@ from typing import Any
 
 from optuna.trial import TrialState
 
-from nlp_skills.evaluation.search_record import SearchDefinition
-from nlp_skills.evaluation.search_study import cut_off_trial, importance, next_trial, open_study, read_trials
+from nlp_skills.evaluation.search.record import SearchDefinition
+from nlp_skills.evaluation.search.study import cut_off_trial, importance, next_trial, open_study, read_trials
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.search_space import Choices, Range, as_parameters, settings_of, suggest
 

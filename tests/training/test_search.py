@@ -12,8 +12,8 @@ from small_task import make_small_task
 
 from nlp_skills.errors import NotReady, NotValid
 from nlp_skills.evaluation.results import EvalResult
-from nlp_skills.evaluation.search import search_settings, stop_search
-from nlp_skills.evaluation.search_record import SearchReport, read_report
+from nlp_skills.evaluation.search.record import SearchReport, read_report
+from nlp_skills.evaluation.search.search import search_settings, stop_search
 from nlp_skills.task.version import Version, version_names
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.job import is_running, read_job

@@ -10,7 +10,7 @@ from rich.text import Text
 from nlp_skills.tables.grid import table
 
 if TYPE_CHECKING:
-    from nlp_skills.evaluation.advise import Advice
+    from nlp_skills.evaluation.advice.advise import Advice
     from nlp_skills.training.forecast import Forecast
     from nlp_skills.training.plan import Plan
 

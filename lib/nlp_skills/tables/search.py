@@ -10,7 +10,7 @@ from rich.text import Text
 from nlp_skills.tables.grid import short, table
 
 if TYPE_CHECKING:
-    from nlp_skills.evaluation.search_record import SearchReport
+    from nlp_skills.evaluation.search.record import SearchReport
 
 STYLES = {"running": "bold green", "failed": "bold red", "pruned": "yellow"}
 

@@ -13,8 +13,8 @@ from nlp_skills.data.example import Example, read_examples
 from nlp_skills.data.report import ValidationReport
 from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.errors import NotFound
-from nlp_skills.evaluation.advise_baseline import AdviceBaseline
-from nlp_skills.evaluation.advise_rules import Evidence, Value
+from nlp_skills.evaluation.advice.baseline import AdviceBaseline
+from nlp_skills.evaluation.advice.rules import Evidence, Value
 from nlp_skills.evaluation.results import EvalResult, Score
 from nlp_skills.task.task import Task, TaskType
 from nlp_skills.task.version import version_names

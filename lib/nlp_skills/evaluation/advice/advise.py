@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from nlp_skills.errors import NlpSkillsError
-from nlp_skills.evaluation.advise_baseline import measure_baseline
-from nlp_skills.evaluation.advise_facts import FACTS, read_facts
-from nlp_skills.evaluation.advise_rules import Evidence, Point, Verdict, apply_rules, facts_of, load_rules
+from nlp_skills.evaluation.advice.baseline import measure_baseline
+from nlp_skills.evaluation.advice.facts import FACTS, read_facts
+from nlp_skills.evaluation.advice.rules import Evidence, Point, Verdict, apply_rules, facts_of, load_rules
 from nlp_skills.records import Progress, Record, silent
 from nlp_skills.task.task import Task
 from nlp_skills.training.plan import plan_training

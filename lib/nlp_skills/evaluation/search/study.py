@@ -12,7 +12,7 @@ from typing import Any
 import xxhash
 
 from nlp_skills.data.snapshot import DataSnapshot
-from nlp_skills.evaluation.search_record import SearchDefinition, Trial
+from nlp_skills.evaluation.search.record import SearchDefinition, Trial
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.methods.arguments import steps_per_epoch
 from nlp_skills.training.search_space import settings_of, suggest

@@ -11,7 +11,7 @@ from nlp_skills.data.present import describe_data, hash_files
 from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.errors import NotValid, RunFailed
 from nlp_skills.evaluation.evaluate import evaluate_version
-from nlp_skills.evaluation.search_record import SearchDefinition
+from nlp_skills.evaluation.search.record import SearchDefinition
 from nlp_skills.task.version import Version, describe_changes, version_names
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.defaults import with_defaults

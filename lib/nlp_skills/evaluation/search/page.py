@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nlp_skills.errors import counted
-from nlp_skills.evaluation.search_record import SearchDefinition, SearchReport, Trial
+from nlp_skills.evaluation.search.record import SearchDefinition, SearchReport, Trial
 from nlp_skills.page import render_page
 from nlp_skills.page.charts import (
     Bar,

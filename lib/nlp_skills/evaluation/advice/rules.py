@@ -1,4 +1,4 @@
-"""The rules of `advise`: data in advise_rules.yaml, and the one function that applies them.
+"""The rules of `advise`: data in rules.yaml, and the one function that applies them.
 
 A rule speaks only when all its facts are known, so every point has its evidence.
 """
@@ -46,7 +46,7 @@ class Point(Record):
 
 
 class Rule(Record):
-    """One entry of advise_rules.yaml."""
+    """One entry of rules.yaml."""
 
     id: str
     verdict: Verdict
@@ -74,8 +74,8 @@ Facts: TypeAlias = Mapping[str, Evidence]
 
 def load_rules() -> list[Rule]:
     """The rules in the order in which they decide."""
-    text = files("nlp_skills.evaluation").joinpath("advise_rules.yaml").read_text(encoding="utf-8")
-    return [Rule.parse(rule, "advise_rules.yaml") for rule in yaml.safe_load(text)]
+    text = files("nlp_skills.evaluation.advice").joinpath("rules.yaml").read_text(encoding="utf-8")
+    return [Rule.parse(rule, "advice/rules.yaml") for rule in yaml.safe_load(text)]
 
 
 def apply_rules(rules: Sequence[Rule], facts: Facts) -> list[Point]:

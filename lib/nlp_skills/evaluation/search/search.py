@@ -17,14 +17,14 @@ from nlp_skills.base_model import require_training
 from nlp_skills.data.present import describe_data, hash_files
 from nlp_skills.data.replacement import settle_data
 from nlp_skills.errors import MissingExtra, NlpSkillsError, NotReady, NotValid, RunFailed
-from nlp_skills.evaluation.search_record import (
+from nlp_skills.evaluation.search.record import (
     SearchDefinition,
     SearchReport,
     cost_words,
     is_searching,
     read_report,
 )
-from nlp_skills.evaluation.search_trial import is_trial
+from nlp_skills.evaluation.search.trial import is_trial
 from nlp_skills.records import Progress, silent, to_yaml, write_atomic
 from nlp_skills.task.task import METRICS, Task
 from nlp_skills.task.version import Version, version_folder, version_names
@@ -191,7 +191,7 @@ def _start(task: Path, folder: Path, report: SearchReport) -> None:
     """Start the search's process and leave it to itself. Raises RunFailed when it ends before it has begun."""
     report.with_changes(state="stopped").save(folder / "search.json")
     key = folder.name.removeprefix("search-")
-    command = [sys.executable, "-P", "-m", "nlp_skills.evaluation.search_loop", str(task.resolve()), key]
+    command = [sys.executable, "-P", "-m", "nlp_skills.evaluation.search.loop", str(task.resolve()), key]
     detached: dict[str, Any] = (
         {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
         if sys.platform == "win32"

@@ -1,4 +1,4 @@
-"""The search itself: a process of its own, started as `python -m nlp_skills.evaluation.search_loop TASK KEY`.
+"""The search itself: a process of its own, started as `python -m nlp_skills.evaluation.search.loop TASK KEY`.
 
     ask Optuna ──▶ version ──▶ run, as any run is trained ──▶ tell Optuna
          ▲                     every validation loss ──▶ ASHA ──▶ ended early where it is behind
@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from nlp_skills.errors import NlpSkillsError, NotReady, NotValid, RunFailed
-from nlp_skills.evaluation.search_page import write_search_page
-from nlp_skills.evaluation.search_record import SearchDefinition, SearchReport, lock_of
-from nlp_skills.evaluation.search_study import (
+from nlp_skills.evaluation.search.page import write_search_page
+from nlp_skills.evaluation.search.record import SearchDefinition, SearchReport, lock_of
+from nlp_skills.evaluation.search.study import (
     cut_off_trial,
     first_rung,
     importance,
@@ -28,7 +28,7 @@ from nlp_skills.evaluation.search_study import (
     read_trials,
     same_as_before,
 )
-from nlp_skills.evaluation.search_trial import Attempt, end_early, trial_version
+from nlp_skills.evaluation.search.trial import Attempt, end_early, trial_version
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.search_space import as_parameters, suggest
 

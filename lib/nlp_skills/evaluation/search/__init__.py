@@ -1,0 +1,1 @@
+"""Searching for better settings: each trial is a version, Optuna chooses the next."""
