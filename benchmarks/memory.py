@@ -136,11 +136,11 @@ def measure(settings: dict[str, Any], threads: int) -> dict[str, Any]:
     )
     from nlp_skills.training.config import TrainConfig
     from nlp_skills.training.environment import peak_memory_mb
-    from nlp_skills.training.memory import estimate_memory, longest_batch
     from nlp_skills.training.methods import load_method
-    from nlp_skills.training.model_shape import model_shape
-    from nlp_skills.training.row_lengths import RowLength
-    from nlp_skills.training.trainable_model import load_trainable_model
+    from nlp_skills.training.planning.memory import estimate_memory, longest_batch
+    from nlp_skills.training.planning.model_shape import model_shape
+    from nlp_skills.training.planning.row_lengths import RowLength
+    from nlp_skills.training.preflight.trainable_model import load_trainable_model
 
     settings = dict(settings)
     length, shape = settings.pop("length"), settings.pop("shape", None)

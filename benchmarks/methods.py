@@ -28,8 +28,8 @@ from nlp_skills.task.task import TaskType, create_task
 from nlp_skills.task.version import version_folder
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.job import Job
-from nlp_skills.training.metrics_log import read_metrics
 from nlp_skills.training.new_version import create_version
+from nlp_skills.training.run.metrics_log import read_metrics
 from nlp_skills.training.train import train_model
 
 DATA = Path(
@@ -202,8 +202,8 @@ def start(task: Path, name: str, output: Path) -> Row:
 
     from nlp_skills.base_model import load_tokenizer
     from nlp_skills.training.methods import load_method
-    from nlp_skills.training.rows import read_rows
-    from nlp_skills.training.trainable_model import load_trainable_model
+    from nlp_skills.training.preflight.rows import read_rows
+    from nlp_skills.training.preflight.trainable_model import load_trainable_model
     from nlp_skills.training.version_model import resolve_model
 
     config = TrainConfig.load(version_folder(task, name) / "config.yaml")

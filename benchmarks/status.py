@@ -19,8 +19,8 @@ from nlp_skills.data.regenerate import regenerate_data
 from nlp_skills.data.sample import SUPPORT_MESSAGES
 from nlp_skills.data.sourcing import add_source
 from nlp_skills.task.task import TaskType, create_task
-from nlp_skills.training.metrics_log import read_metrics
 from nlp_skills.training.new_version import create_version
+from nlp_skills.training.run.metrics_log import read_metrics
 from nlp_skills.training.status import training_status
 from nlp_skills.training.targets.local import end_run, start_run
 

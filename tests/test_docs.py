@@ -299,8 +299,8 @@ def test_the_reward_of_the_guide_can_be_used(tmp_path: Path) -> None:
 
 def test_the_training_page_has_every_method_adapter_and_warning() -> None:
     from nlp_skills.training.config import Peft
-    from nlp_skills.training.hardware import NAMED
     from nlp_skills.training.methods import METHODS
+    from nlp_skills.training.planning.hardware import NAMED
     from nlp_skills.training.rewards import REWARDS
 
     sources = [read(ROOT / "lib" / "nlp_skills" / "training" / name) for name in IDS_IN]

@@ -25,7 +25,7 @@ from nlp_skills.base_model import BaseModelFiles
 from nlp_skills.data.example import Example
 from nlp_skills.errors import AlreadyExists, NotFound, NotValid
 from nlp_skills.operations import OPERATIONS
-from nlp_skills.training.metrics_log import read_metrics
+from nlp_skills.training.run.metrics_log import read_metrics
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -218,7 +218,7 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         "plan_training",
-        "training.plan",
+        "training.planning.plan",
         "Propose base model, method and hyperparameters with reasons; predict GPU memory, time and cost, and what hardware would fit.",
         words="VRAM, will it fit, out of memory, OOM, how long, price, batch size, which GPU, QLoRA, 訓練計畫, 顯存, 需要多少記憶體, 學習計画, メモリ, 学習時間",
         heavy=True,
@@ -232,7 +232,7 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         "check_training",
-        "training.preflight",
+        "training.preflight.check",
         "Dry run before training: base model, chat template, masks, EOS, memory of one step on the longest batch; nothing is kept.",
         words="preflight, out of memory, OOM, mask ratio, will it fit, 訓練前檢查, 事前チェック",
         heavy=True,

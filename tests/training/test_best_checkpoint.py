@@ -13,16 +13,16 @@ from hypothesis import strategies as st
 from small_model import save_small_model
 
 from nlp_skills.data.example import Example, Message, Meta
-from nlp_skills.training.best_checkpoint import (
+from nlp_skills.training.config import TrainConfig
+from nlp_skills.training.methods.validation_loss import mean_and_error
+from nlp_skills.training.run.best_checkpoint import (
     Look,
     candidates,
     load_kept,
     looks_without_gain,
     watch_validation,
 )
-from nlp_skills.training.config import TrainConfig
-from nlp_skills.training.methods.validation_loss import mean_and_error
-from nlp_skills.training.metrics_log import MetricsLog, read_metrics
+from nlp_skills.training.run.metrics_log import MetricsLog, read_metrics
 from nlp_skills.training.trainer import LoRATrainer
 
 
@@ -177,7 +177,7 @@ def interrupted(base: Path, output: Path, stop: int | None) -> Path:
     from nlp_skills.training.checkpoints import checkpoints, step_of
     from nlp_skills.training.environment import Stopwatch
     from nlp_skills.training.methods import sft
-    from nlp_skills.training.trainable_model import load_trainable_model
+    from nlp_skills.training.preflight.trainable_model import load_trainable_model
 
     class Stop(transformers.TrainerCallback):
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:

@@ -13,9 +13,9 @@ from nlp_skills.data.example import Example, Message, Meta
 from nlp_skills.errors import RunFailed
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.methods import load_method
-from nlp_skills.training.preflight import Prepared, build_trainer, check_training, prepare, try_step
-from nlp_skills.training.row_faults import row_findings
-from nlp_skills.training.rows import SplitRows
+from nlp_skills.training.preflight.check import Prepared, build_trainer, check_training, prepare, try_step
+from nlp_skills.training.preflight.row_faults import row_findings
+from nlp_skills.training.preflight.rows import SplitRows
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ from test_preference_methods import trained
 from nlp_skills.data.example import Example, Message, Meta
 from nlp_skills.errors import NotValid
 from nlp_skills.training.config import TrainConfig
-from nlp_skills.training.metrics_log import read_metrics
 from nlp_skills.training.rewards import rewards_sha256
+from nlp_skills.training.run.metrics_log import read_metrics
 
 GRPO: dict[str, Any] = {
     "num_generations": 4,

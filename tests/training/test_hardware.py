@@ -6,12 +6,12 @@ import pytest
 
 from nlp_skills.errors import NotFound
 from nlp_skills.training.config import TrainConfig
-from nlp_skills.training.duration import run_flops, run_seconds, step_flops_per_token
-from nlp_skills.training.hardware import NAMED, find_hardware
-from nlp_skills.training.machine_speed import machine_speed
-from nlp_skills.training.model_shape import ModelShape, approximate_shape
+from nlp_skills.training.planning.duration import run_flops, run_seconds, step_flops_per_token
+from nlp_skills.training.planning.hardware import NAMED, find_hardware
+from nlp_skills.training.planning.machine_speed import machine_speed
+from nlp_skills.training.planning.model_shape import ModelShape, approximate_shape
+from nlp_skills.training.planning.row_lengths import RowLength, RowLengths
 from nlp_skills.training.presets import PresetConfigs
-from nlp_skills.training.row_lengths import RowLength, RowLengths
 
 LLAMA = {
     "model_type": "llama",

@@ -23,9 +23,9 @@ from nlp_skills.records import sha256_tree
 from nlp_skills.task.task import TaskType, create_task
 from nlp_skills.task.version import Version, derive_lineage
 from nlp_skills.training.job import is_running, read_job
-from nlp_skills.training.metrics_log import read_metrics
 from nlp_skills.training.model_info import ModelInfo
 from nlp_skills.training.new_version import create_version
+from nlp_skills.training.run.metrics_log import read_metrics
 from nlp_skills.training.status import training_status
 from nlp_skills.training.targets.local import start_run
 from nlp_skills.training.train import start_training, stop_training, train_model

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nlp_skills.training.config import TrainConfig
-from nlp_skills.training.ladder import LongestRows, longest_rows, next_rung
+from nlp_skills.training.preflight.ladder import LongestRows, longest_rows, next_rung
 
 
 def steps(config: TrainConfig, lengths: LongestRows | None = None) -> list[dict[str, object]]:

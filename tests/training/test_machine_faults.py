@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from nlp_skills.training.config import TrainConfig
-from nlp_skills.training.machine_faults import hub_findings, unknown_arguments, wrong_versions
+from nlp_skills.training.preflight.machine_faults import hub_findings, unknown_arguments, wrong_versions
 
 ASKED = (
     "pydantic>=2",

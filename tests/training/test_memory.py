@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from nlp_skills.training.config import Peft, TrainConfig
-from nlp_skills.training.memory import Batch, estimate_memory, layer_bytes, longest_batch
-from nlp_skills.training.model_shape import ModelShape, count_shape
-from nlp_skills.training.row_lengths import RowLength
+from nlp_skills.training.planning.memory import Batch, estimate_memory, layer_bytes, longest_batch
+from nlp_skills.training.planning.model_shape import ModelShape, count_shape
+from nlp_skills.training.planning.row_lengths import RowLength
 
 SMALL = {
     "hidden_size": 96,

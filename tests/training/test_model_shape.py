@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from nlp_skills.errors import NotReady, NotValid
-from nlp_skills.training.model_shape import LinearLayer, approximate_shape, model_shape, read_shape
+from nlp_skills.training.planning.model_shape import LinearLayer, approximate_shape, model_shape, read_shape
 
 QWEN = {"hidden_size": 1024, "intermediate_size": 3072, "num_hidden_layers": 28, "num_attention_heads": 16}
 SMALL = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 3, "num_attention_heads": 4}

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from nlp_skills.training.disk import disk_findings, is_disk_full, needed_bytes
-from nlp_skills.training.out_of_memory import is_out_of_memory, kernel_kills, killed_for_memory
+from nlp_skills.training.preflight.disk import disk_findings, is_disk_full, needed_bytes
+from nlp_skills.training.preflight.out_of_memory import is_out_of_memory, kernel_kills, killed_for_memory
 
 KILLED = -getattr(signal, "SIGKILL", 9)
 

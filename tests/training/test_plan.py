@@ -15,11 +15,11 @@ from nlp_skills.errors import NotReady
 from nlp_skills.operations import find_operation
 from nlp_skills.task.task import Task, TaskType, create_task
 from nlp_skills.training.config import TrainConfig
-from nlp_skills.training.forecast import forecast_version
-from nlp_skills.training.hardware import NAMED
 from nlp_skills.training.job import read_job
-from nlp_skills.training.plan import Plan, plan_training
-from nlp_skills.training.plan_reasons import REASONS
+from nlp_skills.training.planning.forecast import forecast_version
+from nlp_skills.training.planning.hardware import NAMED
+from nlp_skills.training.planning.plan import Plan, plan_training
+from nlp_skills.training.planning.reasons import REASONS
 from nlp_skills.training.train import StartingPlan, start_training, train_model
 
 

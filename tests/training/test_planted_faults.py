@@ -22,8 +22,8 @@ from nlp_skills.errors import RunFailed
 from nlp_skills.records import sha256_file
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.job import read_job
-from nlp_skills.training.metrics_log import read_metrics
-from nlp_skills.training.preflight import PreflightReport
+from nlp_skills.training.preflight.check import PreflightReport
+from nlp_skills.training.run.metrics_log import read_metrics
 from nlp_skills.training.train import train_model
 
 

@@ -9,7 +9,7 @@ from small_model import save_small_model, small_tokenizer
 from nlp_skills.data.example import Example, Message, Meta
 from nlp_skills.errors import NotValid
 from nlp_skills.training.config import TrainConfig
-from nlp_skills.training.metrics_log import read_metrics
+from nlp_skills.training.run.metrics_log import read_metrics
 
 CONFIG: dict[str, Any] = {
     "learning_rate": 0.01,
@@ -54,8 +54,8 @@ def trained(
     from nlp_skills.training.checkpoints import checkpoints, step_of
     from nlp_skills.training.environment import Stopwatch
     from nlp_skills.training.methods import load_method
-    from nlp_skills.training.metrics_log import MetricsLog
-    from nlp_skills.training.trainable_model import load_trainable_model
+    from nlp_skills.training.preflight.trainable_model import load_trainable_model
+    from nlp_skills.training.run.metrics_log import MetricsLog
 
     class Stop(TrainerCallback):
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -134,7 +134,7 @@ def test_orpo_scores_answers_as_trl_does_and_learns_the_better_answer_alone(tmp_
 
     from nlp_skills.base_model import load_tokenizer, resolve_base_model
     from nlp_skills.training.methods import orpo
-    from nlp_skills.training.trainable_model import load_trainable_model
+    from nlp_skills.training.preflight.trainable_model import load_trainable_model
 
     base = save_small_model(tmp_path / "base")
     config = TrainConfig.parse({**CONFIG, "base_model": str(base), "method": "orpo"}, "config")

@@ -11,8 +11,8 @@ from nlp_skills.records import read_mapping
 from nlp_skills.training.checkpoints import checkpoints
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.job import is_running, read_job
-from nlp_skills.training.metrics_log import read_metrics
-from nlp_skills.training.processes import launch_command
+from nlp_skills.training.run.metrics_log import read_metrics
+from nlp_skills.training.run.processes import launch_command
 from nlp_skills.training.status import training_status
 from nlp_skills.training.targets.local import start_run
 from nlp_skills.training.train import train_model

@@ -37,7 +37,7 @@ def test_the_held_out_loss_falls(smollm2: BaseModelFiles, tmp_path: Path, settin
     import transformers
 
     from nlp_skills.training.methods import sft
-    from nlp_skills.training.trainable_model import load_trainable_model
+    from nlp_skills.training.preflight.trainable_model import load_trainable_model
 
     config = TrainConfig.parse({"epochs": 1, "learning_rate": 1e-3, "save_steps": 100, **settings}, "config")
     torch.set_num_threads(1)

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from nlp_skills.records import to_yaml, write_atomic
 from nlp_skills.training.config import TrainConfig
-from nlp_skills.training.forecast import forecast
-from nlp_skills.training.hardware import NAMED
 from nlp_skills.training.job import Cost, Job, Prediction
-from nlp_skills.training.model_shape import approximate_shape
-from nlp_skills.training.recorded_runs import Correction, RecordedRun, correction, recorded_runs
-from nlp_skills.training.row_lengths import RowLength, RowLengths
+from nlp_skills.training.planning.forecast import forecast
+from nlp_skills.training.planning.hardware import NAMED
+from nlp_skills.training.planning.model_shape import approximate_shape
+from nlp_skills.training.planning.recorded_runs import Correction, RecordedRun, correction, recorded_runs
+from nlp_skills.training.planning.row_lengths import RowLength, RowLengths
 
 MACHINE = "a processor, 1 threads"
 SHAPE = approximate_shape(

@@ -11,9 +11,9 @@ from nlp_skills.data.checks.token_faults import TokenModel
 from nlp_skills.data.example import Example, Message, Meta
 from nlp_skills.data.tokens import IGNORED, TokenRow
 from nlp_skills.training.config import TrainConfig
-from nlp_skills.training.preflight import Refused, prepare
-from nlp_skills.training.row_faults import row_findings
-from nlp_skills.training.rows import SplitRows
+from nlp_skills.training.preflight.check import Refused, prepare
+from nlp_skills.training.preflight.row_faults import row_findings
+from nlp_skills.training.preflight.rows import SplitRows
 
 
 @pytest.fixture(scope="module")

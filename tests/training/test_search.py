@@ -17,7 +17,7 @@ from nlp_skills.evaluation.search.search import search_settings, stop_search
 from nlp_skills.task.version import Version, version_names
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.job import is_running, read_job
-from nlp_skills.training.metrics_log import read_metrics
+from nlp_skills.training.run.metrics_log import read_metrics
 from nlp_skills.training.search_space import read_space
 from nlp_skills.training.train import train_model
 

@@ -10,9 +10,9 @@ from small_task import make_small_task
 from nlp_skills.errors import NotReady
 from nlp_skills.task.version import version_names
 from nlp_skills.training.config import TrainConfig
-from nlp_skills.training.machine_faults import machine_findings
-from nlp_skills.training.metrics_log import read_metrics
 from nlp_skills.training.new_version import create_version
+from nlp_skills.training.preflight.machine_faults import machine_findings
+from nlp_skills.training.run.metrics_log import read_metrics
 from nlp_skills.training.sinks import require_sinks
 from nlp_skills.training.train import train_model
 from nlp_skills.training.train_log import training_log

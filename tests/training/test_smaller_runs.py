@@ -19,8 +19,8 @@ from nlp_skills.records import sha256_file
 from nlp_skills.training.checkpoints import checkpoints
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.job import read_job
-from nlp_skills.training.out_of_memory import kernel_kills
-from nlp_skills.training.run import KILLS
+from nlp_skills.training.preflight.out_of_memory import kernel_kills
+from nlp_skills.training.run.run import KILLS
 from nlp_skills.training.targets.local import start_run
 from nlp_skills.training.train import train_model
 
@@ -35,7 +35,7 @@ MEASURE = """
 import sys
 from pathlib import Path
 from typing import Any
-from nlp_skills.training.preflight import check_training
+from nlp_skills.training.preflight.check import check_training
 report = check_training(Path(sys.argv[1]))
 assert report.passed, report.findings
 print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmPeak")))

@@ -20,8 +20,8 @@ from nlp_skills.records import sha256_tree, to_yaml
 from nlp_skills.task.version import Version, derive_lineage
 from nlp_skills.training.job import Job, read_job
 from nlp_skills.training.job_table import list_jobs
-from nlp_skills.training.metrics_log import read_metrics
 from nlp_skills.training.model_info import ModelInfo
+from nlp_skills.training.run.metrics_log import read_metrics
 from nlp_skills.training.status import TrainingStatus, training_status
 from nlp_skills.training.targets.connection import Connection, Unreachable
 from nlp_skills.training.train import start_training, stop_training, train_model
@@ -153,7 +153,7 @@ def test_kills_of_either_side_at_random_moments_end_as_an_undisturbed_run(
             said = begin.communicate()[1].decode()
             assert begin.returncode == 0, said
             until_there(task, step)
-            ssh_machine.as_user("pkill", "-KILL", "-f", f"nlp_skills.training.run .*{job_of(task).id}")
+            ssh_machine.as_user("pkill", "-KILL", "-f", f"nlp_skills.training.run.run .*{job_of(task).id}")
         finished = newest_checkpoint(task)
         status = training_status(task)
         if status.status == "succeeded":  # it was faster than who looks

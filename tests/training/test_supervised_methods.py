@@ -11,7 +11,7 @@ from nlp_skills.data.example import Example, Message, Meta
 from nlp_skills.data.tokens import IGNORED, TokenRow
 from nlp_skills.errors import NotValid
 from nlp_skills.training.config import TrainConfig
-from nlp_skills.training.metrics_log import read_metrics
+from nlp_skills.training.run.metrics_log import read_metrics
 from nlp_skills.training.trainer import LoRATrainer
 
 CONFIG: dict[str, Any] = {
@@ -101,7 +101,7 @@ def test_four_bit_weights_are_nf4_with_double_quantisation_and_stay_as_they_are(
     base: Path, tmp_path: Path
 ) -> None:
     from nlp_skills.base_model import resolve_base_model
-    from nlp_skills.training.trainable_model import load_trainable_model
+    from nlp_skills.training.preflight.trainable_model import load_trainable_model
 
     model = load_trainable_model(resolve_base_model(str(base)), TrainConfig(peft="qlora"))
     weight = model.model.layers[0].mlp.down_proj.weight

@@ -16,8 +16,8 @@ from nlp_skills.records import sha256_file
 from nlp_skills.task.task import TaskType, create_task
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.job import Job
-from nlp_skills.training.metrics_log import read_metrics
 from nlp_skills.training.new_version import create_version
+from nlp_skills.training.run.metrics_log import read_metrics
 from nlp_skills.training.train import train_model
 
 SYLLABLES = "ka lo mi ne tu sa ri po ve da".split()

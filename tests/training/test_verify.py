@@ -9,7 +9,7 @@ import pytest
 from small_model import save_small_model, small_tokenizer
 
 from nlp_skills.errors import RunFailed
-from nlp_skills.training.verify import check_difference, check_fresh_load, check_model, load_saved
+from nlp_skills.training.run.verify import check_difference, check_fresh_load, check_model, load_saved
 
 
 @pytest.fixture(scope="module")

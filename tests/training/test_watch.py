@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nlp_skills.errors import RunFailed
-from nlp_skills.training.metrics_log import MetricsLog, read_metrics
-from nlp_skills.training.repetition import Probe, repeated, repetition
-from nlp_skills.training.watch import new_warnings, silence
+from nlp_skills.training.run.metrics_log import MetricsLog, read_metrics
+from nlp_skills.training.run.repetition import Probe, repeated, repetition
+from nlp_skills.training.run.watch import new_warnings, silence
 
 RECORDED = json.loads((Path(__file__).parent / "recorded_runs.json").read_text(encoding="utf-8"))
 """metrics.jsonl of real runs of SmolLM2-135M: by name, the method and the lines (four digits)."""
@@ -163,7 +163,7 @@ def test_answers_that_loop_are_told_where_the_rows_do_not():
 
 
 def test_a_warning_is_a_line_of_the_file_and_is_said_once(tmp_path: Path):
-    from nlp_skills.training.watch import RunWarning
+    from nlp_skills.training.run.watch import RunWarning
 
     log = MetricsLog(tmp_path / "metrics.jsonl", resumed_at=0)
     log.append({"step": 1, "loss": 2.0, "seconds": 1.0})

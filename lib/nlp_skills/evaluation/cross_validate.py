@@ -19,9 +19,9 @@ from nlp_skills.records import Progress, Record, silent
 from nlp_skills.task.version import version_folder
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.folds import make_folds, rows_to_fold
-from nlp_skills.training.forecast import forecast_version, show_seconds
 from nlp_skills.training.job import Job, read_job
-from nlp_skills.training.metrics_log import read_metrics
+from nlp_skills.training.planning.forecast import forecast_version, show_seconds
+from nlp_skills.training.run.metrics_log import read_metrics
 from nlp_skills.training.train import train_model
 
 

@@ -25,8 +25,8 @@ from nlp_skills.task.task import Task
 from nlp_skills.task.version import Version, version_folder, version_names
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.job import Job
-from nlp_skills.training.metrics_log import read_metrics
 from nlp_skills.training.model_info import ModelInfo
+from nlp_skills.training.run.metrics_log import read_metrics
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 

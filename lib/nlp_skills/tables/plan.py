@@ -11,8 +11,8 @@ from nlp_skills.tables.grid import table
 
 if TYPE_CHECKING:
     from nlp_skills.evaluation.advice.advise import Advice
-    from nlp_skills.training.forecast import Forecast
-    from nlp_skills.training.plan import Plan
+    from nlp_skills.training.planning.forecast import Forecast
+    from nlp_skills.training.planning.plan import Plan
 
 
 def plan(found: Plan) -> RenderableType:
@@ -71,7 +71,7 @@ def _figures(found: Forecast) -> RenderableType:
 
 
 def _time(seconds: float | None) -> str:
-    from nlp_skills.training.forecast import show_seconds
+    from nlp_skills.training.planning.forecast import show_seconds
 
     return "" if seconds is None else show_seconds(seconds)
 

@@ -9,9 +9,9 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from nlp_skills.data.report import Finding
-    from nlp_skills.training.dry_step import DryStep
-    from nlp_skills.training.preflight import PreflightReport
-    from nlp_skills.training.row_faults import RowFacts
+    from nlp_skills.training.preflight.check import PreflightReport
+    from nlp_skills.training.preflight.dry_step import DryStep
+    from nlp_skills.training.preflight.row_faults import RowFacts
 
 STYLES = {"error": "bold red", "warning": "yellow", "info": "cyan"}
 

@@ -11,8 +11,8 @@ from nlp_skills.task.task import Task, TaskType
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.methods import METHODS
 from nlp_skills.training.methods.arguments import steps_per_epoch, total_steps
+from nlp_skills.training.preflight.trainable_model import require_separating_attention, require_target_modules
 from nlp_skills.training.row_kinds import require_learnable
-from nlp_skills.training.trainable_model import require_separating_attention, require_target_modules
 from nlp_skills.training.version_model import is_version
 
 OF_PAIRS = ("dpo", "orpo", "kto")

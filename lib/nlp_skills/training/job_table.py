@@ -9,8 +9,8 @@ from nlp_skills.records import Record
 from nlp_skills.task.task import task_names
 from nlp_skills.task.version import version_names
 from nlp_skills.training.job import Job, read_job
-from nlp_skills.training.metrics_log import last_value, read_metrics
 from nlp_skills.training.queue import waiting
+from nlp_skills.training.run.metrics_log import last_value, read_metrics
 from nlp_skills.training.status import as_it_is
 
 SHOWN = 50

@@ -19,9 +19,9 @@ from nlp_skills.records import Progress, Record, now, sha256_file, silent
 from nlp_skills.task.version import derive_lineage, version_folder
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.job import Environment, Job, read_job
-from nlp_skills.training.metrics_log import read_metrics
 from nlp_skills.training.model_info import ModelInfo
 from nlp_skills.training.reproduce_data import Difference, Found, reproduce_data
+from nlp_skills.training.run.metrics_log import read_metrics
 from nlp_skills.training.train import train_model
 from nlp_skills.training.version_model import is_version, resolve_model
 

@@ -12,8 +12,8 @@ from nlp_skills.task.version import version_folder
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.eta import seconds_left
 from nlp_skills.training.job import Job, is_running, read_job
-from nlp_skills.training.metrics_log import last_value, read_metrics
 from nlp_skills.training.queue import Waiting, waiting
+from nlp_skills.training.run.metrics_log import last_value, read_metrics
 from nlp_skills.training.targets import load_target
 
 KILLED = "The process ended without a word (killed, or out of memory)."

@@ -12,11 +12,11 @@ from nlp_skills.errors import NlpSkillsError, NotValid, RunFailed
 from nlp_skills.records import Progress, Record, read_mapping, silent
 from nlp_skills.task.version import Version, record_lineage, version_folder, version_names
 from nlp_skills.training.config import TrainConfig
-from nlp_skills.training.forecast import Forecast, forecast_version
 from nlp_skills.training.job import Job, is_running, read_job
-from nlp_skills.training.metrics_log import last_value, read_metrics
 from nlp_skills.training.new_version import create_version
+from nlp_skills.training.planning.forecast import Forecast, forecast_version
 from nlp_skills.training.queue import waiting
+from nlp_skills.training.run.metrics_log import last_value, read_metrics
 from nlp_skills.training.status import TrainingStatus, training_status
 from nlp_skills.training.targets import load_target
 from nlp_skills.training.targets.definition import read_target

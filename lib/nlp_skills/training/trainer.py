@@ -14,14 +14,14 @@ from nlp_skills.base_model import load_tokenizer, require_training, resolve_base
 from nlp_skills.data.example import Example
 from nlp_skills.data.prepare import prepare_dataset
 from nlp_skills.errors import AlreadyExists, NotValid
-from nlp_skills.training.best_checkpoint import load_kept, watch_validation
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.environment import Stopwatch, free_cores
 from nlp_skills.training.methods import load_method
-from nlp_skills.training.metrics_log import MetricsLog
-from nlp_skills.training.saved_model import save_model
-from nlp_skills.training.trainable_model import load_trainable_model
-from nlp_skills.training.verify import check_model
+from nlp_skills.training.preflight.trainable_model import load_trainable_model
+from nlp_skills.training.run.best_checkpoint import load_kept, watch_validation
+from nlp_skills.training.run.metrics_log import MetricsLog
+from nlp_skills.training.run.saved_model import save_model
+from nlp_skills.training.run.verify import check_model
 
 Rows = Iterable[Mapping[str, Any] | Example]
 

@@ -10,7 +10,7 @@ from nlp_skills.evaluation.advice.facts import FACTS, read_facts
 from nlp_skills.evaluation.advice.rules import Evidence, Point, Verdict, apply_rules, facts_of, load_rules
 from nlp_skills.records import Progress, Record, silent
 from nlp_skills.task.task import Task
-from nlp_skills.training.plan import plan_training
+from nlp_skills.training.planning.plan import plan_training
 
 SAMPLE = 50
 """Rows that the base model is asked: an interval of about ± 0.14 around one half."""

@@ -16,7 +16,7 @@ from typing import Any, Literal, Self
 from filelock import FileLock, Timeout
 
 from nlp_skills.records import Record
-from nlp_skills.training.forecast import show_seconds
+from nlp_skills.training.planning.forecast import show_seconds
 from nlp_skills.training.search_space import Space
 
 TrialState = Literal["running", "complete", "pruned", "failed"]

@@ -29,8 +29,8 @@ from nlp_skills.records import Progress, silent, to_yaml, write_atomic
 from nlp_skills.task.task import METRICS, Task
 from nlp_skills.task.version import Version, version_folder, version_names
 from nlp_skills.training.config import TrainConfig
-from nlp_skills.training.forecast import forecast_version
 from nlp_skills.training.job import is_running, read_job
+from nlp_skills.training.planning.forecast import forecast_version
 from nlp_skills.training.search_space import FILE, mean_epochs, read_space, require_searchable
 from nlp_skills.training.targets.local import KILL, STOPPING_SECONDS, stop_run
 from nlp_skills.training.train_log import last_lines

@@ -16,8 +16,8 @@ from nlp_skills.task.version import Version, describe_changes, version_names
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.defaults import with_defaults
 from nlp_skills.training.job import is_running, read_job
-from nlp_skills.training.metrics_log import read_metrics
 from nlp_skills.training.new_version import create_version
+from nlp_skills.training.run.metrics_log import read_metrics
 from nlp_skills.training.status import KILLED
 from nlp_skills.training.targets.local import start_run, stop_run
 

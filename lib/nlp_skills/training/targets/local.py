@@ -70,7 +70,7 @@ def start_run(task: Path, folder: Path) -> subprocess.Popen[Any]:
     require_training()
     job = new_job(task, folder).with_changes(target="local", remote={})
     job.save(folder / "job.json")
-    command = [sys.executable, "-P", "-m", "nlp_skills.training.run", str(task.resolve()), folder.name]
+    command = [sys.executable, "-P", "-m", "nlp_skills.training.run.run", str(task.resolve()), folder.name]
     detached: dict[str, Any] = (
         {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
         if sys.platform == "win32"

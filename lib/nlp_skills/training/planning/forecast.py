@@ -14,13 +14,13 @@ from nlp_skills.errors import NlpSkillsError
 from nlp_skills.records import Record
 from nlp_skills.task.version import version_folder
 from nlp_skills.training.config import TrainConfig
-from nlp_skills.training.duration import run_seconds
-from nlp_skills.training.hardware import Hardware, Price, find_hardware
 from nlp_skills.training.job import Prediction
-from nlp_skills.training.memory import MemoryEstimate, estimate_memory, longest_batch
-from nlp_skills.training.model_shape import ModelShape, model_shape
-from nlp_skills.training.recorded_runs import Correction, correction, recorded_runs
-from nlp_skills.training.row_lengths import LONGEST, RowLength, RowLengths, row_lengths
+from nlp_skills.training.planning.duration import run_seconds
+from nlp_skills.training.planning.hardware import Hardware, Price, find_hardware
+from nlp_skills.training.planning.memory import MemoryEstimate, estimate_memory, longest_batch
+from nlp_skills.training.planning.model_shape import ModelShape, model_shape
+from nlp_skills.training.planning.recorded_runs import Correction, correction, recorded_runs
+from nlp_skills.training.planning.row_lengths import LONGEST, RowLength, RowLengths, row_lengths
 
 
 class Forecast(Record):

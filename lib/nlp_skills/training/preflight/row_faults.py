@@ -17,8 +17,8 @@ from nlp_skills.data.report import Finding
 from nlp_skills.data.tokens import IGNORED, TokenRow
 from nlp_skills.records import Record
 from nlp_skills.training.config import TrainConfig
-from nlp_skills.training.ladder import LongestRows, longest_rows
-from nlp_skills.training.rows import SplitRows
+from nlp_skills.training.preflight.ladder import LongestRows, longest_rows
+from nlp_skills.training.preflight.rows import SplitRows
 
 WITHOUT_TEMPLATE = ("cpt",)
 ANSWERED = ("sft", "dpo", "orpo", "kto")

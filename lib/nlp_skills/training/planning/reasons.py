@@ -10,9 +10,9 @@ from nlp_skills.records import Record
 from nlp_skills.task.task import Task
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.defaults import FEW_ROWS
-from nlp_skills.training.hardware import Hardware
-from nlp_skills.training.model_shape import ModelShape
-from nlp_skills.training.row_lengths import RowLengths
+from nlp_skills.training.planning.hardware import Hardware
+from nlp_skills.training.planning.model_shape import ModelShape
+from nlp_skills.training.planning.row_lengths import RowLengths
 
 OTHER_MODELS = ("Qwen/Qwen3-0.6B", "Qwen/Qwen3-1.7B", "Qwen/Qwen3-4B", "Qwen/Qwen3-8B")
 """Apache-2.0, many languages, tools and thinking in the template; parameters are in the names."""

@@ -1,4 +1,4 @@
-"""The run itself: a process of its own, started as `python -m nlp_skills.training.run TASK VERSION`.
+"""The run itself: a process of its own, started as `python -m nlp_skills.training.run.run TASK VERSION`.
 
 run.py     holds the version's lock and its place in the queue, and says how it ended
 └─ worker  does the work in a fresh process (worker.py), or several do (processes.py)
@@ -24,17 +24,17 @@ from nlp_skills.task.version import record_lineage
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.devices import device_environment
 from nlp_skills.training.job import Job, lock_file, update_job
-from nlp_skills.training.ladder import LongestRows, next_rung
-from nlp_skills.training.metrics_log import append_line, last_value, read_metrics
 from nlp_skills.training.model_info import ModelInfo
-from nlp_skills.training.out_of_memory import kernel_kills, killed_for_memory
-from nlp_skills.training.preflight import REPORT, SMALLER
-from nlp_skills.training.processes import failure_of, is_worker, run_workers
+from nlp_skills.training.preflight.check import REPORT, SMALLER
+from nlp_skills.training.preflight.ladder import LongestRows, next_rung
+from nlp_skills.training.preflight.out_of_memory import kernel_kills, killed_for_memory
 from nlp_skills.training.queue import in_queue
-from nlp_skills.training.verify import check_fresh_load
+from nlp_skills.training.run.metrics_log import append_line, last_value, read_metrics
+from nlp_skills.training.run.processes import failure_of, is_worker, run_workers
+from nlp_skills.training.run.verify import check_fresh_load
+from nlp_skills.training.run.watch import silence
+from nlp_skills.training.run.worker import NO_MEMORY, say, work
 from nlp_skills.training.version_model import resolve_model
-from nlp_skills.training.watch import silence
-from nlp_skills.training.worker import NO_MEMORY, say, work
 
 KILLS = "memory-kills.txt"
 """While workers work: how many processes the kernel had killed for memory when they began; left behind by a run that was killed."""

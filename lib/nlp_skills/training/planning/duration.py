@@ -13,10 +13,10 @@ N: the weights that a token is multiplied with, so not the input embedding; the 
 from __future__ import annotations
 
 from nlp_skills.training.config import TrainConfig
-from nlp_skills.training.hardware import Hardware
-from nlp_skills.training.memory import trained_parameters
-from nlp_skills.training.model_shape import ModelShape
-from nlp_skills.training.row_lengths import RowLengths
+from nlp_skills.training.planning.hardware import Hardware
+from nlp_skills.training.planning.memory import trained_parameters
+from nlp_skills.training.planning.model_shape import ModelShape
+from nlp_skills.training.planning.row_lengths import RowLengths
 
 EFFICIENCY: dict[tuple[str, str], float] = {
     ("cpu", "bfloat16"): 0.30,

@@ -18,8 +18,8 @@ from nlp_skills.errors import NotFound, did_you_mean
 from nlp_skills.records import Record
 from nlp_skills.training.devices import CPU, visible_devices
 from nlp_skills.training.environment import free_cores
-from nlp_skills.training.machine_speed import machine_speed, processor
-from nlp_skills.training.memory import Device
+from nlp_skills.training.planning.machine_speed import machine_speed, processor
+from nlp_skills.training.planning.memory import Device
 
 HardwareName = Literal["cpu", "minimal", "rtx_3060", "rtx_4090", "a100", "h100", "h200", "apple"]
 

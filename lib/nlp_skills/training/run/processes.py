@@ -104,7 +104,7 @@ def run_workers(
     place.mkdir(parents=True, exist_ok=True)
     (place / FAILURE).unlink(missing_ok=True)
     command = launch_command(config, devices, place / "accelerate.yaml")
-    command += ["-m", "nlp_skills.training.run", str(task.resolve()), version]
+    command += ["-m", "nlp_skills.training.run.run", str(task.resolve()), version]
     environment = {**os.environ, WORKER: "1", "PYTHONSAFEPATH": "1"}
     # They read this pipe, and it ends when this process does, whatever ends it.
     with subprocess.Popen(command, stdin=subprocess.PIPE, env=environment) as workers:

@@ -15,17 +15,13 @@ from filelock import FileLock
 from nlp_skills.base_model import chat_template_sha256
 from nlp_skills.errors import NlpSkillsError
 from nlp_skills.records import sha256_tree
-from nlp_skills.training.best_checkpoint import load_kept, watch_validation
 from nlp_skills.training.checkpoints import checkpoints, step_of
-from nlp_skills.training.disk import is_disk_full
 from nlp_skills.training.environment import Stopwatch, environment, free_cores, peak_memory_mb
-from nlp_skills.training.forecast import predict_run
 from nlp_skills.training.job import Cost, Job, update_job
 from nlp_skills.training.methods.arguments import total_steps
-from nlp_skills.training.metrics_log import MetricsLog
 from nlp_skills.training.model_info import ModelInfo
-from nlp_skills.training.out_of_memory import is_out_of_memory
-from nlp_skills.training.preflight import (
+from nlp_skills.training.planning.forecast import predict_run
+from nlp_skills.training.preflight.check import (
     REPORT,
     PreflightReport,
     Prepared,
@@ -36,12 +32,16 @@ from nlp_skills.training.preflight import (
     sentence,
     try_step,
 )
-from nlp_skills.training.processes import end_with_parent, is_writer, report_failure
-from nlp_skills.training.repetition import Probe
-from nlp_skills.training.saved_model import save_model
+from nlp_skills.training.preflight.disk import is_disk_full
+from nlp_skills.training.preflight.out_of_memory import is_out_of_memory
+from nlp_skills.training.run.best_checkpoint import load_kept, watch_validation
+from nlp_skills.training.run.metrics_log import MetricsLog
+from nlp_skills.training.run.processes import end_with_parent, is_writer, report_failure
+from nlp_skills.training.run.repetition import Probe
+from nlp_skills.training.run.saved_model import save_model
+from nlp_skills.training.run.verify import check_difference, check_model
+from nlp_skills.training.run.watch import RunWarning
 from nlp_skills.training.sinks import report_to_sinks
-from nlp_skills.training.verify import check_difference, check_model
-from nlp_skills.training.watch import RunWarning
 
 NO_MEMORY = "HW-FIT"
 """How the words begin by which run.py knows that a smaller run may fit."""

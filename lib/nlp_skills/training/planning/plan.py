@@ -13,13 +13,13 @@ from nlp_skills.errors import NotFound
 from nlp_skills.records import Progress, Record, silent
 from nlp_skills.task.task import Task
 from nlp_skills.training.config import MethodName, Peft, TrainConfig
-from nlp_skills.training.forecast import Forecast, forecast
-from nlp_skills.training.hardware import NAMED, Hardware, HardwareName, find_hardware
-from nlp_skills.training.model_shape import ModelShape, model_shape
 from nlp_skills.training.new_version import create_version
-from nlp_skills.training.plan_reasons import OTHER_MODELS, Choice, Facts, explain
-from nlp_skills.training.plan_settings import fitted_configs, wanted_config
-from nlp_skills.training.row_lengths import Lengths, RowLengths, row_lengths
+from nlp_skills.training.planning.forecast import Forecast, forecast
+from nlp_skills.training.planning.hardware import NAMED, Hardware, HardwareName, find_hardware
+from nlp_skills.training.planning.model_shape import ModelShape, model_shape
+from nlp_skills.training.planning.reasons import OTHER_MODELS, Choice, Facts, explain
+from nlp_skills.training.planning.row_lengths import Lengths, RowLengths, row_lengths
+from nlp_skills.training.planning.settings import fitted_configs, wanted_config
 
 
 class HardwareFit(Record):

@@ -23,8 +23,8 @@ from typing import Literal
 from nlp_skills.base_model import SHORT_ROWS
 from nlp_skills.records import Record
 from nlp_skills.training.config import TrainConfig
-from nlp_skills.training.model_shape import ModelShape
-from nlp_skills.training.row_lengths import RowLength
+from nlp_skills.training.planning.model_shape import ModelShape
+from nlp_skills.training.planning.row_lengths import RowLength
 
 Device = Literal["cpu", "cuda", "mps"]
 MIB = 2**20

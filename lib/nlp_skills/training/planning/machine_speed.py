@@ -1,6 +1,6 @@
 """How fast this machine multiplies, measured once: a matrix product of the size that a small model has.
 
-Run as `python -m nlp_skills.training.machine_speed THREADS`, in a process of its own: torch stays out of the
+Run as `python -m nlp_skills.training.planning.machine_speed THREADS`, in a process of its own: torch stays out of the
 process that asks, and its threads are set before anything runs. The result is kept in the cache folder for
 this processor, these GPUs, this number of threads and this torch.
 """
@@ -57,7 +57,7 @@ def machine_speed(threads: int, gpus: str = "") -> MachineSpeed | None:
             return MachineSpeed.load(file)
         except NotValid:
             pass  # of another release: measured again
-    command = [sys.executable, "-P", "-m", "nlp_skills.training.machine_speed", str(threads)]
+    command = [sys.executable, "-P", "-m", "nlp_skills.training.planning.machine_speed", str(threads)]
     try:
         ran = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
         found = MachineSpeed.parse(

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from nlp_skills.task.task import Task, TaskType
 from nlp_skills.training.config import MethodName, Peft, TrainConfig
 from nlp_skills.training.defaults import default_learning_rate, default_method
-from nlp_skills.training.hardware import Hardware
-from nlp_skills.training.model_shape import ModelShape
-from nlp_skills.training.row_lengths import RowLengths
+from nlp_skills.training.planning.hardware import Hardware
+from nlp_skills.training.planning.model_shape import ModelShape
+from nlp_skills.training.planning.row_lengths import RowLengths
 
 STEP_ROWS = 16
 """Rows of an optimiser step; the learning rates were chosen for that."""

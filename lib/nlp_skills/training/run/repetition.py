@@ -18,7 +18,7 @@ from typing import Any
 from nlp_skills.data.example import Example
 from nlp_skills.data.text_encoder import end_tokens
 from nlp_skills.data.tokens import encode_text, prompt_ids
-from nlp_skills.training.watch import RunWarning
+from nlp_skills.training.run.watch import RunWarning
 
 N = 4
 LOOPS = 0.4

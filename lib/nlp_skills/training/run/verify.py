@@ -98,7 +98,7 @@ def _ids(row: Any) -> list[int]:
 
 def check_fresh_load(folder: Path, base: str) -> None:
     """Load what was saved in a process that knows nothing of the run. Raises RunFailed with what it said."""
-    command = [sys.executable, "-P", "-m", "nlp_skills.training.verify", str(folder), base]
+    command = [sys.executable, "-P", "-m", "nlp_skills.training.run.verify", str(folder), base]
     done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
     if done.returncode != 0:
         said = done.stderr.strip().splitlines() or [f"it ended with exit status {done.returncode}"]

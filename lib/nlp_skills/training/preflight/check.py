@@ -30,19 +30,19 @@ from nlp_skills.records import Progress, Record, silent
 from nlp_skills.task.task import Task
 from nlp_skills.task.version import version_folder
 from nlp_skills.training.config import TrainConfig
-from nlp_skills.training.disk import disk_findings, needed_bytes
-from nlp_skills.training.dry_step import DryStep, dry_step, require_trained_labels
 from nlp_skills.training.environment import free_cores
 from nlp_skills.training.job import is_running, read_job
-from nlp_skills.training.ladder import next_rung
-from nlp_skills.training.machine_faults import api_findings, hub_findings, machine_findings
-from nlp_skills.training.memory import trained_parameters
 from nlp_skills.training.methods import load_method
-from nlp_skills.training.model_shape import model_shape
-from nlp_skills.training.out_of_memory import is_out_of_memory
-from nlp_skills.training.row_faults import RowFacts, row_findings
-from nlp_skills.training.rows import SplitRows, check_data_unchanged, read_rows
-from nlp_skills.training.trainable_model import load_trainable_model, require_modules
+from nlp_skills.training.planning.memory import trained_parameters
+from nlp_skills.training.planning.model_shape import model_shape
+from nlp_skills.training.preflight.disk import disk_findings, needed_bytes
+from nlp_skills.training.preflight.dry_step import DryStep, dry_step, require_trained_labels
+from nlp_skills.training.preflight.ladder import next_rung
+from nlp_skills.training.preflight.machine_faults import api_findings, hub_findings, machine_findings
+from nlp_skills.training.preflight.out_of_memory import is_out_of_memory
+from nlp_skills.training.preflight.row_faults import RowFacts, row_findings
+from nlp_skills.training.preflight.rows import SplitRows, check_data_unchanged, read_rows
+from nlp_skills.training.preflight.trainable_model import load_trainable_model, require_modules
 from nlp_skills.training.version_model import is_version, resolve_model
 
 REPORT = "preflight.json"

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from nlp_skills.errors import RunFailed
 from nlp_skills.training.config import TrainConfig
-from nlp_skills.training.metrics_log import read_metrics
+from nlp_skills.training.run.metrics_log import read_metrics
 
 
 class Look(NamedTuple):

@@ -16,8 +16,8 @@ from typing import Any
 from nlp_skills.errors import RunFailed
 from nlp_skills.records import write_atomic
 from nlp_skills.training.environment import Stopwatch
-from nlp_skills.training.repetition import Probe
-from nlp_skills.training.watch import RunWarning, new_warnings, not_a_number
+from nlp_skills.training.run.repetition import Probe
+from nlp_skills.training.run.watch import RunWarning, new_warnings, not_a_number
 
 KEPT = (
     "loss",
