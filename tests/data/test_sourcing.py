@@ -245,9 +245,10 @@ def test_rows_that_cannot_be_used_are_told_when_the_source_is_added(task: Path, 
 
 
 def test_what_is_added_is_shown_with_what_was_set_and_one_row_as_it_will_look(
-    task: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    task: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
     (tmp_path / "rows.csv").write_text("text,label\ngood,a\nbad,b\n", encoding="utf-8")
+    monkeypatch.setenv("COLUMNS", str(80 + len(str(tmp_path))))  # the path in one line, however long it is
     show(add_source(task, str(tmp_path / "rows.csv"), side="train"))
     assert [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()] == [
         "name rows",
@@ -256,8 +257,7 @@ def test_what_is_added_is_shown_with_what_was_set_and_one_row_as_it_will_look(
         *[f"path {tmp_path / 'rows.csv'}"],
         "columns text = text, label = label",
         "",
-        "A table with the texts in 'text' and the labels in 'label'. The first row",
-        "becomes:",
+        "A table with the texts in 'text' and the labels in 'label'. The first row becomes:",
         "system: Find the team. Classify the text. Answer with the label only.",
         "user: good",
         "assistant: a",

@@ -123,7 +123,8 @@ def test_yaml_is_valid_by_skypilots_own_schema(tmp_path: Path) -> None:
         pytest.skip("uvx is not installed, so SkyPilot's schema cannot be had")
     command = ["uvx", "--quiet", "--offline", "--from", "skypilot", "python", "-c", VALIDATE]
     done = subprocess.run(command, input=json.dumps(tasks), capture_output=True, text=True, check=False)
-    if ("sky" not in done.stderr and done.returncode != 0) or "No solution found" in done.stderr:
+    absent = ("sky" not in done.stderr and done.returncode != 0) or "No solution found" in done.stderr
+    if absent and not ("CI" in os.environ and "NLP_SKILLS_NO_SKYPILOT" not in os.environ):
         pytest.skip("SkyPilot is not in uv's cache: uvx --from skypilot sky --version fetches it (300 MB)")
     assert done.stdout == "valid\n", done.stderr
 
