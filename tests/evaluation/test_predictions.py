@@ -9,16 +9,17 @@ import torch
 from nlp_skills.base_model import BaseModelFiles
 from nlp_skills.data.example import Example, Message, Meta
 from nlp_skills.data.tokens import end_tokens
-from nlp_skills.evaluation.predictions import LoadedModel, generate_answers, load_model, score_labels
+from nlp_skills.evaluation.predictors import Decoding, predict
+from nlp_skills.evaluation.predictors.local import LocalPredictor, load_local
 
 LABELS = ["yes", "no", "card_payment_fee_charged", "正面"]
 
 
 @pytest.fixture(scope="module")
-def loaded(smollm2: BaseModelFiles) -> Iterator[LoadedModel]:
+def loaded(smollm2: BaseModelFiles) -> Iterator[LocalPredictor]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # two threads on a busy machine wait for each other, ten times as long
-    yield load_model(smollm2, None, "float32")
+    yield load_local(smollm2, None, "float32")
     torch.set_num_threads(threads)
 
 
@@ -36,7 +37,7 @@ EXAMPLES = [
 ]
 
 
-def by_one_forward_pass(loaded: LoadedModel, row: Example, label: str) -> float:
+def by_one_forward_pass(loaded: LocalPredictor, row: Example, label: str) -> float:
     """The log-probability of a label: the whole text at once, no cache, no padding, no batch."""
     tokenizer: Any = loaded.tokenizer
     turns = [{"role": m.role, "content": m.content} for m in row.context]
@@ -51,11 +52,11 @@ def by_one_forward_pass(loaded: LoadedModel, row: Example, label: str) -> float:
 
 @pytest.mark.slow
 def test_labels_of_any_length_after_prompts_of_any_length_have_the_probability_of_a_plain_pass(
-    loaded: LoadedModel,
+    loaded: LocalPredictor,
 ):
     lengths = {len(loaded.tokenizer(label)["input_ids"]) for label in LABELS}
     assert len(lengths) > 2
-    answered = score_labels(loaded, EXAMPLES, LABELS, batch_size=3)
+    answered = predict(loaded, EXAMPLES, Decoding(labels=LABELS, batch_size=3))
     for row, found in zip(EXAMPLES, answered, strict=True):
         log_probs = torch.tensor([by_one_forward_pass(loaded, row, label) for label in LABELS])
         wanted = log_probs.softmax(dim=0)
@@ -66,11 +67,14 @@ def test_labels_of_any_length_after_prompts_of_any_length_have_the_probability_o
         assert found.milliseconds > 0
 
 
-def test_a_batch_changes_no_answer_and_progress_is_counted_in_rows(loaded: LoadedModel):
+def test_a_batch_changes_no_answer_and_progress_is_counted_in_rows(loaded: LocalPredictor):
     heard: list[tuple[float, float | None]] = []
-    one = score_labels(loaded, EXAMPLES, LABELS, batch_size=1)
-    many = score_labels(
-        loaded, EXAMPLES, LABELS, batch_size=8, progress=lambda _, done, total: heard.append((done, total))
+    one = predict(loaded, EXAMPLES, Decoding(labels=LABELS, batch_size=1))
+    many = predict(
+        loaded,
+        EXAMPLES,
+        Decoding(labels=LABELS, batch_size=8),
+        progress=lambda _, done, total: heard.append((done, total)),
     )
     assert heard == [(5, 5)]
     for a, b in zip(one, many, strict=True):
@@ -78,9 +82,11 @@ def test_a_batch_changes_no_answer_and_progress_is_counted_in_rows(loaded: Loade
         assert a.scores == pytest.approx(b.scores, abs=1e-3)
 
 
-def test_generated_answers_are_those_of_each_prompt_alone_and_end_where_the_model_ends(loaded: LoadedModel):
+def test_generated_answers_are_those_of_each_prompt_alone_and_end_where_the_model_ends(
+    loaded: LocalPredictor,
+):
     rows = EXAMPLES[:4]
-    together = [a.text for a in generate_answers(loaded, rows, max_new_tokens=12, batch_size=4)]
+    together = [a.text for a in predict(loaded, rows, Decoding(max_new_tokens=12, batch_size=4))]
     tokenizer: Any = loaded.tokenizer
     for row, text in zip(rows, together, strict=True):
         turns = [{"role": m.role, "content": m.content} for m in row.context]
@@ -97,6 +103,6 @@ def test_generated_answers_are_those_of_each_prompt_alone_and_end_where_the_mode
         assert text == tokenizer.decode(said, skip_special_tokens=True).strip()
 
 
-def test_no_rows_have_no_answers(loaded: LoadedModel):
-    assert score_labels(loaded, [], LABELS) == []
-    assert generate_answers(loaded, [], max_new_tokens=4) == []
+def test_no_rows_have_no_answers(loaded: LocalPredictor):
+    assert predict(loaded, [], Decoding(labels=LABELS, batch_size=4)) == []
+    assert predict(loaded, [], Decoding(max_new_tokens=4, batch_size=4)) == []

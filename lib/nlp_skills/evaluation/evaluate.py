@@ -16,13 +16,8 @@ from nlp_skills.errors import NotReady, NotValid
 from nlp_skills.evaluation.baselines import majority, tfidf_classifier, tfidf_neighbour
 from nlp_skills.evaluation.marking import mark
 from nlp_skills.evaluation.metrics.classification import confusion, per_label
-from nlp_skills.evaluation.predictions import (
-    Answered,
-    LoadedModel,
-    generate_answers,
-    load_model,
-    score_labels,
-)
+from nlp_skills.evaluation.predictors import Answered, Decoding, predict
+from nlp_skills.evaluation.predictors.local import load_local
 from nlp_skills.evaluation.results import EvalResult, Latency, Prediction, Score
 from nlp_skills.evaluation.significance import difference, interval
 from nlp_skills.records import Progress, Record, sha256_file, sha256_tree, silent, write_lines
@@ -89,8 +84,8 @@ def evaluate_version(
     baselines = _baselines(task, definition, config, train, test, how, progress)
     progress("loading the tuned model", 0, None)
     files = resolve_model(task, config.base_model, config.base_revision)
-    loaded = load_model(files, model, config.dtype, config.enable_thinking)
-    answered = answer(loaded, test, how, progress)
+    loaded = load_local(files, model, config.dtype, thinking=config.enable_thinking)
+    answered = predict(loaded, test, how, progress=progress)
     rows = mark(definition, test, answered)
     tuned = score(definition, rows, loaded.name, latency(answered))
     result = EvalResult(
@@ -126,20 +121,6 @@ def _require_judgeable(name: str, task: Task, config: TrainConfig) -> None:
         )
 
 
-class Decoding(Record):
-    """How answers are chosen: the most probable of `labels`, or greedily up to `max_new_tokens`."""
-
-    labels: list[str] | None = None
-    max_new_tokens: int = 0
-    batch_size: int
-
-    def describe(self) -> dict[str, str | int | float | bool]:
-        """For results.json."""
-        if self.labels is not None:
-            return {"method": "label scoring", "labels": len(self.labels), "batch_size": self.batch_size}
-        return {"method": "greedy", "max_new_tokens": self.max_new_tokens, "batch_size": self.batch_size}
-
-
 def choose_decoding(task: Task, train: Sequence[Example], test: Sequence[Example]) -> Decoding:
     """Labels are scored; free text is generated, with room for the longest answer of the training rows."""
     if task.type.has_labels:
@@ -157,15 +138,6 @@ def _room(answer: str) -> int:
     data = answer.encode("utf-8")
     single = sum(byte > 127 or 48 <= byte <= 57 for byte in data)
     return single + (len(data) - single) // 2 + 1
-
-
-def answer(loaded: LoadedModel, test: Sequence[Example], how: Decoding, progress: Progress) -> list[Answered]:
-    """A model's answers to the rows."""
-    if how.labels is not None:
-        return score_labels(loaded, test, how.labels, batch_size=how.batch_size, progress=progress)
-    return generate_answers(
-        loaded, test, max_new_tokens=how.max_new_tokens, batch_size=how.batch_size, progress=progress
-    )
 
 
 def score(task: Task, rows: Sequence[Prediction], model: str, latency: Latency | None = None) -> Score:
@@ -245,8 +217,8 @@ def _baselines(
         "TF-IDF with logistic regression" if definition.type.has_labels else "TF-IDF, nearest training row"
     )
     progress("loading the base model", 0, None)
-    loaded = load_model(files, None, config.dtype, config.enable_thinking)
-    prompted = answer(loaded, test, how, progress)
+    loaded = load_local(files, None, config.dtype, thinking=config.enable_thinking)
+    prompted = predict(loaded, test, how, progress=progress)
     found = Baselines(
         baselines=[
             BaselineAnswers(name="majority", model="the most frequent answer", answers=majority(train, test)),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from nlp_skills.data.example import Example
 from nlp_skills.evaluation.metrics.answers import is_match
-from nlp_skills.evaluation.predictions import Answered
+from nlp_skills.evaluation.predictors import Answered
 from nlp_skills.evaluation.results import Prediction
 from nlp_skills.task.task import Task
 

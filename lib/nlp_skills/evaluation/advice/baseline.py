@@ -9,9 +9,10 @@ from nlp_skills.base_model import require_training, resolve_base_model
 from nlp_skills.data.example import Example, read_examples
 from nlp_skills.errors import NotReady
 from nlp_skills.evaluation.baselines import tfidf_classifier, tfidf_neighbour
-from nlp_skills.evaluation.evaluate import answer, choose_decoding, latency, score
+from nlp_skills.evaluation.evaluate import choose_decoding, latency, score
 from nlp_skills.evaluation.marking import mark
-from nlp_skills.evaluation.predictions import Answered, load_model
+from nlp_skills.evaluation.predictors import Answered, predict
+from nlp_skills.evaluation.predictors.local import load_local
 from nlp_skills.evaluation.results import Score
 from nlp_skills.records import Progress, Record, sha256_file
 from nlp_skills.task.task import Task
@@ -73,6 +74,6 @@ def _tfidf(definition: Task, train: list[Example], asked: list[Example]) -> Scor
 
 def _prompted(definition: Task, train: list[Example], asked: list[Example], progress: Progress) -> Score:
     progress("loading the base model", 0, None)
-    loaded = load_model(resolve_base_model(definition.base_model), None)
-    answered = answer(loaded, asked, choose_decoding(definition, train, asked), progress)
+    loaded = load_local(resolve_base_model(definition.base_model), None)
+    answered = predict(loaded, asked, choose_decoding(definition, train, asked), progress=progress)
     return score(definition, mark(definition, asked, answered), loaded.name, latency(answered))

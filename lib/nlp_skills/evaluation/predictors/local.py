@@ -1,0 +1,181 @@
+"""Models that run in this process with transformers: the base model, an adapter on it, or a merged model."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from nlp_skills.base_model import BaseModelFiles, load_base_model, load_tokenizer
+from nlp_skills.data.example import Example, Message
+from nlp_skills.data.prompted_tools import with_prompted_tools
+from nlp_skills.data.text_encoder import TextEncoder
+from nlp_skills.data.tokens import answer_ids, end_tokens, render
+from nlp_skills.evaluation.predictors.batches import by_length
+from nlp_skills.evaluation.predictors.generation import Generated, generate
+from nlp_skills.evaluation.predictors.label_scoring import choice_log_probs
+from nlp_skills.evaluation.predictors.predictor import Answered, Decoding
+from nlp_skills.evaluation.predictors.reply import prompt_hash, reply_text
+from nlp_skills.records import Progress, sha256_tree, silent
+
+
+class LocalPredictor:
+    """A model of transformers, ready to answer. Prompts are rendered as the training rendered them."""
+
+    can_score = True
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        name: str,
+        identity: str,
+        *,
+        thinking: bool | None = None,
+        tools_in_prompt: bool = False,
+    ) -> None:
+        """`thinking` and `tools_in_prompt` are those of the version's config.yaml."""
+        self.model = model
+        self.tokenizer = tokenizer
+        self.name = name
+        self.identity = identity
+        self._thinking = thinking
+        self._tools_in_prompt = tools_in_prompt
+        self._encoder = TextEncoder(tokenizer)
+
+    def prompt_hashes(self, examples: Sequence[Example]) -> list[str]:
+        """Of each row's token ids."""
+        return [prompt_hash(ids) for ids in self._prompts(examples)]
+
+    def answer(
+        self, examples: Sequence[Example], how: Decoding, progress: Progress = silent
+    ) -> Iterator[tuple[int, Answered]]:
+        """Rows of like length together; labels are scored, free text is generated."""
+        prompts = self._prompts(examples)
+        labels = how.labels or []
+        choices = [self._choice_ids(examples[0], label) for label in labels] if examples else []
+        done = 0
+        for batch in by_length(prompts, how.batch_size):
+            given = [prompts[i] for i in batch]
+            started = time.perf_counter()
+            answers = (
+                self._scored(given, labels, choices)
+                if choices
+                else self._generated([examples[i] for i in batch], given, how)
+            )
+            spent = (time.perf_counter() - started) * 1000 / len(batch)
+            for index, found in zip(batch, answers, strict=True):
+                yield index, replace(found, milliseconds=spent)
+            done += len(batch)
+            progress(f"{self.name}: answering", done, len(examples))
+
+    def score_choices(
+        self, examples: Sequence[Example], choices: Sequence[Sequence[str]]
+    ) -> list[list[float]]:
+        """The log-probability of each of a row's own choices, end token included."""
+        import torch
+
+        prompts = self._prompts(examples)
+        pad = self.tokenizer.pad_token_id
+        found = []
+        with torch.inference_mode():
+            for example, prompt, said in zip(examples, prompts, choices, strict=True):
+                ids = [self._choice_ids(example, choice) for choice in said]
+                found.append(choice_log_probs(self.model, pad, [prompt], ids)[0].tolist())
+        return found
+
+    def close(self) -> None:
+        """The weights are given back with the last reference to them."""
+        self.model = None
+
+    def _prompts(self, examples: Sequence[Example]) -> list[list[int]]:
+        shown = [self._shown(example) for example in examples]
+        return self._encoder.encode(
+            [render(self.tokenizer, e.context, e.tools, ask=True, thinking=self._thinking) for e in shown]
+        )
+
+    def _shown(self, example: Example) -> Example:
+        return with_prompted_tools(example) if self._tools_in_prompt else example
+
+    def _choice_ids(self, example: Example, choice: str) -> list[int]:
+        """The choice as the assistant would say it, end token included."""
+        shown = self._shown(example)
+        said = Example(
+            meta=shown.meta, messages=[*shown.context, Message("assistant", choice)], tools=shown.tools
+        )
+        return answer_ids(self.tokenizer, said, self._thinking)
+
+    def _scored(
+        self, prompts: list[list[int]], labels: Sequence[str], choices: list[list[int]]
+    ) -> list[Answered]:
+        import torch
+
+        with torch.inference_mode():
+            totals = choice_log_probs(self.model, self.tokenizer.pad_token_id, prompts, choices)
+            probabilities = totals.softmax(dim=-1).tolist()
+            best = totals.argmax(dim=-1).tolist()
+        return [
+            Answered(
+                labels[k],
+                dict(zip(labels, row, strict=True)),
+                prompt_sha256=prompt_hash(prompt),
+                prompt_tokens=len(prompt),
+                tokens=len(choices[k]),
+            )
+            for prompt, k, row in zip(prompts, best, probabilities, strict=True)
+        ]
+
+    def _generated(self, examples: list[Example], prompts: list[list[int]], how: Decoding) -> list[Answered]:
+        ends = sorted(end_tokens(self.tokenizer))
+        found = generate(self.model, self.tokenizer.pad_token_id, ends, prompts, how)
+        return [self._read(*row) for row in zip(examples, prompts, found, strict=True)]
+
+    def _read(self, example: Example, prompt: list[int], drawn: list[Generated]) -> Answered:
+        decode = self.tokenizer.decode
+        texts = [reply_text(example, str(decode(one.ids, skip_special_tokens=True))) for one in drawn]
+        return Answered(
+            text=texts[0],
+            prompt_sha256=prompt_hash(prompt),
+            prompt_tokens=len(prompt),
+            tokens=sum(len(one.ids) for one in drawn),
+            cut=any(one.cut for one in drawn),
+            samples=tuple(texts) if len(texts) > 1 else (),
+        )
+
+
+def load_local(
+    files: BaseModelFiles,
+    adapter: Path | None,
+    dtype: str = "auto",
+    *,
+    thinking: bool | None = None,
+    tools_in_prompt: bool = False,
+) -> LocalPredictor:
+    """The base model, with its adapter where there is one; a folder that is no adapter is a whole model.
+
+    Raises NotValid for a tokenizer without a chat template.
+    """
+    whole = adapter is not None and not (adapter / "adapter_config.json").is_file()
+    source = BaseModelFiles(name=str(adapter), path=str(adapter)) if whole else files
+    model = load_base_model(source, dtype)
+    name, identity = (
+        f"{files.name}, prompted",
+        f"{files.name} {files.revision} {files.weights_sha256} {dtype}",
+    )
+    if adapter is not None:
+        name = f"{files.name}, tuned" if whole else f"{files.name} with {adapter.name}"
+        identity = f"{identity} {sha256_tree(adapter)}"
+    if adapter is not None and not whole:
+        from peft import PeftModel
+
+        with warnings.catch_warnings():
+            # PEFT 0.21 asks for an attribute that transformers 5.23 calls deprecated; nobody here can mend that.
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+            model = PeftModel.from_pretrained(model, adapter)
+    tokenizer = load_tokenizer(source)
+    return LocalPredictor(
+        model.eval(), tokenizer, name, identity, thinking=thinking, tools_in_prompt=tools_in_prompt
+    )
