@@ -295,16 +295,18 @@ def load_base_model(
     *,
     attention: str | None = None,
     quantization: Any = None,
+    in_parts: bool = False,
 ) -> Any:
-    """The model on the device that is there; `longest` is the longest row in tokens, where it is known.
+    """The model on the device of this process; `longest` is the longest row in tokens, where it is known.
 
-    `attention` and `quantization` are transformers' attn_implementation and quantization_config.
+    `attention` and `quantization` are transformers' attn_implementation and quantization_config. `in_parts`: the
+    trainer divides the weights among the processes and puts them on their devices (FSDP, DeepSpeed).
     """
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    device = compute_device()
+    device = own_device(compute_device(), os.environ.get("LOCAL_RANK"))
     if attention is None and device == "cpu" and longest is not None and longest <= SHORT_ROWS:
         attention = "eager"
     given: dict[str, Any] = {"dtype": compute_dtype(dtype), "attn_implementation": attention}
@@ -318,7 +320,16 @@ def load_base_model(
             quantization_config=quantization,
             device_map={"": device},
         )
-    return load(files.path, revision=files.revision, **given).to(device=device)
+    model = load(files.path, revision=files.revision, **given)
+    return model if in_parts else model.to(device=device)
+
+
+def own_device(device: str, local_rank: str | None) -> str:
+    """`cuda:1` for the second process of several on a machine: each has a GPU of its own.
+
+    `local_rank` as the launcher tells it (LOCAL_RANK); accelerate chooses the same way (state.py, set_device).
+    """
+    return device if device != "cuda" or local_rank is None else f"{device}:{int(local_rank)}"
 
 
 def compute_device() -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from small_task import make_small_task
 
+from nlp_skills.base_model import own_device
 from nlp_skills.errors import NotReady
 from nlp_skills.records import read_mapping
 from nlp_skills.training.checkpoints import checkpoints
@@ -70,3 +71,9 @@ def test_what_this_machine_cannot_do_is_refused_with_the_cure(tmp_path: Path) ->
     with pytest.raises(NotReady, match="distributed: fsdp needs GPUs; on a processor it is ddp"):
         launch_command(config, ["cpu"], tmp_path / "accelerate.yaml")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_each_process_of_a_machine_has_a_gpu_of_its_own() -> None:
+    assert own_device("cuda", None) == "cuda"
+    assert [own_device("cuda", rank) for rank in ("0", "3")] == ["cuda:0", "cuda:3"]
+    assert own_device("cpu", "1") == "cpu"

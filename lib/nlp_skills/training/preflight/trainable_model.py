@@ -39,6 +39,7 @@ def load_trainable_model(files: BaseModelFiles, config: TrainConfig, longest: in
         longest,
         attention=FLASH if config.packing else None,
         quantization=_four_bits(config) if config.peft == "qlora" else None,
+        in_parts=config.num_processes > 1 and config.distributed != "ddp",
     )
     _keep_four_bits_as_they_are(model)
     return model

@@ -12,12 +12,13 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from nlp_skills.base_model import compute_device
 from nlp_skills.errors import NotReady
 from nlp_skills.records import to_yaml, write_atomic
 from nlp_skills.training.config import TrainConfig
@@ -113,6 +114,22 @@ def run_workers(
                 return workers.wait(timeout=LOOKS_EVERY)
             except subprocess.TimeoutExpired:
                 look()
+
+
+@contextmanager
+def joined_processes(output: Path) -> Iterator[Any]:
+    """Meet the other processes of the run before any weight is loaded; nothing in a run of one process.
+
+    Then each process has its GPU, and DeepSpeed's settings are known, by which transformers divides the weights as it loads
+    them; they live as long as the arguments that are given here.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield None
+        return
+    from transformers import TrainingArguments
+
+    # A trainer would make this too late: when the model is there already.
+    yield TrainingArguments(output_dir=str(output), report_to="none", use_cpu=compute_device() == "cpu")
 
 
 def failure_of(task: Path, version: str) -> str | None:

@@ -36,7 +36,7 @@ from nlp_skills.training.preflight.disk import is_disk_full
 from nlp_skills.training.preflight.out_of_memory import is_out_of_memory
 from nlp_skills.training.run.best_checkpoint import load_kept, watch_validation
 from nlp_skills.training.run.metrics_log import MetricsLog
-from nlp_skills.training.run.processes import end_with_parent, is_writer, report_failure
+from nlp_skills.training.run.processes import end_with_parent, is_writer, joined_processes, report_failure
 from nlp_skills.training.run.repetition import Probe
 from nlp_skills.training.run.saved_model import save_model
 from nlp_skills.training.run.verify import check_difference, check_model
@@ -52,7 +52,10 @@ def work(task: Path, folder: Path) -> None:
     end_with_parent()
     try:
         # A worker whose run was killed ends by itself, but not in the same moment.
-        with FileLock(folder / ".work.lock", timeout=60) if is_writer() else nullcontext():
+        with (
+            FileLock(folder / ".work.lock", timeout=60) if is_writer() else nullcontext(),
+            joined_processes(task / "models" / folder.name / "checkpoints"),
+        ):
             train_version(task, folder)
     except BaseException as error:
         report_failure(task, folder.name, failure_text(error, folder.name))
