@@ -30,7 +30,7 @@ from nlp_skills.evaluation.verdict import baseline_name, good_enough, metric_nam
 from nlp_skills.records import Progress, Record, silent
 from nlp_skills.task.comparison import Comparison
 from nlp_skills.task.task import Task, TaskType, create_task, find_task, task_names, tasks_folder
-from nlp_skills.task.version import Version, version_names
+from nlp_skills.task.version import Version, newest_version, version_names
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.job import read_job
 from nlp_skills.training.new_version import create_version
@@ -195,9 +195,7 @@ def run(home: Path, folder: str, *, progress: Progress = silent, tell: Tell = un
     path = Path(folder)
     task = path.resolve() if (path / "task.yaml").is_file() else find_task(home, str(path))
     prepare(task, progress, tell)
-    if not version_names(task):
-        create_version(task)
-    newest = version_names(task)[-1]
+    newest = newest_version(task) or create_version(task).version
     train_and_test(task, newest, progress, tell)
     return conclude(task, started, progress, against_parent(task, newest, tell))
 

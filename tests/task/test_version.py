@@ -19,7 +19,9 @@ from nlp_skills.task.version import (
     Version,
     describe_changes,
     new_version,
+    newest_version,
     record_lineage,
+    trial_words,
     version_folder,
     version_names,
 )
@@ -147,6 +149,28 @@ def test_versions_are_counted_as_numbers_and_the_newest_is_the_default(task: Pat
     assert version_names(task) == [f"v{n}" for n in range(1, 12)]
     assert version_folder(task, None) == task / "versions" / "v11"
     assert version_folder(task, "v2") == task / "versions" / "v2"
+
+
+def test_the_newest_version_is_no_trial_of_a_search_where_there_is_another(task: Path):
+    assert newest_version(task) is None
+    new_version(task, FILES, [trial_words(0, "5f0e1c2b"), "lora_r: 16 → 8"], None)
+    assert newest_version(task) == "v1"
+    new_version(task, FILES, ["first version"], None)
+    for number in range(2):
+        new_version(task, FILES, [trial_words(number, "5f0e1c2b"), "lora_r: 16 → 8"], "v2")
+    assert newest_version(task) == "v2"
+    assert version_folder(task, None) == task / "versions" / "v2"
+    new_version(task, FILES, ["trial by jury of search terms"], "v2")
+    assert newest_version(task) == "v5"
+    (task / "versions" / "v5" / "lineage.yaml").write_text("changes: [", encoding="utf-8")
+    assert newest_version(task) == "v5"
+
+
+def test_a_new_version_starts_from_the_newest_that_is_no_trial(task_with_data: Path):
+    create_version(task_with_data, epochs=2)
+    create_version(task_with_data, epochs=7, changes=[trial_words(0, "5f0e1c2b"), "epochs: 2 → 7"])
+    made = create_version(task_with_data, lora_r=8)
+    assert (made.version, made.parent, made.config["epochs"]) == ("v3", "v1", 2.0)
 
 
 def test_a_number_is_not_used_again_for_what_is_no_version(task: Path):

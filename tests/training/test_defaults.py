@@ -55,6 +55,15 @@ def test_what_only_the_old_method_or_adapter_reads_is_left_behind() -> None:
     )
     cpt = with_defaults(before, {"method": "cpt"}, 5000)
     assert (cpt.assistant_only_loss, cpt.enable_thinking, cpt.target_modules) == (True, None, ["q_proj"])
+    answers = TrainConfig(
+        method="grpo", rewards=["label"], num_generations=4, temperature=0.7, max_completion_length=64
+    )
+    assert with_defaults(answers, {"method": "sft"}, 5000) == TrainConfig()
+    mixed = TrainConfig(replay_file="data/general.jsonl", replay_share=0.3)
+    assert with_defaults(mixed, {"method": "dpo"}, 5000) == TrainConfig(method="dpo", learning_rate=5e-5)
+    assert with_defaults(mixed, {"replay_file": None}, 5000) == TrainConfig()
+    shared = TrainConfig(num_processes=4, distributed="fsdp")
+    assert with_defaults(shared, {"num_processes": 1}, 5000) == TrainConfig()
     full = with_defaults(before, {"peft": "none"}, 5000)
     assert (full.target_modules, full.use_rslora, full.assistant_only_loss) == ("all-linear", False, False)
 
@@ -78,6 +87,11 @@ def test_what_only_the_old_method_or_adapter_reads_is_left_behind() -> None:
         ({"method": "cpt", "enable_thinking": True}, "enable_thinking is for chat templates"),
         ({"method": "grpo", "rewards": ["label"], "keep": "best"}, "go by the validation loss, which grpo"),
         ({"peft": "qlora", "num_processes": 2, "distributed": "fsdp"}, "4-bit weights cannot be divided"),
+        ({"num_generations": 4}, "num_generations is for grpo; sft has none"),
+        ({"temperature": 0.7}, "temperature is for grpo; sft has none"),
+        ({"method": "dpo", "max_completion_length": 64}, "max_completion_length is for grpo; dpo has none"),
+        ({"replay_share": 0.3}, "there is no replay_file"),
+        ({"distributed": "fsdp"}, "and num_processes is 1; set both"),
     ],
 )
 def test_a_combination_that_makes_no_sense_is_refused_with_its_reason(

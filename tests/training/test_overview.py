@@ -7,9 +7,11 @@ import pytest
 from filelock import FileLock
 
 from nlp_skills.data.regenerate import regenerate_data
+from nlp_skills.data.sample import SUPPORT_MESSAGES
 from nlp_skills.data.sourcing import add_source
 from nlp_skills.data.validation import validate_data
 from nlp_skills.task.task import TaskType, create_task
+from nlp_skills.task.version import trial_words
 from nlp_skills.training.job import Job, lock_file
 from nlp_skills.training.new_version import create_version
 from nlp_skills.training.overview import show_task
@@ -122,3 +124,14 @@ def test_a_split_that_is_gone_counts_as_edited(checked: Path) -> None:
     (checked / "data" / "valid.jsonl").unlink()
     found = show_task(checked)
     assert (found.validation, set(found.rows)) == ("edited since the checks", {"train", "test"})
+
+
+def test_trials_of_a_search_do_not_stand_for_the_task(news: Path):
+    add_source(news, str(SUPPORT_MESSAGES), copy=True)
+    regenerate_data(news)
+    validate_data(news)
+    create_version(news)
+    create_version(news, lora_r=8, changes=[trial_words(0, "5f0e1c2b"), "lora_r: 16 → 8"])
+    found = show_task(news)
+    assert [version.version for version in found.versions] == ["v1", "v2"]
+    assert found.next == "Train v1: nlp-skills train-model news"

@@ -21,7 +21,7 @@ from nlp_skills.data.example import Example, Message
 from nlp_skills.data.text_encoder import TextEncoder, end_tokens
 from nlp_skills.errors import NotValid, counted
 from nlp_skills.records import read_mapping
-from nlp_skills.task.version import version_names
+from nlp_skills.task.version import newest_version, version_names
 
 IGNORED = -100
 """The label that the loss leaves out (PyTorch's ignore_index)."""
@@ -91,7 +91,8 @@ def configured_tools_in_prompt(task: Path) -> bool:
 
 
 def _configured(task: Path, field: str) -> Any:
-    for version in reversed(version_names(task)):
+    newest = newest_version(task)
+    for version in reversed([*version_names(task), *([newest] if newest else [])]):
         config = task / "versions" / version / "config.yaml"
         if config.is_file():
             settings = read_mapping(config)

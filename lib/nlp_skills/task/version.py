@@ -9,15 +9,18 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
-from nlp_skills.errors import NotFound, NotReady
+from nlp_skills.errors import NlpSkillsError, NotFound, NotReady
 from nlp_skills.records import Record, now, read_mapping, sync_folder, unfinished, write_atomic
 
 _VERSION = re.compile(r"v([1-9][0-9]*)")
+_TRIAL = re.compile(r"trial [0-9]+ of search ")
 
 
 class DataLineage(Record):
@@ -54,15 +57,44 @@ def version_names(task: Path) -> list[str]:
     return sorted(names, key=lambda name: int(name[1:]))
 
 
+def trial_words(number: int, search: str) -> str:
+    """The first of the changes of a version that a search has made; `search` is its key."""
+    return f"trial {number} of search {search}"
+
+
+def is_trial(changes: Sequence[str]) -> bool:
+    """Whether a search has made the version with these changes."""
+    return bool(changes) and _TRIAL.match(changes[0]) is not None
+
+
+def newest_version(task: Path) -> str | None:
+    """The newest version that somebody asked for; the trials of a search are passed over, where there are others.
+
+    A trial may have been ended early, and its settings are a guess. None where there is no version.
+    """
+    names = version_names(task)
+    asked_for = (name for name in reversed(names) if not is_trial(_changes(task / "versions" / name)))
+    return next(asked_for, names[-1] if names else None)
+
+
+def _changes(folder: Path) -> list[str]:
+    """As lineage.yaml has them; none where it cannot be read, which is for others to say."""
+    with suppress(NlpSkillsError):
+        lineage = read_mapping(folder / "lineage.yaml")
+        changes = lineage.get("changes") if isinstance(lineage, dict) else None
+        return [str(change) for change in changes] if isinstance(changes, list) else []
+    return []
+
+
 def version_folder(task: Path, version: str | None) -> Path:
-    """The folder of a version; None: the newest. Raises NotFound or NotReady."""
+    """The folder of a version; None: the newest that is no trial of a search. Raises NotFound or NotReady."""
     names = version_names(task)
     if not names:
         raise NotReady(
             f"{task.name} has no version yet. Make one with: nlp-skills create-version {task.name}"
         )
     if version is None:
-        return task / "versions" / names[-1]
+        return task / "versions" / (newest_version(task) or names[-1])
     if version not in names:
         raise NotFound(f"{task.name} has no version {version!r}. Versions: {', '.join(names)}.")
     return task / "versions" / version

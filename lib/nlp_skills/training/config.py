@@ -168,6 +168,7 @@ def _contradictions(config: TrainConfig) -> list[tuple[bool, str]]:
             "replay_sha256 is there without a replay_file",
         ),
         (config.beta is not None and is_text, f"beta is for dpo, orpo, kto and grpo; {method} has none"),
+        *_settings_without_effect(config),
         (config.sft_weight > 0 and method != "dpo", f"sft_weight is for dpo; {method} has none"),
         (bool(config.rewards) and method != "grpo", f"rewards are for grpo; {method} has none"),
         (
@@ -189,5 +190,29 @@ def _contradictions(config: TrainConfig) -> list[tuple[bool, str]]:
         (
             peft == "qlora" and config.num_processes > 1 and config.distributed != "ddp",
             "4-bit weights cannot be divided among processes; take distributed: ddp, or peft lora",
+        ),
+    ]
+
+
+OF_GRPO = ("num_generations", "max_completion_length", "temperature")
+
+
+def _settings_without_effect(config: TrainConfig) -> list[tuple[bool, str]]:
+    """What would be read by nobody; at its default it counts as not given."""
+    defaults = TrainConfig.model_fields
+    given = {name for name in OF_GRPO if getattr(config, name) != defaults[name].default}
+    shared = config.replay_share != defaults["replay_share"].default
+    return [
+        *(
+            (name in given and config.method != "grpo", f"{name} is for grpo; {config.method} has none")
+            for name in OF_GRPO
+        ),
+        (
+            shared and config.replay_file is None,
+            "replay_share says how much of replay_file is mixed in, and there is no replay_file",
+        ),
+        (
+            config.distributed != "ddp" and config.num_processes == 1,
+            f"distributed: {config.distributed} divides the work among processes, and num_processes is 1; set both",
         ),
     ]

@@ -27,9 +27,13 @@ BELONGS_TO: dict[str, tuple[MethodName, ...]] = {
     "packing": ("sft", "cpt"),
     "assistant_only_loss": ("sft",),
     "replay_file": ("sft", "cpt"),
+    "replay_share": ("sft", "cpt"),
     "beta": ("dpo", "orpo", "kto", "grpo"),
     "sft_weight": ("dpo",),
     "rewards": ("grpo",),
+    "num_generations": ("grpo",),
+    "max_completion_length": ("grpo",),
+    "temperature": ("grpo",),
     "keep": ("sft", "cpt", "dpo", "orpo", "kto"),
     "early_stopping_patience": ("sft", "cpt", "dpo", "orpo", "kto"),
     "enable_thinking": ("sft", "dpo", "orpo", "kto", "grpo"),
@@ -91,6 +95,10 @@ def _left_behind(old: dict[str, Any], asked: dict[str, Any]) -> list[str]:
         fields += [field for field, methods in BELONGS_TO.items() if asked["method"] not in methods]
     if asked["peft"] == "none" != old["peft"]:
         fields += OF_AN_ADAPTER
+    if asked["replay_file"] is None:
+        fields.append("replay_share")
+    if asked["num_processes"] == 1:
+        fields.append("distributed")
     return fields
 
 

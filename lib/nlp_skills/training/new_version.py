@@ -15,7 +15,14 @@ from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.data.token_findings import CHECKS as CHECKS_OF_TOKENS
 from nlp_skills.errors import NotReady
 from nlp_skills.task.task import Task
-from nlp_skills.task.version import Version, describe_changes, new_version, version_folder, version_names
+from nlp_skills.task.version import (
+    Version,
+    describe_changes,
+    new_version,
+    newest_version,
+    version_folder,
+    version_names,
+)
 from nlp_skills.training.config import MethodName, Peft, TrainConfig
 from nlp_skills.training.defaults import default_config, with_defaults
 from nlp_skills.training.fitness import require_fit
@@ -45,7 +52,7 @@ def create_version(
 ) -> Version:
     """Make the next version: a frozen configuration and the snapshot of the data that it is for.
 
-    Starts from the parent's configuration (by default the newest version's); `settings` takes any
+    Starts from the parent's configuration (by default that of the newest version that is no trial of a search); `settings` takes any
     other field of config.yaml. Another `lora_r` alone keeps lora_alpha / lora_r as it
     was, and another method or adapter brings its own learning rate, where none is given. Changes are described
     from the difference when not given. Raises NotReady without data, when its checks found errors, or
@@ -55,8 +62,8 @@ def create_version(
     definition = Task.load(task / "task.yaml")
     settle_data(task)
     snapshot, report = _checked_data(task)
-    names = version_names(task)
-    parent = parent or (base_model if base_model in names else names[-1] if names else None)
+    rows = snapshot.splits["train"].count
+    parent, before = starting_point(task, definition, rows, parent=parent, base_model=base_model)
     named = {
         "base_model": base_model,
         "method": method,
@@ -70,13 +77,7 @@ def create_version(
         "seed": seed,
     }
     wanted = {**(settings or {}), **{key: value for key, value in named.items() if value is not None}}
-    if parent is not None:
-        before = TrainConfig.load(version_folder(task, parent) / "config.yaml")
-    else:
-        before = default_config(
-            definition, snapshot.splits["train"].count, marked=has_marked_rows(task, definition)
-        )
-    config = with_defaults(before, wanted, snapshot.splits["train"].count)
+    config = with_defaults(before, wanted, rows)
     config = config.with_changes(
         replay_sha256=replay_sha256(task, config.replay_file),
         rewards_sha256=rewards_sha256(config.rewards, task),
@@ -100,6 +101,19 @@ def create_version(
         changes,
         parent,
     )
+
+
+def starting_point(
+    task: Path, definition: Task, rows: int, *, parent: str | None = None, base_model: str | None = None
+) -> tuple[str | None, TrainConfig]:
+    """The parent of the next version and the settings that it starts from, where only these two are said.
+
+    `rows`: of training. A version that is named as base_model is the parent too. Raises NotFound.
+    """
+    parent = parent or (base_model if base_model in version_names(task) else newest_version(task))
+    if parent is not None:
+        return parent, TrainConfig.load(version_folder(task, parent) / "config.yaml")
+    return None, default_config(definition, rows, marked=has_marked_rows(task, definition))
 
 
 def _checked_data(task: Path) -> tuple[DataSnapshot, ValidationReport | None]:

@@ -11,7 +11,7 @@ from nlp_skills.data.sources.source import DataSources
 from nlp_skills.errors import NlpSkillsError, NotFound, NotValid
 from nlp_skills.records import Record, read_mapping
 from nlp_skills.task.task import Task
-from nlp_skills.task.version import version_names
+from nlp_skills.task.version import is_trial, version_names
 from nlp_skills.training.job import is_running
 
 
@@ -115,7 +115,7 @@ def _next(task: Path, rows: dict[str, int], validation: str, versions: list[Vers
         )
     if not versions:
         return f"Make a first version: nlp-skills create-version {name}"
-    newest = versions[-1]
+    newest = next((v for v in reversed(versions) if not is_trial(v.changes)), versions[-1])
     if newest.training in ("queued", "running"):
         return f"Wait for the run: nlp-skills training-status {name}"
     if newest.training != "succeeded":

@@ -10,7 +10,7 @@ from nlp_skills.base_model import require_training
 from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.errors import NlpSkillsError, NotValid, RunFailed
 from nlp_skills.records import Progress, Record, read_mapping, silent
-from nlp_skills.task.version import Version, record_lineage, version_folder, version_names
+from nlp_skills.task.version import Version, newest_version, record_lineage, version_folder
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.job import Job, is_running, read_job
 from nlp_skills.training.new_version import create_version
@@ -130,10 +130,10 @@ def train_model(task: Path, *, version: str | None = None, progress: Progress = 
 
 def _untrained(task: Path, version: str | None) -> Path:
     if version is None:
-        names = version_names(task)
-        newest = read_job(task / "versions" / names[-1]) if names else None
-        wanted = not names or (newest is not None and newest.status == "succeeded")
-        version = create_version(task).version if wanted else names[-1]
+        newest = newest_version(task)
+        job = read_job(task / "versions" / newest) if newest else None
+        is_trained = job is not None and job.status == "succeeded"
+        version = create_version(task).version if newest is None or is_trained else newest
     folder = version_folder(task, version)
     _trainable_job(task, folder)
     return folder

@@ -24,10 +24,9 @@ from nlp_skills.evaluation.search.record import (
     is_searching,
     read_report,
 )
-from nlp_skills.evaluation.search.trial import is_trial
 from nlp_skills.records import Progress, silent, to_yaml, write_atomic
 from nlp_skills.task.task import METRICS, Task
-from nlp_skills.task.version import Version, version_folder, version_names
+from nlp_skills.task.version import version_folder
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.job import is_running, read_job
 from nlp_skills.training.planning.forecast import forecast_version
@@ -114,7 +113,7 @@ def _define(
             f"{task.name}: trials are compared on validation rows, and there are none. Set split.valid in"
             f" data_source.yaml, then: nlp-skills convert-data {task.name}"
         )
-    folder = version_folder(task, parent) if parent else _newest_of_hand(task)
+    folder = version_folder(task, parent)
     before = TrainConfig.load(folder / "config.yaml")
     known = METRICS[Task.load(task / "task.yaml").type]
     if not metric.startswith("eval_") and metric not in known:
@@ -131,14 +130,6 @@ def _define(
         seed=seed,
         source_hash=snapshot.source_hash,
     )
-
-
-def _newest_of_hand(task: Path) -> Path:
-    """The newest version that no search has made. Raises NotReady."""
-    for name in reversed(version_names(task)):
-        if not is_trial(Version.load(task / "versions" / name / "lineage.yaml")):
-            return task / "versions" / name
-    return version_folder(task, None)
 
 
 def _planned(

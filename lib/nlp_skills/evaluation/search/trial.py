@@ -12,7 +12,7 @@ from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.errors import NotValid, RunFailed
 from nlp_skills.evaluation.evaluate import evaluate_version
 from nlp_skills.evaluation.search.record import SearchDefinition
-from nlp_skills.task.version import Version, describe_changes, version_names
+from nlp_skills.task.version import Version, describe_changes, trial_words, version_names
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.defaults import with_defaults
 from nlp_skills.training.job import is_running, read_job
@@ -33,26 +33,12 @@ class Look(NamedTuple):
     loss: float
 
 
-def trial_words(definition: SearchDefinition, number: int) -> str:
-    """The first of a trial's changes in lineage.yaml; a search that was cut off knows its versions by it."""
-    return f"trial {number} of search {definition.key}"
-
-
-def is_trial(version: Version) -> bool:
-    """Whether a search has made the version."""
-    return (
-        bool(version.changes)
-        and version.changes[0].startswith("trial ")
-        and " of search " in version.changes[0]
-    )
-
-
 def trial_version(task: Path, definition: SearchDefinition, number: int, settings: dict[str, Any]) -> str:
     """The version of a trial, made if it is not there: the parent itself where it is trained and nothing differs.
 
     Raises NotValid for settings that cannot be trained, RunFailed where the data have changed.
     """
-    words = trial_words(definition, number)
+    words = trial_words(number, definition.key)
     for name in reversed(version_names(task)):
         if Version.load(task / "versions" / name / "lineage.yaml").changes[:1] == [words]:
             return name
