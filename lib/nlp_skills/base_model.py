@@ -43,11 +43,14 @@ class LocalTokenizer(NamedTuple):
 
 
 def require_training() -> None:
-    """Raise MissingExtra unless the training stack is installed (nothing is imported)."""
+    """Raise MissingExtra unless the training stack is installed; called before the first import of it."""
     from importlib.util import find_spec
 
     if any(find_spec(name) is None for name in ("torch", "transformers", "peft", "trl", "sklearn")):
         raise MissingExtra("Training and evaluation", "train")
+    # bitsandbytes, which PEFT imports where it is installed, marks functions for torch.compile: that loads the whole
+    # compiler, 2.5 s and 50 MB a process. Nothing here compiles a model.
+    os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
 
 
 def cache_folder() -> Path:
