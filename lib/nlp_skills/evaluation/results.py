@@ -59,6 +59,27 @@ class EvalResult(Score):
     """How answers were chosen: label scoring, or greedy decoding and its limits."""
 
 
+class CallMarks(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A row's calls beside the expected ones."""
+
+    wanted: bool | None
+    """Whether a call was right; None where any call is as good as another."""
+    made: bool
+    """Whether a call was made that could be read."""
+    right: bool
+    selected: bool = False
+    """Whether the expected tools were called, each as often as expected."""
+    parameters: int = 0
+    """Parameters of the calls whose tool is right: given, or expected and missing."""
+    right_parameters: int = 0
+    unreadable: bool = False
+    """Whether a call was begun that cannot be read."""
+    fault: str = ""
+    """What is wrong, as tool_use/ast_scorer.py names it, or `unreadable`."""
+    message: str = ""
+    """The same in words."""
+
+
 class Prediction(msgspec.Struct, omit_defaults=True, kw_only=True):
     """One line of predictions.jsonl: what was asked, what came back, and whether it is right."""
 
@@ -66,6 +87,8 @@ class Prediction(msgspec.Struct, omit_defaults=True, kw_only=True):
     input: str = ""
     """The user's turns."""
     expected: str
+    answers: list[str] = []
+    """Further right answers, where there are several (SQuAD)."""
     predicted: str
     correct: bool
     """As the task's type judges a row (marking.py)."""
@@ -75,6 +98,10 @@ class Prediction(msgspec.Struct, omit_defaults=True, kw_only=True):
     """Every answer that was drawn, where there were several."""
     passed: list[bool] = []
     """Of each of them, whether the row's own tests passed."""
+    judged: float | None = None
+    """What a judge gave the answer, 0 to 1 (metrics/judge.py)."""
+    calls: CallMarks | None = None
+    """Of tool use, where they are not those of the two texts (tool_use/marks.py)."""
     slices: dict[str, str] = {}
     """What kind of row it is: source, language, length, entity … (slices.py)."""
     prompt_sha256: str = ""
