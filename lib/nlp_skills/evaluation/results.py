@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from nlp_skills.records import Record
 
 
 class Interval(Record):
-    """A value with its 95 % confidence interval (percentile bootstrap over rows)."""
+    """A value with its 95 % confidence interval (significance.py says of which kind)."""
 
     value: float
     low: float
@@ -44,7 +46,69 @@ class Score(Record):
     model: str | None = None
     """What made the predictions, in words."""
     gain: Interval | None = None
-    """Of a baseline: how much better the tuned model is on the task's metric (paired bootstrap over rows)."""
+    """Of a baseline: how much better the tuned model is on the task's metric, paired row by row."""
+    p_value: float | None = None
+    """Of a baseline: that the gain is chance; paired test, corrected for the number of baselines (Holm)."""
+
+
+class SliceScore(Record):
+    """How the tuned model did on one kind of rows."""
+
+    by: str
+    """label, length, language, source, entity, group, or a column that task.yaml names under `slices`."""
+    value: str
+    count: int
+    score: Interval
+    """The result's `slice_metric` on these rows."""
+    rest: float | None = None
+    """The same on all other rows."""
+    p_rest: float | None = None
+    """That it differs from the rest by chance (not paired), corrected for the number of slices (Holm)."""
+    gain: Interval | None = None
+    """Against the prompted base model on the same rows."""
+    p_gain: float | None = None
+    """That the gain is chance (paired), corrected for the number of slices (Holm)."""
+
+    @property
+    def name(self) -> str:
+        """`language=zh-Hant`."""
+        return f"{self.by}={self.value}"
+
+
+class Forgetting(Record):
+    """General questions, answered by the base model and by the tuned one (forgetting.py)."""
+
+    count: int
+    base: Interval
+    """Share of right answers."""
+    tuned: Interval
+    change: Interval
+    """`tuned - base`, paired question by question."""
+    p_value: float
+    verdict: Literal["kept", "forgotten", "cannot tell"]
+    reason: str
+    lost: list[str] = []
+    """Questions that only the base model answers rightly."""
+
+
+class Sanity(Record):
+    """Whether these numbers speak of the model at all, or of how it was asked and marked (sane.py)."""
+
+    verdict: Literal["ok", "harness error", "cannot tell"]
+    reason: str
+    unreadable: float
+    """Share of the answers that are none at all: no label, no JSON, no call, nothing."""
+    known: int = 0
+    """Training rows that were asked through the same way."""
+    known_right: int = 0
+
+
+class CalibrationBin(Record):
+    """Answers of like confidence: how sure the model was, and how often it was right."""
+
+    count: int
+    right: float
+    confidence: float
 
 
 class EvalResult(Score):
@@ -54,9 +118,19 @@ class EvalResult(Score):
     data_sha256: str
     """Of the split's file."""
     baseline: dict[str, Score] = {}
-    """`majority`, `tfidf`, `prompted_base`."""
+    """`majority`, `tfidf`, `prompted_base`, `few_shot`, `endpoint`."""
     generation: dict[str, str | int | float | bool] = {}
     """How answers were chosen: label scoring, or greedy decoding and its limits."""
+    slice_metric: str | None = None
+    slices: list[SliceScore] = []
+    forgetting: Forgetting | None = None
+    sane: Sanity | None = None
+    calibration: list[CalibrationBin] = []
+    """From the least sure answers to the surest; empty where no labels were scored."""
+    memory_mb: float | None = None
+    """Peak memory of the process while it answered; of the GPU where it answers there."""
+    not_measured: dict[str, str] = {}
+    """What was left out → why, and what to do."""
 
 
 class CallMarks(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

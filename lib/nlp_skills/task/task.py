@@ -85,6 +85,63 @@ class Constraints(Record):
     privacy: str | None = None
 
 
+MEASURES = (
+    "gain",
+    "forgetting",
+    "latency_p50_ms",
+    "latency_p95_ms",
+    "latency_p99_ms",
+    "memory_gb",
+    "bits_per_byte",
+    "perplexity",
+)
+"""What a criterion may ask for beside the type's metrics: `gain` is how much better the chosen metric is than the
+strongest baseline's, `forgetting` the share of general questions that is answered worse than by the base model."""
+
+
+class Criterion(Record):
+    """One thing that has to hold before a version is promoted."""
+
+    metric: str
+    """A metric of the type, or one of MEASURES."""
+    slice: str | None = None
+    """`language=zh-Hant`, or `language` for each language on its own; None: all rows."""
+    at_least: float | None = None
+    at_most: float | None = None
+    on: Literal["interval", "value"] = "interval"
+    """interval: its worse end has to keep the limit, so that chance cannot have; value: the measured value."""
+
+    def model_post_init(self, _context: object) -> None:
+        """A criterion without a limit decides nothing."""
+        if self.at_least is None and self.at_most is None:
+            raise ValueError("give at_least or at_most, or both")
+
+
+_REFERENCE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
+
+
+class Endpoint(Record):
+    """A model behind an OpenAI-compatible address that a tuned one has to be compared with."""
+
+    url: Annotated[str, Field(pattern=r"^https?://")]
+    """Up to and with /v1."""
+    model: str
+    api_key: str | None = None
+    """`${NAME}`: the environment variable that holds the key."""
+    usd_per_million_input_tokens: float | None = Field(default=None, ge=0)
+    usd_per_million_output_tokens: float | None = Field(default=None, ge=0)
+
+    def model_post_init(self, _context: object) -> None:
+        """A key never stands in a file."""
+        if self.api_key is not None and not _REFERENCE.fullmatch(self.api_key):
+            raise ValueError("api_key: write ${NAME} and put the key into that environment variable")
+
+    @property
+    def reference(self) -> str:
+        """As `open_predictor` takes it."""
+        return f"{self.url}#{self.model}"
+
+
 class Task(Record):
     """`task.yaml`: the goal, stated once, in the user's words and one number."""
 
@@ -104,6 +161,12 @@ class Task(Record):
     """One of METRICS for the type; None: its first."""
     target: float | None = Field(default=None, ge=0, le=1)
     constraints: Constraints = Constraints()
+    criteria: list[Criterion] = []
+    """What check_promotion asks; empty: what target and constraints say."""
+    endpoint: Endpoint | None = None
+    """A baseline that is asked over the network, where evaluate_version is called with confirm."""
+    slices: list[str] = []
+    """Columns of the sources by whose values results are shown apart (region, gender, …)."""
     quality: Annotated[
         dict[str, Annotated[float, Field(ge=0, lt=1)] | Literal["error", "warning", "info", "off"]],
         BeforeValidator(_thresholds),
@@ -120,6 +183,13 @@ class Task(Record):
                 f"metric: {self.metric!r} does not fit type {self.type.value}"
                 f"{did_you_mean(self.metric, METRICS[self.type])}; choose from: {choices}"
             )
+        for criterion in self.criteria:
+            known = (*METRICS[self.type], *MEASURES)
+            if criterion.metric not in known:
+                raise ValueError(
+                    f"criteria: {criterion.metric!r} is nothing that is measured{did_you_mean(criterion.metric, known)};"
+                    f" choose from: {', '.join(known)}"
+                )
         if len(set(self.labels)) != len(self.labels):
             raise ValueError("labels: the same label stands twice")
 
