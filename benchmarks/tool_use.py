@@ -1,10 +1,11 @@
 """How our scorer of tool calls agrees with the checkers of bfcl-eval, on every category of BFCL v4.
 
-    uv run --extra train python benchmarks/tool_use.py [--mutations 6] [--scenarios 200] [--categories …] [--differences FILE]
+    uv run --extra train python benchmarks/tool_use.py [--mutations 6] [--categories …] [--differences FILE]
 
 Answers are made from the accepted ones and then broken on purpose (a wrong tool, a missing parameter, another type, another
 spelling …), a few ways for each question, always the same ones. The reference runs in an environment of its own, made by uv
-with the wheel alone; ours in this one. Prints a table for each category, and every difference.
+with the wheel alone; ours in this one. Prints a table for each category, and every
+difference; "unbroken" are the answers that nothing was done to, and how many of them are right.
 """
 
 from __future__ import annotations
@@ -24,18 +25,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from nlp_skills.evaluation.tool_use.api_process import ApiProcess
 from nlp_skills.evaluation.tool_use.bfcl import (
-    MULTI_TURN,
     SINGLE_TURN,
     Question,
     Scenario,
     category_names,
-    read_lines,
     read_questions,
     read_scenarios,
 )
 from nlp_skills.evaluation.tool_use.bfcl_package import REQUIREMENT, bfcl_package
 from nlp_skills.evaluation.tool_use.calls import Call
+from nlp_skills.evaluation.tool_use.multi_turn import as_call, judge_turns
 
 REFERENCE = Path(__file__).with_name("bfcl_reference.py")
 
@@ -77,11 +78,12 @@ def right_answer(question: Question, rng: random.Random | None = None) -> list[C
     calls = []
     for answer in question.answers:
         name, accepted = next(iter(answer.items()))
-        schemas = next(f for f in question.functions if f["name"] == name)["parameters"]["properties"]
+        parameters = next(f for f in question.functions if f["name"] == name)["parameters"]
+        schemas = parameters["properties"]
         values = {
             key: filled(chosen(options, rng), rng)
             for key, options in accepted.items()
-            if needed(options, rng)
+            if key in parameters["required"] or needed(options, rng)
         }
         if question.language != "python":
             values = {
@@ -99,7 +101,10 @@ def as_code(value: Any, schema: Mapping[str, Any], language: str) -> Any:
         return value
     kind, inner = schema["type"], schema.get("items", {})
     if isinstance(value, list):
-        parts = ", ".join(element(item, inner.get("type"), language) for item in value)
+        inner = inner.get("type")
+        # Elements of an array of String keep their quotes where the checker reads them.
+        bare = kind == "Array" and inner in ("String", "any")
+        parts = ", ".join(str(item) if bare else element(item, inner, language) for item in value)
         if language == "javascript":
             return f"[{parts}]"
         return (
@@ -380,6 +385,8 @@ def compare(
     differences = []
     for case, their in zip(given, theirs, strict=True):
         ours = case.question.judge(case.calls)
+        counts["unbroken"] += case.made == "right"
+        counts["unbroken and right"] += case.made == "right" and ours.right
         if their.get("valid") is ours.right:
             counts["right" if ours.right else "wrong"] += 1
             continue
@@ -398,6 +405,38 @@ def compare(
     return counts, differences
 
 
+def asked_play(play: Play) -> dict[str, Any]:
+    """A play as the reference is asked; all calls of a turn are one step."""
+    scenario = play.scenario
+    entry = {"id": scenario.id, "initial_config": scenario.config, "involved_classes": scenario.classes}
+    calls = [[turn] if turn else [] for turn in play.turns]
+    return {"kind": "multi_turn", "entry": entry, "calls": calls, "truth": scenario.truth}
+
+
+def compare_plays(
+    package: Path, given: Sequence[Play], theirs: Sequence[Mapping[str, Any]]
+) -> tuple[Counter[str], list[Difference]]:
+    """The same for scenarios of several turns."""
+    counts: Counter[str] = Counter()
+    differences = []
+    with ApiProcess(package) as apis:
+        for number, (play, their) in enumerate(zip(given, theirs, strict=True)):
+            turns = [[[as_call(code) for code in turn]] if turn else [] for turn in play.turns]
+            ours = judge_turns(play.scenario, turns, apis, str(number))
+            counts["unbroken"] += play.made == "right"
+            counts["unbroken and right"] += play.made == "right" and ours.right
+            if their.get("valid") is ours.right:
+                counts["right" if ours.right else "wrong"] += 1
+                continue
+            counts["raised" if "raised" in their else "different"] += 1
+            told = (
+                their.get("raised") or f"{'right' if their['valid'] else 'wrong'} {their.get('error') or ''}"
+            )
+            said = f"{'right' if ours.right else 'wrong'} {ours.fault} {ours.message}"
+            differences.append(Difference(play.scenario.id, play.made, said, told, play.turns))
+    return counts, differences
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(
@@ -413,7 +452,7 @@ def main() -> None:
         python = reference_python(Path(folder) / "reference")
         total, differences = Counter[str](), []
         print(
-            f"{'category':<24}{'answers':>8}{'right':>8}{'wrong':>8}{'raised':>8}{'different':>10}{'agreement':>11}"
+            f"{'category':<24}{'answers':>8}{'right':>8}{'wrong':>8}{'raised':>8}{'different':>10}{'agreement':>11}{'unbroken':>12}"
         )
         for name in names:
             if name in SINGLE_TURN:
@@ -422,7 +461,10 @@ def main() -> None:
                 ]
                 counts, found = compare(given, ask_reference(python, [asked(case) for case in given]))
             else:
-                continue
+                played = [p for scenario in read_scenarios(package, name) for p in plays(scenario, 3)]
+                counts, found = compare_plays(
+                    package, played, ask_reference(python, [asked_play(p) for p in played])
+                )
             total += counts
             differences += found
             print(line(name, counts))
@@ -442,7 +484,8 @@ def line(name: str, counts: Counter[str]) -> str:
     all_of = judged + counts["different"] + counts["raised"]
     share = judged / (all_of - counts["raised"]) if all_of > counts["raised"] else 1.0
     cells = "".join(f"{counts[key]:>8,}" for key in ("right", "wrong", "raised"))
-    return f"{name:<24}{all_of:>8,}{cells}{counts['different']:>10,}{share:>11.3%}"
+    unbroken = f"{counts['unbroken and right']}/{counts['unbroken']}"
+    return f"{name:<24}{all_of:>8,}{cells}{counts['different']:>10,}{share:>11.3%}{unbroken:>12}"
 
 
 if __name__ == "__main__":

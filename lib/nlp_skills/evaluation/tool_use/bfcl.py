@@ -35,7 +35,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }
 """Names for several categories, as BFCL groups them."""
 
-_API_FILES = {
+API_FILES = {
     "GorillaFileSystem": "gorilla_file_system",
     "MathAPI": "math_api",
     "MessageAPI": "message_api",
@@ -135,7 +135,7 @@ def read_scenarios(package: Path, category: str) -> list[Scenario]:
     data = package / "bfcl_eval" / "data"
     answers = {row["id"]: row["ground_truth"] for row in read_lines(data, category, answers=True)}
     documents = {
-        name: list(_lines(data / "multi_turn_func_doc" / f"{file}.json")) for name, file in _API_FILES.items()
+        name: list(_lines(data / "multi_turn_func_doc" / f"{file}.json")) for name, file in API_FILES.items()
     }
     return [_scenario(row, category, answers[row["id"]], documents) for row in read_lines(data, category)]
 
