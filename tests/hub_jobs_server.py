@@ -2,7 +2,7 @@
 
     GET  /api/whoami-v2                     POST /api/repos/create          DELETE /api/repos/delete
     POST /api/datasets/<id>/preupload/main  POST /api/datasets/<id>/commit/main
-    GET  /api/jobs/hardware                 POST /api/jobs/<user>
+    GET  /api/jobs/hardware                 POST /api/jobs/<user>           GET  /api/jobs/<user>?label=
     GET  /api/jobs/<user>/<id>              POST …/<id>/cancel              GET …/<id>/logs
 
 Requests and answers are those that huggingface_hub 2.4 sends and reads (hf_api.py, _commit_api.py, _jobs_api.py). A job's
@@ -16,6 +16,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,10 @@ class HubJob:
 class Ordered:
     jobs: dict[str, HubJob] = field(default_factory=dict)
     visibility: dict[str, Any] = field(default_factory=dict)
+    refusal: Sent | None = None
+    """What is answered to the next order, which is then not taken."""
+    after: Callable[[], None] = lambda: None
+    """Called when an order has been taken and before that is answered."""
 
 
 class HubJobsServer(HubServer):
@@ -86,7 +91,7 @@ class HubJobsServer(HubServer):
             return self._repository(parts[2], json.loads(body))
         if parts[1] == "jobs":
             self.asked.append((method, path))
-            return self._job(method, parts[2:], body)
+            return self._job(method, parts[2:], query, body)
         if (
             parts[1] == "datasets"
             and method == "POST"
@@ -126,11 +131,19 @@ class HubJobsServer(HubServer):
             {"success": True, "commitOid": commit, "commitUrl": f"{self.url}/datasets/{name}/commit/{commit}"}
         )
 
-    def _job(self, method: str, parts: list[str], body: bytes) -> Sent:
+    def _job(self, method: str, parts: list[str], query: dict[str, str], body: bytes) -> Sent:
         if parts == ["hardware"]:
             return reply([hardware(*row) for row in HARDWARE])
+        if len(parts) == 1 and method == "GET":
+            name, _, value = query["label"].partition("=")
+            jobs = self.ordered.jobs
+            return reply([self._shown(n) for n in jobs if jobs[n].spec["labels"].get(name) == value])
         if len(parts) == 1:
-            return reply(self._shown(self._run(json.loads(body))))
+            if self.ordered.refusal:
+                return self.ordered.refusal
+            number = self._run(json.loads(body))
+            self.ordered.after()
+            return reply(self._shown(number))
         job = self.ordered.jobs[parts[1]]
         if parts[2:] == ["cancel"]:
             job.cancelled = True
@@ -176,6 +189,7 @@ class HubJobsServer(HubServer):
             "command": job.spec["command"],
             "environment": job.spec["environment"],
             "flavor": job.spec["flavor"],
+            "labels": job.spec["labels"],
             "status": {"stage": job.stage, "message": None},
             "owner": {"id": "5e9ecfc04957053f60648a3e", "name": "ann", "type": "user"},
         }

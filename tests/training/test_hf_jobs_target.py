@@ -1,5 +1,6 @@
 """A task is trained as a job of the Hub, through huggingface_hub's own calls against a Hub on loopback."""
 
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ import pytest
 
 sys.path.append(str(Path(__file__).parents[1] / "data"))
 
+from hub_server import Sent
 from small_task import make_small_task
 
 from hub_jobs_server import TOKEN, HubJobsServer
@@ -121,3 +123,65 @@ def test_job_that_ended_without_results_has_failed_and_its_log_says_why(
     with ordered.log.open("a", encoding="utf-8") as log:
         log.write("no space left on device\n")
     assert training_log(task).lines[-1] == "no space left on device"
+
+
+@pytest.fixture
+def secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOX_SECRET", "x" * 20)
+
+
+def test_order_that_is_refused_leaves_no_repository_behind(
+    hub: HubJobsServer, task: Path, secret: None
+) -> None:
+    hub.ordered.refusal = Sent(402, b'{"error": "Payment required: no credit is left."}')
+    for _ in range(2):
+        with pytest.raises(RunFailed, match=r"hub: the Hub refuses: .*402"):
+            start_training(task, target="hub", confirm=True)
+        assert hub.datasets == {}
+    status = training_status(task)
+    assert (status.status, hub.ordered.jobs) == ("failed", {})
+    assert str(status.error).startswith("It was not started: Client error '402 Payment Required'")
+    assert "--target hub --confirm" in status.next
+
+
+@pytest.mark.slow
+def test_start_that_is_killed_after_its_order_is_taken_up_and_not_ordered_twice(
+    hub: HubJobsServer, task: Path, secret: None
+) -> None:
+    killed: list[subprocess.Popen[bytes]] = []
+    hub.ordered.after = lambda: killed[0].kill()  # noqa: PLW0108 (there is none yet)
+    killed.append(subprocess.Popen([sys.executable, "-c", START, str(task)]))
+    assert killed[0].wait() != 0
+    hub.ordered.after = lambda: None
+    (number,) = hub.ordered.jobs
+    left = read_job(task / "versions" / "v1")
+    assert left is not None
+    assert (left.status, left.target, "job" in left.remote) == ("queued", "hf_jobs", False)
+
+    with pytest.raises(NotValid, match="is being trained already"):
+        start_training(task, target="hub", confirm=True)
+    found = read_job(task / "versions" / "v1")
+    assert found is not None
+    assert (found.remote["job"], list(hub.ordered.jobs)) == (number, [number])
+    assert stop_training(task).status == "cancelled"
+    assert hub.ordered.jobs[number].stage == "CANCELED"
+
+
+def test_start_that_is_cut_off_before_its_order_has_failed_and_leaves_nothing(
+    hub: HubJobsServer, task: Path, secret: None
+) -> None:
+    hub.ordered.refusal = Sent(503, b'{"error": "Service Unavailable"}')
+    with pytest.raises(RunFailed, match="503"):
+        start_training(task, target="hub", confirm=True)
+    status = training_status(task)
+    assert (status.status, hub.datasets) == ("failed", {})
+    assert status.error == "It was cut off before anything was ordered. Start it again."
+
+
+START = """
+import subprocess
+import sys
+from pathlib import Path
+from nlp_skills.training.train import start_training
+start_training(Path(sys.argv[1]), target="hub", confirm=True)
+"""

@@ -16,10 +16,10 @@ import pytest
 import yaml
 from small_task import make_small_task
 
-from nlp_skills.errors import NotReady
-from nlp_skills.records import sha256_tree, to_yaml
+from nlp_skills.errors import NotReady, RunFailed
+from nlp_skills.records import now, sha256_tree, to_yaml
 from nlp_skills.training.checkpoints import checkpoints
-from nlp_skills.training.job import read_job
+from nlp_skills.training.job import Job, read_job
 from nlp_skills.training.model_info import ModelInfo
 from nlp_skills.training.status import TrainingStatus, training_status
 from nlp_skills.training.targets.definition import SkyPilotTarget, read_target
@@ -56,6 +56,9 @@ words = sys.argv[sys.argv.index("sky") + 1:]
 machine, told = Path({machine!r}), Path({told!r})
 with told.open("a") as log:
     log.write(" ".join(words) + "\\n")
+failing = machine / ("no-" + words[0])
+if failing.exists():
+    sys.exit("the cloud says: " + failing.read_text())
 if words[0] == "launch":
     task = yaml.safe_load(Path(words[-1]).read_text())
     for name in task.get("secrets", {{}}):
@@ -165,7 +168,7 @@ def test_run_on_a_rented_machine_goes_on_elsewhere_when_it_is_taken_away_and_is_
 
 def rented(tmp_path: Path, ssh_machine: SSHMachine, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A `uvx` that rents the SSH server of the tests, and an `ssh` that knows it by the cluster's name."""
-    machine = ssh_machine.folder / "rented"
+    machine = ssh_machine.folder / tmp_path.name
     (machine / "nlp-skills" / "environment" / "bin").mkdir(parents=True)
     (machine / "nlp-skills" / "environment" / "bin" / "python").write_text(
         f'#!/bin/sh\nexec {ssh_machine.target.python} "$@"\n', encoding="utf-8"
@@ -215,3 +218,64 @@ def test_uvx_that_is_not_here_is_told_with_the_cure(tmp_path: Path, monkeypatch:
     ):
         start_training(task, target="cloud", confirm=True)
     assert read_target(task, "cloud").type == "skypilot"
+
+
+def told_to_sky(tmp_path: Path) -> list[str]:
+    return (tmp_path / "told").read_text(encoding="utf-8").splitlines()
+
+
+def job_of(task: Path) -> Job:
+    job = read_job(task / "versions" / "v1")
+    assert job is not None
+    return job
+
+
+def test_machine_of_a_launch_that_failed_is_given_back_and_that_is_tried_until_it_is_done(
+    tmp_path: Path, ssh_machine: SSHMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = make_small_task(tmp_path / "tasks")
+    declare(task)
+    machine = rented(tmp_path, ssh_machine, monkeypatch)
+    (machine / "no-launch").write_text("no capacity", encoding="utf-8")
+    (machine / "no-down").write_text("try later", encoding="utf-8")
+    with pytest.raises(RunFailed, match="cloud: sky launch failed: the cloud says: no capacity"):
+        start_training(task, target="cloud", confirm=True)
+    cluster = f"nlp-skills-{job_of(task).id}"
+    told = (
+        "The rented machine could not be given back (cloud: sky down failed: the cloud says: try later), and costs"
+        f" money. Ask training-status again, or do it by hand: sky down {cluster}"
+    )
+    status = training_status(task)
+    assert (status.status, status.warnings) == ("failed", [told])
+    (machine / "no-down").unlink()
+    status = training_status(task)
+    assert (status.status, status.warnings) == ("failed", [])
+    assert training_status(task) == status
+    downs = [words for words in told_to_sky(tmp_path) if words.startswith("down")]
+    assert downs == [f"down --yes {cluster}"] * 3
+    assert "rented" not in job_of(task).remote
+
+
+def test_stop_gives_the_machine_back_though_it_does_not_answer(
+    tmp_path: Path, ssh_machine: SSHMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = make_small_task(tmp_path / "tasks")
+    declare(task)
+    rented(tmp_path, ssh_machine, monkeypatch)
+    remote = {
+        "target": "cloud",
+        "host": "nlp-skills-a",
+        "folder": "f",
+        "python": "/bin/false",
+        "rented": "yes",
+    }
+    running = Job(id="a", target="skypilot", remote=remote, status="running", started=now(), log="x")
+    running.save(task / "versions" / "v1" / "job.json")
+    (tmp_path / "programs" / "ssh").write_text("#!/bin/sh\nexit 255\n", encoding="utf-8")
+    stopped = stop_training(task)
+    assert stopped.status == "cancelled"
+    assert stopped.warnings[0].startswith(
+        "What came after the newest checkpoint here is lost: cloud (nlp-skills-a)"
+    )
+    assert told_to_sky(tmp_path) == ["status --refresh nlp-skills-a", "down --yes nlp-skills-a"]
+    assert "rented" not in job_of(task).remote

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from small_task import make_small_task
 
-from nlp_skills.errors import NotReady, NotValid, RunFailed
+from nlp_skills.errors import NotReady, NotValid
 from nlp_skills.records import sha256_tree, to_yaml
 from nlp_skills.task.version import Version, derive_lineage
 from nlp_skills.training.job import Job, read_job
@@ -23,7 +23,7 @@ from nlp_skills.training.job_table import list_jobs
 from nlp_skills.training.model_info import ModelInfo
 from nlp_skills.training.run.metrics_log import read_metrics
 from nlp_skills.training.status import TrainingStatus, training_status
-from nlp_skills.training.targets.connection import Connection, Unreachable
+from nlp_skills.training.targets.connection import Unreachable
 from nlp_skills.training.train import start_training, stop_training, train_model
 from nlp_skills.training.train_log import training_log
 from sshd import SSHMachine, ssh_machine
@@ -234,17 +234,3 @@ def test_machine_without_room_or_token_is_refused_before_anything_is_sent(
     with pytest.raises(NotReady, match="NLP_SKILLS_NO_SUCH_TOKEN is not set, and the target box"):
         start_training(task, target="box", confirm=True)
     assert read_job(task / "versions" / "v1") is None
-
-
-def test_words_reach_the_machine_as_they_are_whatever_a_shell_would_make_of_them(
-    ssh_machine: SSHMachine,
-) -> None:
-    words = ["a b", "'", '"', "$HOME", "`id`", "*", ";", "你好", ""]
-    program = "import sys, json; print(json.dumps(sys.argv[1:]))"
-    connection = Connection(ssh_machine.target)
-    python = ssh_machine.target.python or "python3"
-    import json
-
-    assert json.loads(connection.run(python, "-c", program, *words)) == words
-    with pytest.raises(RunFailed, match="false failed there: exit status 1"):
-        connection.run("false")

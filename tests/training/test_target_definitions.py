@@ -28,7 +28,7 @@ def test_every_type_has_its_module_and_its_words() -> None:
     assert set(TARGETS) == {"local", *declared}
     for kind in TARGETS:
         module = load_target(kind)
-        for name in ("start", "refresh", "fetch_log", "stop", "pull", "usd_per_hour"):
+        for name in ("start", "refresh", "fetch_log", "stop", "usd_per_hour"):
             assert callable(getattr(module, name))
 
 

@@ -17,7 +17,7 @@ from nlp_skills.training.targets.there_setup import (
     look_at,
     make_environment,
     read_look,
-    require_fit,
+    require_room,
 )
 from nlp_skills.training.targets.wheel import build_wheel
 from sshd import SSHMachine, ssh_machine
@@ -51,10 +51,10 @@ def test_machine_that_cannot_have_an_environment_is_refused_with_the_cure() -> N
     target = SSHTarget(name="box", host="box", min_free_gb=1)
     old = Machine(system="Linux", free_gb=9, pythons={"3.9": "/usr/bin/python3"})
     with pytest.raises(NotReady, match=r"box has no uv, and no Python from 3\.11 on \(found: 3\.9\)"):
-        require_fit(target, old)
-    require_fit(target, old.with_changes(pythons={"3.13": "/usr/bin/python3.13"}))
-    require_fit(target, old.with_changes(uv="/usr/bin/uv"))
-    require_fit(target.with_changes(python="/opt/python"), old)
+        require_room(target, old)
+    require_room(target, old.with_changes(pythons={"3.13": "/usr/bin/python3.13"}))
+    require_room(target, old.with_changes(uv="/usr/bin/uv"))
+    require_room(target.with_changes(python="/opt/python"), old)
 
 
 def test_wheel_is_this_package_and_the_same_each_time(tmp_path: Path) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+from nlp_skills.errors import NotReady
 from nlp_skills.records import Record, now
+from nlp_skills.training.queue import Waiting
 
 JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
@@ -59,12 +63,16 @@ class Job(Record):
     pid: int | None = None
     devices: list[str] = []
     """What it has of the machine: GPUs by number, or "cpu"; none while it waits for its turn."""
+    waiting: Waiting | None = None
+    """Its place in the queue of the machine elsewhere, as it was last told."""
     started: str
     ended: str | None = None
     log: str
     """Relative to the task folder."""
     exit_code: int | None = None
     error: str | None = None
+    repeats: bool = False
+    """The error would come again, however the run goes on: it takes another version."""
     total_steps: int | None = None
     kept_step: int | None = None
     """The step whose checkpoint became the model, with keep: best; None: the last."""
@@ -102,6 +110,30 @@ def record_cancelled(folder: Path) -> None:
 def lock_file(version: Path) -> Path:
     """Held by the run while it lives: a process that was killed holds nothing."""
     return version / ".run.lock"
+
+
+class Busy(NotReady):
+    """Another process has the version at this moment."""
+
+
+@contextmanager
+def holding(version: Path, seconds: float = 5) -> Iterator[None]:
+    """Hold the version's lock while something of it is sent, started or brought. Raises Busy where another process has it."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(lock_file(version), timeout=seconds)
+    try:
+        lock.acquire()
+    except Timeout:
+        name = f"{version.parent.parent.name} --version {version.name}"
+        raise Busy(
+            f"Another process trains {version.name} of {version.parent.parent.name}, or sends or brings its files, at this"
+            f" moment. See how far it is: nlp-skills training-status {name}. To end it: nlp-skills stop-training {name}"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def is_running(version: Path) -> bool:

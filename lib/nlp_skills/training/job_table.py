@@ -9,9 +9,8 @@ from nlp_skills.records import Record
 from nlp_skills.task.task import task_names
 from nlp_skills.task.version import version_names
 from nlp_skills.training.job import Job, read_job
-from nlp_skills.training.queue import waiting
 from nlp_skills.training.run.metrics_log import last_value, read_metrics
-from nlp_skills.training.status import as_it_is
+from nlp_skills.training.status import as_it_is, place_in_queue
 
 SHOWN = 50
 _ORDER = {"running": 0, "queued": 1}
@@ -69,7 +68,7 @@ def _line(task: Path, version: str, job: Job) -> JobLine:
     folder = task / "versions" / version
     job = as_it_is(folder, job)
     rows = read_metrics(folder / "metrics.jsonl") if job.status in _ORDER else []
-    turn = waiting(task, version) if job.status == "queued" and job.target == "local" else None
+    turn = place_in_queue(task, version, job)
     return JobLine(
         task=task.name,
         version=version,

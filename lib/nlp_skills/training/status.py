@@ -28,7 +28,7 @@ class TrainingStatus(Record):
     target: str = "local"
     """Where it runs: the name in configs/targets.yaml, or local."""
     waiting: Waiting | None = None
-    """Its place in the queue, while another run has the device."""
+    """Its place in the queue of the machine, while another run has the device."""
     step: int
     total_steps: int | None = None
     epoch: float | None = None
@@ -62,7 +62,7 @@ def training_status(task: Path, *, version: str | None = None) -> TrainingStatus
         version=folder.name,
         status=job.status,
         target=job.remote.get("target", job.target),
-        waiting=waiting(task, folder.name) if job.status == "queued" and job.target == "local" else None,
+        waiting=place_in_queue(task, folder.name, job),
         step=int(step or 0),
         total_steps=job.total_steps,
         epoch=last_value(rows, "epoch"),
@@ -76,6 +76,13 @@ def training_status(task: Path, *, version: str | None = None) -> TrainingStatus
         log=job.log,
         next=_next(task, folder.name, job),
     )
+
+
+def place_in_queue(task: Path, version: str, job: Job) -> Waiting | None:
+    """Why the run has not begun, here or on the machine where it is; None when it does not wait."""
+    if job.status != "queued":
+        return None
+    return waiting(task, version) if job.target == "local" else job.waiting
 
 
 def as_it_is(folder: Path, job: Job) -> Job:
@@ -115,6 +122,8 @@ def _next(task: Path, version: str, job: Job) -> str:
         return f"Ask again: nlp-skills training-status {name}"
     if status == "succeeded":
         return f"Evaluate it: nlp-skills evaluate-version {name}"
+    if job.repeats:
+        return f"It would end so again: make a version that does what the error says: nlp-skills create-version {task.name}"
     if job.target != "local":
         again = f"nlp-skills start-training {name} --target {job.remote.get('target', job.target)} --confirm"
         return f"See what it said (nlp-skills training-log {name}), then go on: {again}"

@@ -6,7 +6,6 @@ A target's module has
     refresh(task, folder, job) -> Job   bring job.json and metrics.jsonl up to date; pull the model when the run has ended well
     fetch_log(task, folder, job)        bring train.log up to date
     stop(task, folder, job)             end the run; its checkpoints stay
-    pull(task, folder, job) -> Job      bring the results here, every file checked by its SHA-256
     usd_per_hour(target) -> float?      the price, where it is known
 
 `folder` is the version's; `target` is None for this machine.

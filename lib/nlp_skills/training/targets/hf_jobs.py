@@ -13,27 +13,26 @@ import os
 import re
 import shutil
 import tempfile
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx2
-from filelock import FileLock, Timeout
 
 from nlp_skills.data.secret import hide
 from nlp_skills.errors import MissingExtra, NotReady, NotValid, RunFailed
 from nlp_skills.records import now, read_mapping, to_json, write_atomic
 from nlp_skills.training.config import TrainConfig
-from nlp_skills.training.job import Job, lock_file
+from nlp_skills.training.job import Busy, Job, holding, read_job
 from nlp_skills.training.targets.baggage import (
     base_model_files,
     local_base_model,
-    newest_checkpoint,
     run_files,
 )
 from nlp_skills.training.targets.definition import HFJobsTarget, environment_of, read_target
-from nlp_skills.training.targets.hf_container import BASE_MODEL, RESULTS, STATE, Exchange, packed
+from nlp_skills.training.targets.hf_container import BASE_MODEL, CHECKPOINT, RESULTS, STATE, Exchange, packed
 from nlp_skills.training.targets.local import new_job
 from nlp_skills.training.targets.over_ssh import take_over
 from nlp_skills.training.targets.parcel import unpack
@@ -52,6 +51,9 @@ sys.exit(subprocess.call(["uv", "run", "--no-project", "--with", library, "pytho
     "nlp_skills.training.targets.hf_container", repository, version]))
 """
 """What the container runs first; it travels as a variable, so that no shell reads it."""
+HUB = "huggingface_hub>=2"
+LABEL = "nlp-skills"
+"""A job's label; its value is the order that job.json names."""
 STAGES = {"COMPLETED": "failed", "ERROR": "failed", "CANCELED": "cancelled", "DELETED": "cancelled"}
 """Stage of the Hub's job → what the run is when the container is gone and has left no results."""
 
@@ -73,52 +75,102 @@ def usd_per_hour(target: HFJobsTarget) -> float | None:
 
 
 def start(task: Path, folder: Path, target: HFJobsTarget) -> None:
-    """Put task and library into a private repository and start a job that trains. Raises NotReady or RunFailed."""
+    """Put task and library into a private repository and start a job that trains.
+
+    What is about to be ordered is in job.json before it is: a start that was cut off is found again by the label of
+    its order, and takes up the job that is paid for already. Raises NotReady or RunFailed.
+    """
     environment = environment_of(target)
-    with FileLock(lock_file(folder), timeout=5), _answers(target):
-        api = _api()
-        namespace = target.namespace or api.whoami()["name"]
+    with holding(folder), _answers(target):
+        if _adopted(folder, read_job(folder)) is not None:
+            return
+        namespace = target.namespace or _api().whoami()["name"]
         job = new_job(task, folder)
         repository = f"{namespace}/nlp-skills-{_plain(task.name)}-{folder.name}-{job.id}"
-        api.create_repo(repository, private=True, repo_type="dataset", exist_ok=True)
-        name, wheel = build_wheel()
-        again = job.remote.get("repository") == repository
-        with tempfile.TemporaryDirectory() as place:
-            files = _baggage(task, folder, Path(place), again=again)
-            files |= {f"in/{name}": wheel, STATE: to_json({"job": None})}
-            Exchange(repository).put(files, f"{task.name} {folder.name}")
-        plain = {
-            "NLP_SKILLS_BOOTSTRAP": BOOTSTRAP,
-            "NLP_SKILLS_WHEEL": f"in/{name}",
-            **({"NLP_SKILLS_REQUIREMENT": target.requirement} if target.requirement else {}),
-            **({"HF_ENDPOINT": os.environ["HF_ENDPOINT"]} if "HF_ENDPOINT" in os.environ else {}),
-        }
-        code = "import os; exec(os.environ['NLP_SKILLS_BOOTSTRAP'])"
-        started = api.run_job(
-            image=target.image or IMAGE,
-            command=[
-                "uv",
-                "run",
-                "--with",
-                "huggingface_hub>=2",
-                "python",
-                "-c",
-                code,
-                repository,
-                folder.name,
-            ],
-            env=plain,
-            secrets={"HF_TOKEN": _token(), **environment},
-            flavor=target.flavor,
-            timeout=target.timeout,
-            namespace=namespace,
-            labels={"nlp-skills": f"{_plain(task.name)}-{folder.name}"},
-        )
-        remote = {"target": target.name, "namespace": namespace, "repository": repository, "job": started.id}
-        job.with_changes(target="hf_jobs", remote=remote).save(folder / "job.json")
+        remote = {"target": target.name, "namespace": namespace, "repository": repository}
+        remote["order"] = uuid.uuid4().hex
+        job = job.with_changes(target="hf_jobs", remote=remote)
+        job.save(folder / "job.json")
+        wheel = None
+        try:
+            wheel = _put(task, folder, repository)
+            started = _order(target, folder.name, remote, wheel, environment)
+        except BaseException as error:
+            if wheel and _is_open(error):
+                raise  # it may have been ordered all the same: the next look tells
+            _clear(repository)
+            said = hide((str(error) or type(error).__name__).splitlines()[0])
+            text = f"It was not started: {said}"
+            job.with_changes(status="failed", ended=now(), error=text).save(folder / "job.json")
+            raise
+        job.with_changes(remote={**remote, "job": started}).save(folder / "job.json")
 
 
-def _baggage(task: Path, folder: Path, place: Path, *, again: bool) -> dict[str, bytes | Path]:
+def _is_open(error: BaseException) -> bool:
+    """Whether the Hub may have taken the order although its answer has not come."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    if isinstance(error, HfHubHTTPError):
+        return error.response is None or error.response.status_code >= 500
+    return isinstance(error, httpx2.HTTPError | KeyboardInterrupt | SystemExit)
+
+
+def _put(task: Path, folder: Path, repository: str) -> str:
+    """Make the private repository and put there what the job needs; the wheel's name in it."""
+    _api().create_repo(repository, private=True, repo_type="dataset", exist_ok=True)
+    name, wheel = build_wheel()
+    with tempfile.TemporaryDirectory() as place:
+        files = _baggage(task, folder, Path(place)) | {f"in/{name}": wheel, STATE: to_json({"job": None})}
+        Exchange(repository).put(files, f"{task.name} {folder.name}")
+    return f"in/{name}"
+
+
+def _order(
+    target: HFJobsTarget, version: str, remote: dict[str, str], wheel: str, environment: dict[str, str]
+) -> str:
+    """Order the job: from here on it is paid for. Its id."""
+    plain = {
+        "NLP_SKILLS_BOOTSTRAP": BOOTSTRAP,
+        "NLP_SKILLS_WHEEL": wheel,
+        **({"NLP_SKILLS_REQUIREMENT": target.requirement} if target.requirement else {}),
+        **({"HF_ENDPOINT": os.environ["HF_ENDPOINT"]} if "HF_ENDPOINT" in os.environ else {}),
+    }
+    code = "import os; exec(os.environ['NLP_SKILLS_BOOTSTRAP'])"
+    started = _api().run_job(
+        image=target.image or IMAGE,
+        command=["uv", "run", "--with", HUB, "python", "-c", code, remote["repository"], version],
+        env=plain,
+        secrets={"HF_TOKEN": _token(), **environment},
+        flavor=target.flavor,
+        timeout=target.timeout,
+        namespace=remote["namespace"],
+        labels={LABEL: remote["order"], f"{LABEL}-version": remote["repository"].partition("/")[2]},
+    )
+    return started.id
+
+
+def _adopted(folder: Path, job: Job | None) -> Job | None:
+    """The job with the id of what was ordered, where a start was cut off before it could be written down; otherwise None."""
+    if job is None or job.target != "hf_jobs" or "job" in job.remote or "order" not in job.remote:
+        return None
+    listed = _api().list_jobs(labels={LABEL: job.remote["order"]}, namespace=job.remote["namespace"])
+    # Looked at again: a Hub that does not know the question would answer with everything.
+    ours = [found.id for found in listed if (found.labels or {}).get(LABEL) == job.remote["order"]]
+    if not ours:
+        return None
+    remote = {**job.remote, "job": ours[0]}
+    return job.with_changes(status="queued", ended=None, error=None, remote=remote).save(folder / "job.json")
+
+
+def _clear(repository: str) -> None:
+    """Delete the repository, unless an earlier job has left a checkpoint in it."""
+    with suppress(httpx2.HTTPError):
+        api = _api()
+        if not api.file_exists(repository, CHECKPOINT, repo_type="dataset"):
+            api.delete_repo(repository, repo_type="dataset", missing_ok=True)
+
+
+def _baggage(task: Path, folder: Path, place: Path) -> dict[str, bytes | Path]:
     name = TrainConfig.load(folder / "config.yaml").base_model
     model = local_base_model(task, name)
     files: dict[str, bytes | Path] = {}
@@ -126,10 +178,7 @@ def _baggage(task: Path, folder: Path, place: Path, *, again: bool) -> dict[str,
         _, contents = base_model_files(model)
         files["in/base_model.tar"] = packed(contents, place, "base_model.tar")
         name = f"{BASE_MODEL}/{model.name}" if model.is_file() else BASE_MODEL
-    run = run_files(task, folder, name)
-    if not again:  # otherwise the newest one is in the repository
-        run |= newest_checkpoint(task, folder.name)
-    files["in/run.tar"] = packed(run, place, "run.tar")
+    files["in/run.tar"] = packed(run_files(task, folder, name), place, "run.tar")
     return files
 
 
@@ -138,9 +187,9 @@ def refresh(task: Path, folder: Path, job: Job) -> Job:
     if job.status not in ("queued", "running"):
         return job
     try:
-        with FileLock(lock_file(folder), timeout=0.1):
+        with holding(folder, 0.1):
             return _refresh(task, folder, job)
-    except Timeout:  # another process starts it, or brings its results, at this moment
+    except Busy:  # another process starts it, or brings its results, at this moment
         return job
     except RunFailed as error:
         return job.with_changes(error=f"{error} What is told here is how it stood before.")
@@ -149,12 +198,19 @@ def refresh(task: Path, folder: Path, job: Job) -> Job:
 def _refresh(task: Path, folder: Path, job: Job) -> Job:
     target = _target(task, job)
     with _answers(target):
+        if "job" not in job.remote:
+            adopted = _adopted(folder, job)
+            if adopted is None:
+                _clear(job.remote["repository"])
+                text = "It was cut off before anything was ordered. Start it again."
+                return job.with_changes(status="failed", ended=now(), error=text).save(folder / "job.json")
+            job = adopted
         # In this order: what the container has put there before it ended is then seen.
         seen = _api().inspect_job(job_id=job.remote["job"], namespace=job.remote["namespace"])
         stage = str(getattr(seen.status.stage, "value", seen.status.stage))
         found = _state(folder, job)
         if found.status == "succeeded":
-            return pull(task, folder, found)
+            return _pull(task, folder, found)
         if stage in STAGES:
             said = found.error or seen.status.message or f"The Hub's job has ended ({stage}) without results."
             error = None if STAGES[stage] == "cancelled" else said
@@ -178,7 +234,7 @@ def _state(folder: Path, job: Job) -> Job:
 
 def fetch_log(task: Path, folder: Path, job: Job) -> None:  # noqa: ARG001
     """The Hub's own log of the container, which also tells why nothing began; our part of it comes with the state."""
-    if job.status == "succeeded":
+    if job.status == "succeeded" or "job" not in job.remote:
         return
     with _answers(_target(task, job)):
         lines = list(
@@ -194,12 +250,14 @@ def stop(task: Path, folder: Path, job: Job) -> None:
     job = refresh(task, folder, job)
     if job.status not in ("queued", "running"):
         raise NotValid(f"{task.name} {folder.name} is not being trained at the moment.")
+    if "job" not in job.remote:  # whether it was ordered could not be asked
+        raise RunFailed(f"{task.name} {folder.name} was not stopped: {job.error} Ask again.")
     with _answers(_target(task, job)):
         _api().cancel_job(job_id=job.remote["job"], namespace=job.remote["namespace"])
     job.with_changes(status="cancelled", ended=now(), error=None).save(folder / "job.json")
 
 
-def pull(task: Path, folder: Path, job: Job) -> Job:
+def _pull(task: Path, folder: Path, job: Job) -> Job:
     """Bring the results here, checked; then the repository is deleted."""
     staging = folder / ".results.tmp"
     shutil.rmtree(staging, ignore_errors=True)

@@ -17,6 +17,7 @@ from nlp_skills.base_model import require_training
 from nlp_skills.errors import NotValid
 from nlp_skills.records import now
 from nlp_skills.training.job import Job, is_running, read_job, record_cancelled
+from nlp_skills.training.train_log import last_lines
 
 STOPPING_SECONDS = 30
 """How long a run may take to stop by itself; checkpoints are whole whenever it is killed."""
@@ -44,11 +45,6 @@ def fetch_log(task: Path, folder: Path, job: Job) -> None:
     """The log is here."""
 
 
-def pull(task: Path, folder: Path, job: Job) -> Job:  # noqa: ARG001 (the results are here)
-    """The job as it is."""
-    return job
-
-
 def stop(task: Path, folder: Path, job: Job) -> None:
     """Stop the run. Raises NotValid when nothing runs."""
     if job.pid is None or not is_running(folder):
@@ -68,16 +64,12 @@ def new_job(task: Path, folder: Path) -> Job:
 def start_run(task: Path, folder: Path) -> subprocess.Popen[Any]:
     """Start the run's process, its own session, its output in train.log. Raises MissingExtra."""
     require_training()
-    job = new_job(task, folder).with_changes(target="local", remote={})
+    job = new_job(task, folder)
+    if job.target != "local":  # what was predicted there is another machine's
+        job = job.with_changes(target="local", remote={}, predicted=None)
     job.save(folder / "job.json")
-    command = [sys.executable, "-P", "-m", "nlp_skills.training.run.run", str(task.resolve()), folder.name]
-    detached: dict[str, Any] = (
-        {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-        if sys.platform == "win32"
-        else {"start_new_session": True}
-    )
-    with (folder / "train.log").open("ab") as log:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **detached)
+    words = ("nlp_skills.training.run.run", str(task.resolve()), folder.name)
+    process = start_detached(*words, log=folder / "train.log")
     try:
         while process.poll() is None and (read_job(folder) or job).pid is None:
             time.sleep(0.05)
@@ -85,11 +77,27 @@ def start_run(task: Path, folder: Path) -> subprocess.Popen[Any]:
         end_run(process, folder)
         raise
     if process.poll() and (read_job(folder) or job).status == "queued":
-        error = "The process ended before it began."
+        told = "; ".join(line.strip() for line in last_lines(folder / "train.log", 2))
+        error = (
+            f"The process ended with exit status {process.returncode} before it began: {told or 'it said nothing'}. Read"
+            f" {job.log}: nlp-skills training-log {task.name} --version {folder.name}"
+        )
         job.with_changes(status="failed", ended=now(), exit_code=process.returncode, error=error).save(
             folder / "job.json"
         )
     return process
+
+
+def start_detached(module: str, *arguments: str, log: Path) -> subprocess.Popen[Any]:
+    """Start a module of the library as a process of its own session, which outlives this one; what it says goes into `log`."""
+    detached: dict[str, Any] = (
+        {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+        if sys.platform == "win32"
+        else {"start_new_session": True}
+    )
+    command = [sys.executable, "-P", "-m", module, *arguments]
+    with log.open("ab") as stream:
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, **detached)
 
 
 def stop_run(folder: Path, pid: int) -> None:

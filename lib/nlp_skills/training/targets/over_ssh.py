@@ -12,12 +12,12 @@ from nlp_skills.errors import RunFailed
 from nlp_skills.records import now, write_atomic
 from nlp_skills.task.version import record_lineage
 from nlp_skills.training.job import Job
-from nlp_skills.training.targets.connection import ANSWER, Connection, Unreachable, library
+from nlp_skills.training.targets.connection import ANSWER, LONG, Connection, Unreachable, library
 from nlp_skills.training.targets.parcel import unpack
 from nlp_skills.training.targets.results import settle
 
-OURS = {"id", "target", "remote", "log", "pid", "started", "predicted"}
-"""Of job.json; the rest is what the job there says."""
+OURS = {"id", "target", "remote", "log", "pid", "started"}
+"""Of job.json; the rest is what the job there says, what was predicted for the machine there too."""
 
 
 def take_over(job: Job, told: dict[str, Any]) -> Job:
@@ -32,10 +32,10 @@ def ask_state(task: Path, folder: Path, job: Job, connection: Connection, usd_pe
     request = {"version": folder.name, "bytes": len(known), "sha256": hashlib.sha256(known).hexdigest()}
     answer = connection.ask(job.remote["python"], "state", job.remote["folder"], request=request)
     if answer["job"] is None:
-        text = "It never began: its files did not get there."
+        text = "It never began: its files did not get there. Start it again."
         return job.with_changes(status="failed", ended=now(), error=text).save(folder / "job.json")
     write_atomic(metrics, known[: answer["from"]] + answer["metrics"].encode())
-    found = take_over(job, answer["job"])
+    found = take_over(job, answer["job"]).with_changes(waiting=answer["waiting"])
     if found.status == "succeeded":
         return bring_results(task, folder, found, connection, usd_per_hour)
     if found != job:
@@ -62,7 +62,7 @@ def bring_results(
     """The results, every file checked against its SHA-256 there; only then the job has succeeded."""
     python, place = job.remote["python"], job.remote["folder"]
     request = {"version": folder.name}
-    expected = connection.ask(python, "results", place, request=request)
+    expected = connection.ask(python, "results", place, request=request, seconds=LONG)
     staging = folder / ".results.tmp"
     receive(connection, python, ("send", place, folder.name), staging)
     job = settle(task, folder, job, staging, expected, usd_per_hour)

@@ -20,22 +20,19 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from nlp_skills.base_model import EMBEDDED
 from nlp_skills.data.secret import hide
-from nlp_skills.errors import NotReady, NotValid, RunFailed, clip
+from nlp_skills.errors import NlpSkillsError, NotReady, NotValid, RunFailed, clip
 from nlp_skills.records import now, to_yaml, write_atomic
 from nlp_skills.training.checkpoints import checkpoints, step_of
 from nlp_skills.training.config import TrainConfig
-from nlp_skills.training.job import Job, lock_file
+from nlp_skills.training.job import Busy, Job, holding
 from nlp_skills.training.targets.baggage import (
     base_model_files,
     local_base_model,
-    newest_checkpoint,
     run_files,
 )
-from nlp_skills.training.targets.connection import Connection, Unreachable
+from nlp_skills.training.targets.connection import LONG, Connection, Unreachable
 from nlp_skills.training.targets.definition import (
     SkyPilotTarget,
     SSHTarget,
@@ -43,12 +40,15 @@ from nlp_skills.training.targets.definition import (
     read_target,
 )
 from nlp_skills.training.targets.local import new_job
-from nlp_skills.training.targets.over_ssh import ask_state, bring_results, copy_log, receive
+from nlp_skills.training.targets.over_ssh import ask_state, copy_log, receive
 from nlp_skills.training.targets.parcel import Contents
 from nlp_skills.training.targets.wheel import build_wheel
 
 HOME = "nlp-skills"
 """The folder on the machine, below the home folder."""
+RENTED = "rented"
+"""In `remote` of job.json from before the machine is rented until it is known to be given back."""
+STILL_RENTED = "The rented machine could not be given back"
 EXTRAS = {"k8s": "kubernetes"}
 """Cloud in `infra` → SkyPilot's extra, where the names differ."""
 
@@ -96,20 +96,24 @@ def sky_task(target: SkyPilotTarget, name: str, baggage: Path, run: dict[str, st
 
 
 def start(task: Path, folder: Path, target: SkyPilotTarget) -> None:
-    """Rent a machine and start the run on it; takes the minutes that the cloud takes. Raises NotReady or RunFailed."""
+    """Rent a machine and start the run on it; takes the minutes that the cloud takes. Raises NotReady or RunFailed.
+
+    That it is rented stands in job.json before it is, and until it is known to be given back.
+    """
     environment = environment_of(target)
-    with FileLock(lock_file(folder), timeout=5), tempfile.TemporaryDirectory() as baggage:
+    sky_command(target)
+    with holding(folder), tempfile.TemporaryDirectory() as baggage:
         job = new_job(task, folder)
         cluster = f"nlp-skills-{job.id}"
         place = f"jobs/{job.id}/{task.name}"
         requirement = lay_out(task, folder, target, Path(baggage), place)
         waits = Path(baggage) / place / "versions" / folder.name / "job.json"
-        job.with_changes(target="local", remote={}).save(waits)  # until the run there begins
+        job.with_changes(target="local", remote={}, predicted=None).save(waits)  # until the run there begins
         run = {"place": place, "version": folder.name, "requirement": requirement}
         file = task / "models" / folder.name / "sky.yaml"
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(file, to_yaml(sky_task(target, cluster, Path(baggage), run)))
-        remote = {"target": target.name, "host": cluster, "folder": f"{HOME}/{place}"}
+        remote = {"target": target.name, "host": cluster, "folder": f"{HOME}/{place}", RENTED: "yes"}
         remote["python"] = f"{HOME}/environment/bin/python"
         job = job.with_changes(target="skypilot", remote=remote)
         job.save(folder / "job.json")
@@ -118,9 +122,9 @@ def start(task: Path, folder: Path, target: SkyPilotTarget) -> None:
             words = ("launch", "--yes", "--detach-run", "--cluster", cluster, *secrets, str(file))
             sky(target, *words, log=task / job.log, environment=environment)
         except BaseException as error:
-            job.with_changes(status="failed", ended=now(), error=f"It was not started: {error}").save(
-                folder / "job.json"
-            )
+            text = f"It was not started: {str(error) or type(error).__name__}"
+            job = job.with_changes(status="failed", ended=now(), error=text).save(folder / "job.json")
+            give_back(task, folder, job)  # a launch that failed may have rented it all the same
             raise
 
 
@@ -132,7 +136,7 @@ def lay_out(task: Path, folder: Path, target: SkyPilotTarget, baggage: Path, pla
         key, files = base_model_files(model)
         write(files, baggage / "base_models" / key)
         name = f"base_models/{key}" + (f"/{model.name}" if model.is_file() else "")
-    write(run_files(task, folder, name) | newest_checkpoint(task, folder.name), baggage / place)
+    write(run_files(task, folder, name), baggage / place)
     packages = [EMBEDDED[name][0]] if name in EMBEDDED else []
     if target.requirement:
         return shlex.join([target.requirement, *packages])
@@ -152,17 +156,21 @@ def write(contents: Contents, folder: Path) -> None:
             shutil.copyfile(data, target)
 
 
-def sky(
-    target: SkyPilotTarget, *words: str, log: Path | None = None, environment: dict[str, str] | None = None
-) -> str:
-    """Run SkyPilot in its own environment and return what it printed. Raises NotReady without uvx, RunFailed."""
+def sky_command(target: SkyPilotTarget) -> list[str]:
+    """The words that start SkyPilot in its own environment. Raises NotReady without uvx."""
     program = shutil.which("uvx")
     if program is None:
         raise NotReady("SkyPilot runs through uvx, which is not here. Install uv: pip install uv")
     cloud = target.infra.partition("/")[0].lower()
-    command = [program, "--from", f"{target.sky}[{EXTRAS.get(cloud, cloud)}]", "sky", *words]
+    return [program, "--from", f"{target.sky}[{EXTRAS.get(cloud, cloud)}]", "sky"]
+
+
+def sky(
+    target: SkyPilotTarget, *words: str, log: Path | None = None, environment: dict[str, str] | None = None
+) -> str:
+    """Run SkyPilot and return what it printed. Raises NotReady without uvx, RunFailed."""
     done = subprocess.run(
-        command,
+        [*sky_command(target), *words],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -178,33 +186,62 @@ def sky(
     return told
 
 
+def give_back(task: Path, folder: Path, job: Job) -> Job:
+    """Give the machine of an ended run back; where that fails it is paid for on, so the job says so until it is done.
+
+    The version's lock is held by the caller. Tried again at every look at the status.
+    """
+    if RENTED not in job.remote:
+        return job
+    warnings = [words for words in job.warnings if not words.startswith(STILL_RENTED)]
+    remote = dict(job.remote)
+    try:
+        sky(_target(task, job), "down", "--yes", job.remote["host"])
+    except NlpSkillsError as error:
+        cure = f"Ask training-status again, or do it by hand: sky down {job.remote['host']}"
+        warnings.append(f"{STILL_RENTED} ({error}), and costs money. {cure}")
+    else:
+        del remote[RENTED]
+    return job.with_changes(remote=remote, warnings=warnings).save(folder / "job.json")
+
+
 def refresh(task: Path, folder: Path, job: Job) -> Job:
     """Ask how the run stands, and bring a newer checkpoint, or the results; then the machine is given back."""
-    if job.status not in ("queued", "running"):
+    active = job.status in ("queued", "running")
+    if not active and RENTED not in job.remote:
         return job
-    target = _target(task, job)
     try:
-        with FileLock(lock_file(folder), timeout=0.1):
-            found = ask_state(task, folder, job, _connection(job), target.usd_per_hour)
-            if found.status in ("queued", "running", "failed"):
-                with suppress(RunFailed):  # it was replaced by a newer one at this moment: next time
-                    bring_checkpoint(task, folder, job)
-    except Timeout:  # another process starts it, or brings its results, at this moment
+        with holding(folder, 0.1):
+            found = _ask(task, folder, job) if active else job
+            return found if found.status in ("queued", "running") else give_back(task, folder, found)
+    except Busy:  # another process starts it, or brings its results, at this moment
         return job
+
+
+def _ask(task: Path, folder: Path, job: Job) -> Job:
+    target, connection = _target(task, job), _connection(job)
+    try:
+        found = ask_state(task, folder, job, connection, target.usd_per_hour)
+        if found.status in ("queued", "running", "failed"):
+            with suppress(RunFailed):  # it was replaced by a newer one at this moment: next time
+                bring_checkpoint(task, folder, job)
     except Unreachable as error:
         return _taken_away(folder, job, target, str(error))
-    if found.status in ("succeeded", "failed"):
-        sky(target, "down", "--yes", job.remote["host"])
     return found
 
 
 def _taken_away(folder: Path, job: Job, target: SkyPilotTarget, error: str) -> Job:
     """A machine that does not answer is still there, or was taken away: SkyPilot asks the cloud."""
-    listed = sky(target, "status", "--refresh", job.remote["host"])
+    try:
+        listed = sky(target, "status", "--refresh", job.remote["host"])
+    except RunFailed as failure:
+        return job.with_changes(error=f"{error} {failure} What is told here is how it stood before.")
     if any(line.split()[:1] == [job.remote["host"]] for line in listed.splitlines()):
         return job.with_changes(error=f"{error} What is told here is how it stood before.")
     text = "The machine is gone: taken away, or given back after its idle minutes. Start it again to go on."
-    return job.with_changes(status="failed", ended=now(), error=text).save(folder / "job.json")
+    remote = {name: value for name, value in job.remote.items() if name != RENTED}
+    gone = job.with_changes(status="failed", ended=now(), error=text, remote=remote)
+    return gone.save(folder / "job.json")
 
 
 def bring_checkpoint(task: Path, folder: Path, job: Job) -> None:
@@ -231,21 +268,23 @@ def fetch_log(task: Path, folder: Path, job: Job) -> None:
 
 
 def stop(task: Path, folder: Path, job: Job) -> None:
-    """End the run, bring its newest checkpoint and give the machine back. Raises NotValid when nothing runs."""
+    """End the run, bring its newest checkpoint and give the machine back, whether it answers or not.
+
+    Raises NotValid when nothing runs.
+    """
     job = refresh(task, folder, job)
     if job.status not in ("queued", "running"):
         raise NotValid(f"{task.name} {folder.name} is not being trained at the moment.")
-    request = {"version": folder.name}
-    _connection(job).ask(job.remote["python"], "stop", job.remote["folder"], request=request)
-    bring_checkpoint(task, folder, job)
-    sky(_target(task, job), "down", "--yes", job.remote["host"])
-    job.with_changes(status="cancelled", ended=now(), error=None).save(folder / "job.json")
-
-
-def pull(task: Path, folder: Path, job: Job) -> Job:
-    """Bring the results here, each file checked by its SHA-256."""
-    with FileLock(lock_file(folder), timeout=5):
-        return bring_results(task, folder, job, _connection(job), _target(task, job).usd_per_hour)
+    with holding(folder):
+        warnings = job.warnings
+        try:
+            python, place = job.remote["python"], job.remote["folder"]
+            _connection(job).ask(python, "stop", place, request={"version": folder.name}, seconds=LONG)
+            bring_checkpoint(task, folder, job)
+        except RunFailed as error:
+            warnings = [*warnings, f"What came after the newest checkpoint here is lost: {error}"]
+        job = job.with_changes(status="cancelled", ended=now(), error=None, warnings=warnings)
+        give_back(task, folder, job.save(folder / "job.json"))
 
 
 def _connection(job: Job) -> Connection:

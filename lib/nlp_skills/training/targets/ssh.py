@@ -12,48 +12,42 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from nlp_skills.errors import NotValid, RunFailed
 from nlp_skills.records import now
 from nlp_skills.training.config import TrainConfig
-from nlp_skills.training.job import Job, lock_file
+from nlp_skills.training.job import Busy, Job, holding
 from nlp_skills.training.targets.baggage import (
     base_model_files,
     local_base_model,
-    newest_checkpoint,
     run_files,
 )
-from nlp_skills.training.targets.connection import ANSWER, Connection, Unreachable, library
+from nlp_skills.training.targets.connection import ANSWER, LONG, Connection, Unreachable, library
 from nlp_skills.training.targets.definition import SSHTarget, environment_of, read_target
 from nlp_skills.training.targets.local import new_job
-from nlp_skills.training.targets.over_ssh import ask_state, bring_results, copy_log, take_over
+from nlp_skills.training.targets.over_ssh import ask_state, copy_log, take_over
 from nlp_skills.training.targets.parcel import Contents, chosen, manifest, pack
-from nlp_skills.training.targets.there_setup import look_at, make_environment, require_fit, require_gpus
+from nlp_skills.training.targets.there_setup import look_at, make_environment, require_gpus, require_room
 
 
 def start(task: Path, folder: Path, target: SSHTarget) -> None:
     """Send what the run needs and start it there, or go on where it was cut off. Raises NotReady, Unreachable, RunFailed."""
     environment = environment_of(target)
-    with FileLock(lock_file(folder), timeout=5):
+    with holding(folder):
         connection = Connection(target)
         machine = look_at(connection)
-        require_fit(target, machine)
+        require_room(target, machine)
         job = new_job(task, folder)
         python = make_environment(connection, machine, TrainConfig.load(folder / "config.yaml").base_model)
         require_gpus(connection, python, machine)
         place = f"{target.folder}/jobs/{job.id}/{task.name}"
-        again = job.target == "ssh" and job.remote.get("folder") == place
         remote = {"target": target.name, "host": target.host, "folder": place, "python": python}
         job = job.with_changes(target="ssh", remote=remote)
         job.save(folder / "job.json")
         try:
             files = run_files(task, folder, _send_base_model(connection, python, task, folder))
-            if not again:
-                files |= newest_checkpoint(task, folder.name)
             send(connection, python, place, files)
             request = {"version": folder.name, "environment": environment}
-            answer = connection.ask(python, "start", place, request=request)
+            answer = connection.ask(python, "start", place, request=request, seconds=LONG)
         except Unreachable:
             raise  # it may run there already: the next look tells
         except BaseException as error:
@@ -80,7 +74,7 @@ def _send_base_model(connection: Connection, python: str, task: Path, folder: Pa
 
 def send(connection: Connection, python: str, place: str, files: Contents) -> None:
     """Bring the folder there up to date: only files that it lacks, or has otherwise, travel."""
-    names = connection.ask(python, "missing", place, request=manifest(files))
+    names = connection.ask(python, "missing", place, request=manifest(files), seconds=LONG)
     if names:
         parcel = chosen(files, names)
         told = connection.run(
@@ -95,10 +89,10 @@ def refresh(task: Path, folder: Path, job: Job) -> Job:
     if job.status not in ("queued", "running"):
         return job
     try:
-        with FileLock(lock_file(folder), timeout=0.1):
+        with holding(folder, 0.1):
             target, connection = _reach(task, job)
             return ask_state(task, folder, job, connection, target.usd_per_hour)
-    except Timeout:  # another process starts it, or brings its results, at this moment
+    except Busy:  # another process starts it, or brings its results, at this moment
         return job
     except Unreachable as error:
         return job.with_changes(error=f"{error} What is told here is how it stood before.")
@@ -116,18 +110,13 @@ def stop(task: Path, folder: Path, job: Job) -> None:
     if job.status not in ("queued", "running"):
         raise NotValid(f"{task.name} {folder.name} is not being trained at the moment.")
     connection, request = _reach(task, job)[1], {"version": folder.name}
-    told = connection.ask(job.remote["python"], "stop", job.remote["folder"], request=request)["job"]
+    told = connection.ask(job.remote["python"], "stop", job.remote["folder"], request=request, seconds=LONG)[
+        "job"
+    ]
     if told is None:
         job.with_changes(status="cancelled", ended=now()).save(folder / "job.json")
     elif told["status"] != "succeeded":  # otherwise it got to its end: the next look brings the results
         take_over(job, told).save(folder / "job.json")
-
-
-def pull(task: Path, folder: Path, job: Job) -> Job:
-    """Bring the results here and check every file against its SHA-256 there; only then the job has succeeded."""
-    with FileLock(lock_file(folder), timeout=5):
-        target, connection = _reach(task, job)
-        return bring_results(task, folder, job, connection, target.usd_per_hour)
 
 
 def usd_per_hour(target: SSHTarget) -> float | None:

@@ -10,7 +10,7 @@ from typing import IO
 from nlp_skills.base_model import EMBEDDED
 from nlp_skills.errors import NotReady
 from nlp_skills.records import Record
-from nlp_skills.training.targets.connection import ANSWER, Connection
+from nlp_skills.training.targets.connection import ANSWER, LONG, Connection
 from nlp_skills.training.targets.definition import SSHTarget
 from nlp_skills.training.targets.wheel import build_wheel
 
@@ -105,7 +105,7 @@ def read_look(told: str) -> Machine:
     )
 
 
-def require_fit(target: SSHTarget, machine: Machine) -> None:
+def require_room(target: SSHTarget, machine: Machine) -> None:
     """Raises NotReady where there is too little disk, or nothing that could make an environment."""
     if machine.free_gb < target.min_free_gb:
         raise NotReady(
@@ -154,7 +154,7 @@ def _writer(data: bytes) -> Callable[[IO[bytes]], None]:
 
 def require_gpus(connection: Connection, python: str, machine: Machine) -> None:
     """Where there are GPUs, torch has to see them: a run that fell back to the processor would take days."""
-    if machine.gpus and not connection.ask(python, "devices", "."):
+    if machine.gpus and not connection.ask(python, "devices", ".", seconds=LONG):
         raise NotReady(
             f"{connection.target.name} has {machine.gpus[0]} (name, memory, driver), but torch there cannot use it: the"
             " driver is older than torch's CUDA. Update the driver, or set requirement in configs/targets.yaml to a"
