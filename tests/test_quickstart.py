@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from nlp_skills.data.snapshot import DataSnapshot
-from nlp_skills.evaluation.compare import compare_versions
+from nlp_skills.data.sourcing import add_source
+from nlp_skills.evaluation.compare import compare_versions, read_predictions
 from nlp_skills.evaluation.results import EvalResult
-from nlp_skills.pipeline import QUICKSTART_INSTRUCTION, prepare, train_and_test, untold
+from nlp_skills.pipeline import prepare, train_and_test, untold
 from nlp_skills.records import read_mapping, sha256_file, silent
 from nlp_skills.task.task import Task, TaskType, create_task
 from nlp_skills.task.version import Version, derive_lineage
@@ -105,30 +106,26 @@ def test_second_quickstart_finds_everything_done(fresh: tuple[Path, dict[str, An
 def test_same_seed_gives_the_same_splits_hashes_and_metrics(
     fresh: tuple[Path, dict[str, Any]], tmp_path: Path
 ) -> None:
-    first = fresh[0] / "tasks" / "support"
-    again = tmp_path / "tasks" / "support"
-    goal = Task.load(first / "task.yaml").goal
-    create_task(
-        tmp_path / "tasks",
-        "support",
-        type=TaskType.CLASSIFICATION,
-        goal=goal,
-        instruction=QUICKSTART_INSTRUCTION,
-        metric="accuracy",
-    )
-    for name in ("data_source.yaml", "data/files/support_messages.csv"):
-        (again / name).parent.mkdir(exist_ok=True)
-        (again / name).write_bytes((first / name).read_bytes())
-    prepare(again, silent, untold)
-    create_version(again, epochs=3, learning_rate=5e-4)
-    train_and_test(again, "v1", silent, untold)
-    snapshots = [DataSnapshot.load(task / "data" / "data_snapshot.json") for task in (first, again)]
+    sample = fresh[0] / "tasks" / "support" / "data" / "files" / "support_messages.csv"
+    few = tmp_path / "messages.csv"
+    few.write_bytes(b"".join(sample.read_bytes().splitlines(keepends=True)[:65]))
+    tasks = [tmp_path / name / "support" for name in ("first", "again")]
+    for task in tasks:
+        create_task(task.parent, "support", type=TaskType.CLASSIFICATION, goal="g", metric="accuracy")
+        add_source(task, str(few), copy=True)
+        prepare(task, silent, untold)
+        create_version(task, epochs=1, learning_rate=5e-4)
+        train_and_test(task, "v1", silent, untold)
+    snapshots = [DataSnapshot.load(task / "data" / "data_snapshot.json") for task in tasks]
     assert snapshots[0].splits == snapshots[1].splits
     assert snapshots[0].source_hash == snapshots[1].source_hash
-    for name in ("config.yaml", "predictions.jsonl", "model_info.json"):
-        files = [task / "versions" / "v1" / name for task in (first, again)]
+    for name in ("config.yaml", "model_info.json"):
+        files = [task / "versions" / "v1" / name for task in tasks]
         assert files[0].read_bytes() == files[1].read_bytes()
-    results = [EvalResult.load(task / "versions" / "v1" / "results.json") for task in (first, again)]
+    rows = [read_predictions(task / "versions" / "v1") for task in tasks]
+    answers = [[(row.id, row.prompt_sha256, row.predicted, row.scores) for row in found] for found in rows]
+    assert answers[0] == answers[1]
+    results = [EvalResult.load(task / "versions" / "v1" / "results.json") for task in tasks]
     assert results[0].metrics == results[1].metrics
     assert results[0].data_sha256 == results[1].data_sha256
 
