@@ -13,8 +13,9 @@ from nlp_skills.data.example import Example, Message, Meta
 from nlp_skills.errors import RunFailed
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.methods import load_method
+from nlp_skills.training.new_version import create_version
 from nlp_skills.training.preflight.check import Prepared, build_trainer, check_training, prepare, try_step
-from nlp_skills.training.preflight.row_faults import row_findings
+from nlp_skills.training.preflight.row_faults import row_findings, validation_findings
 from nlp_skills.training.preflight.rows import SplitRows
 
 
@@ -161,3 +162,31 @@ def test_no_method_notices_it(method: str, task: Path, tmp_path: Path) -> None:
     stepped = trained(ready, tmp_path / "stepped", lambda trainer: try_step(trainer, ready))
     assert stepped[1] == plain[1]
     assert stepped[0] == plain[0]
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_check_training_finds_own_rewards_and_says_what_is_wrong_with_them(tmp_path: Path) -> None:
+    home = tmp_path / "tasks"
+    given = {"num_generations": 4, "max_completion_length": 4, "per_device_train_batch_size": 4}
+    task = make_small_task(home, rows=8)
+    file = task / "rewards.py"
+    file.write_text("def even(answer, example):\n    return len(answer) % 2\n", encoding="utf-8")
+    settings = {"rewards": ["rewards.py:even"], **given}
+    create_version(task, method="grpo", settings=settings)
+    report = check_training(task)
+    assert [f for f in report.findings if f.level == "error"] == []
+    assert report.step is not None
+    create_version(task, method="grpo", settings={**settings, "num_generations": 3})
+    (wrong,) = (f for f in check_training(task).findings if f.level == "error")
+    assert wrong.check == "RL-PREFLIGHT"
+    assert wrong.message.startswith("grpo: 4 answers in a step ")
+    file.write_text("def even(answer, example):\n    return 1\n", encoding="utf-8")
+    (wrong,) = (f for f in check_training(task, version="v2").findings if f.level == "error")
+    assert "rewards.py is not the file that the version was made with" in wrong.message
+
+
+def test_a_run_without_validation_rows_is_warned(task: Path) -> None:
+    assert list(validation_findings(1)) == []
+    (told,) = validation_findings(0)
+    assert (told.check, told.level) == ("RUN-OVERFIT", "warning")
+    assert told.fix == "Set split.valid in data_source.yaml, then run: nlp-skills regenerate-data TASK"

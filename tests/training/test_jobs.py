@@ -11,9 +11,12 @@ from nlp_skills.errors import NotValid
 from nlp_skills.hooks import tracking_note
 from nlp_skills.records import now
 from nlp_skills.task.version import Version, record_lineage
+from nlp_skills.training.checkpoints import checkpoints
 from nlp_skills.training.job import Job, is_running, read_job
 from nlp_skills.training.job_table import JobLine, list_jobs
+from nlp_skills.training.preflight.out_of_memory import kernel_kills
 from nlp_skills.training.queue import Waiting, in_queue
+from nlp_skills.training.run.run import KILLS
 from nlp_skills.training.status import KILLED, TrainingStatus, training_status
 from nlp_skills.training.targets.local import start_run
 from nlp_skills.training.train import StartingPlan, start_training, stop_training, train_model
@@ -80,6 +83,23 @@ def test_queued_run_can_be_stopped_and_is_trained_later(tmp_path: Path) -> None:
             ended=job.ended,
         )
     ]
+
+
+def test_a_run_that_was_stopped_goes_on_as_it_was_although_the_kernel_has_killed_others(
+    tmp_path: Path,
+) -> None:
+    task = make_small_task(tmp_path / "tasks", epochs=25, save_steps=2)
+    place = task / "models" / "v1"
+    process = start_run(task, task / "versions" / "v1")
+    while not checkpoints(place / "checkpoints"):
+        assert process.poll() is None
+    assert (place / KILLS).exists() == (kernel_kills() is not None)
+    assert stop_training(task).status == "cancelled"
+    assert not (place / KILLS).exists(), "what the kernel kills from now on is no matter of this run"
+    train_model(task)
+    job = read_job(task / "versions" / "v1")
+    assert job is not None
+    assert (job.status, job.resumed, job.adjusted) == ("succeeded", 1, {})
 
 
 def test_nothing_is_started_before_it_is_confirmed(tmp_path: Path) -> None:

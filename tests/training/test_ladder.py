@@ -56,6 +56,20 @@ def test_full_fine_tuning_has_neither_bits_nor_rank_to_give():
     ]
 
 
+def test_where_validation_alone_does_not_fit_its_batch_is_all_that_gets_smaller():
+    config = TrainConfig(per_device_train_batch_size=4, per_device_eval_batch_size=4)
+    found = []
+    while rung := next_rung(config, LongestRows(longest=900, most=300), evaluating=True):
+        found.append((rung.changes, rung.keeps_checkpoints))
+        config = config.with_changes(**rung.changes)
+    assert found == [
+        ({"per_device_eval_batch_size": 2}, True),
+        ({"per_device_eval_batch_size": 1}, True),
+        ({"max_length": 300}, False),
+        ({"peft": "qlora"}, False),
+    ]
+
+
 def test_at_most_one_row_in_a_hundred_is_left_out():
     assert longest_rows([]) is None
     assert longest_rows([10] * 98 + [500, 600]) == LongestRows(longest=600, most=500)

@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 from nlp_skills.training.preflight.disk import disk_findings, is_disk_full, needed_bytes
-from nlp_skills.training.preflight.out_of_memory import is_out_of_memory, kernel_kills, killed_for_memory
+from nlp_skills.training.preflight.out_of_memory import (
+    EvaluationOutOfMemory,
+    KernelKills,
+    is_out_of_memory,
+    kernel_kills,
+    killed_for_memory,
+    while_evaluating,
+)
+from nlp_skills.training.run.worker import failure_text
 
 KILLED = -getattr(signal, "SIGKILL", 9)
 
@@ -38,21 +46,40 @@ def test_what_an_error_says_of_memory(error: BaseException, is_memory: bool):
 
 
 def test_a_process_was_killed_for_memory_when_the_kernel_has_counted_one_more():
-    assert killed_for_memory(KILLED, 3, 4)
-    assert not killed_for_memory(KILLED, 3, 3)  # somebody has killed it by hand
+    three, four = KernelKills("here", 3), KernelKills("here", 4)
+    assert killed_for_memory(KILLED, three, four)
+    assert not killed_for_memory(KILLED, three, three)  # somebody has killed it by hand
     assert not killed_for_memory(KILLED, None, None)
-    assert not killed_for_memory(0, 3, 4)
+    assert not killed_for_memory(KILLED, three, KernelKills("there", 4))
+    assert not killed_for_memory(0, three, four)
+
+
+def test_too_little_memory_for_validation_is_told_apart():
+    with (
+        pytest.raises(EvaluationOutOfMemory, match=r"^not enough memory: you tried$") as told,
+        while_evaluating(),
+    ):
+        raise RuntimeError("not enough memory: you tried")
+    assert is_out_of_memory(told.value)
+    assert failure_text(told.value, "v1") == (
+        "EVAL-MEM: the memory did not suffice for a batch of validation rows (EvaluationOutOfMemory: not enough memory: you"
+        " tried)"
+    )
+    with pytest.raises(RuntimeError, match="shapes"), while_evaluating():
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
 
 def test_the_control_groups_own_count_goes_before_the_machines(tmp_path: Path):
     (tmp_path / "proc/self").mkdir(parents=True)
     (tmp_path / "proc/vmstat").write_text("nr_free_pages 5\noom_kill 7\n")
-    assert kernel_kills(tmp_path) == 7
+    assert kernel_kills(tmp_path) == KernelKills(f" {tmp_path / 'proc/vmstat'}", 7)
+    (tmp_path / "proc/sys/kernel/random").mkdir(parents=True)
+    (tmp_path / "proc/sys/kernel/random/boot_id").write_text("a1\n")
     (tmp_path / "proc/self/cgroup").write_text("0::/user/app\n")
     group = tmp_path / "sys/fs/cgroup/user/app"
     group.mkdir(parents=True)
     (group / "memory.events").write_text("low 0\nhigh 0\nmax 12\noom 2\noom_kill 1\n")
-    assert kernel_kills(tmp_path) == 1
+    assert kernel_kills(tmp_path) == KernelKills(f"a1 {group / 'memory.events'}", 1)
     assert kernel_kills(tmp_path / "elsewhere") is None
 
 

@@ -20,10 +20,12 @@ from nlp_skills.data.example import Example, read_examples, write_examples
 from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.errors import RunFailed
 from nlp_skills.records import sha256_file
+from nlp_skills.training.checkpoints import checkpoints
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.job import read_job
 from nlp_skills.training.preflight.check import PreflightReport
 from nlp_skills.training.run.metrics_log import read_metrics
+from nlp_skills.training.status import training_status
 from nlp_skills.training.train import train_model
 
 
@@ -132,6 +134,25 @@ def test_nan_in_a_weight_of_the_base_model(tmp_path: Path) -> None:
     assert error.startswith("RUN-NAN: the base model's weight ")
     assert "layers.1.mlp.down_proj" in error
     assert "Fetch or make the base model again" in error
+
+
+def test_losses_that_are_no_numbers_end_the_run_and_going_on_is_not_advised(tmp_path: Path) -> None:
+    settings = {"learning_rate": 1e30, "save_steps": 1, "warmup_steps": 0}
+    task = make_small_task(tmp_path / "tasks", **settings)
+    error = fails(task)
+    assert error.startswith("RUN-NAN: ")
+    assert "is nan at step 2. Make a version with half the learning_rate or less" in error
+    assert checkpoints(task / "models" / "v1" / "checkpoints"), "from which a run could go on"
+    status = training_status(task)
+    assert (status.step, status.next) == (
+        2,
+        "It would end so again: make a version that does what the error says: nlp-skills create-version support",
+    )
+
+
+def test_full_fine_tuning_that_changes_nothing(tmp_path: Path) -> None:
+    task = make_small_task(tmp_path / "tasks", peft="none", learning_rate=1e-46, rows=8)
+    assert fails(task).startswith("RUN-DELTA: nothing was learned: all ")
 
 
 def test_an_adapter_that_does_not_learn(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """dpo, orpo and kto on a small model: what they train on, what they record, and that a stopped run goes on."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -189,13 +190,29 @@ def test_batches_of_kto_mix_good_and_bad_answers_of_like_length_and_stay_togethe
     assert all(orders[2][k : k + 6] == list(range(orders[2][k], orders[2][k] + 6)) for k in range(0, 60, 6))
 
 
-def test_a_dpo_run_that_was_stopped_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
-    examples = [pair(n) for n in range(32)]
-    whole, metrics = trained(tmp_path / "whole", "dpo", examples)
+def asked(number: int) -> Example:
+    answered = [Message("user", f"say {number}?"), Message("assistant", "yes")]
+    return Example(meta=Meta(id=f"asks-{number}", source="asks", line=number), messages=answered)
+
+
+GRPO: dict[str, Any] = {"rewards": ["length_limit"], "num_generations": 2, "max_completion_length": 12}
+"""More than six letters have a price, twice as many as the rows have: some answers to a prompt differ in it."""
+
+
+@pytest.mark.parametrize(
+    ("method", "kind", "settings"),
+    [("dpo", pair, {}), ("orpo", pair, {}), ("kto", marked, {}), ("grpo", asked, GRPO)],
+)
+def test_a_run_that_was_stopped_ends_as_an_undisturbed_one(
+    tmp_path: Path, method: str, kind: Callable[[int], Example], settings: dict[str, Any]
+) -> None:
+    examples = [kind(n) for n in range(16)]
+    given = {"eval_steps": 4, "epochs": 2, **settings}
+    whole, metrics = trained(tmp_path / "whole", method, examples, **given)
     base = tmp_path / "whole-base"
     base.rename(tmp_path / "parts-base")
-    trained(tmp_path / "parts", "dpo", examples, stop=5)
-    parts, again = trained(tmp_path / "parts", "dpo", examples)
+    trained(tmp_path / "parts", method, examples, stop=3, **given)
+    parts, again = trained(tmp_path / "parts", method, examples, **given)
     expected, found = weights(whole), weights(parts)
     assert expected.keys() == found.keys()
     assert all((expected[name] - found[name]).abs().max() < 1e-6 for name in expected)

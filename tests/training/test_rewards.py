@@ -168,3 +168,39 @@ def test_own_rewards_stand_in_the_task_folder_and_are_hashed(tmp_path: Path) -> 
             rewards_sha256([wrong], tmp_path)
     with pytest.raises(NotValid, match=r"rewards\.py has no function long"):
         load_rewards(["rewards.py:long"], {}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("def short(answer, example)\n    return 1\n", r"rewards\.py is no valid Python: .* \(line 1\)"),
+        ("def shorter(answer, example):\n    return 1\n", r'no function short \(did you mean "shorter"\?\)'),
+    ],
+)
+def test_a_file_of_rewards_that_cannot_be_is_refused_when_the_version_is_made(
+    tmp_path: Path, text: str, told: str
+) -> None:
+    (tmp_path / "rewards.py").write_text(text, encoding="utf-8")
+    with pytest.raises(NotValid, match=told):
+        rewards_sha256(["rewards.py:short"], tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "short = len",
+        "from os.path import basename as short",
+        "from rewarding import *",
+        "try:\n    import fast\nexcept ImportError:\n    def short(answer, example):\n        return 1",
+    ],
+)
+def test_a_reward_may_come_into_its_file_in_any_way(tmp_path: Path, text: str) -> None:
+    (tmp_path / "rewards.py").write_text(text, encoding="utf-8")
+    assert list(rewards_sha256(["rewards.py:short"], tmp_path)) == ["rewards.py"]
+
+
+def test_a_file_of_rewards_that_fails_when_it_is_run_is_named(tmp_path: Path) -> None:
+    (tmp_path / "rewards.py").write_text("import absent_words\ndef short(answer, example):\n    return 1\n")
+    hashes = rewards_sha256(["rewards.py:short"], tmp_path)
+    with pytest.raises(NotValid, match=r"rewards\.py cannot be imported: ModuleNotFoundError: .* Mend it"):
+        load_rewards(["rewards.py:short"], hashes, tmp_path)

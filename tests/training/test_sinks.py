@@ -1,6 +1,7 @@
 """Sinks get what metrics.jsonl gets, and one that fails or is absent costs no run."""
 
 import sqlite3
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from small_task import make_small_task
 from nlp_skills.errors import NotReady
 from nlp_skills.task.version import version_names
 from nlp_skills.training.config import TrainConfig
+from nlp_skills.training.environment import Stopwatch
 from nlp_skills.training.new_version import create_version
 from nlp_skills.training.preflight.machine_faults import machine_findings
 from nlp_skills.training.run.metrics_log import read_metrics
@@ -65,3 +67,15 @@ def test_sink_that_is_not_installed_is_refused_before_there_is_a_version(tmp_pat
     assert [(f.check, f.level, f.message) for f in found] == [
         ("ENV-DOCTOR", "error", "report_to names mlflow, which is not installed here.")
     ]
+
+
+def test_waiting_for_a_sink_is_no_time_of_the_run() -> None:
+    stopwatch = Stopwatch(100.0)
+    with stopwatch.stopped():
+        before = stopwatch.seconds()
+        ended = time.monotonic() + 0.05
+        while time.monotonic() < ended:
+            pass
+        waited = stopwatch.seconds() - before
+    assert waited >= 0.05
+    assert stopwatch.seconds() < before + waited

@@ -15,7 +15,7 @@ from small_task import make_small_task
 
 from nlp_skills.data.example import Example, read_examples, write_examples
 from nlp_skills.data.snapshot import DataSnapshot
-from nlp_skills.records import sha256_file
+from nlp_skills.records import sha256_file, to_json
 from nlp_skills.training.checkpoints import checkpoints
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.job import read_job
@@ -136,12 +136,13 @@ def test_a_worker_that_somebody_has_killed_ends_the_run_and_the_next_goes_on(tmp
 
 
 def test_a_run_that_the_kernel_has_killed_for_memory_begins_smaller_the_next_time(tmp_path: Path) -> None:
-    if kernel_kills() is None:
+    found = kernel_kills()
+    if found is None:
         pytest.skip("this kernel does not say how many processes it has killed for memory")
     task = make_small_task(tmp_path / "tasks")
     place = task / "models" / "v1"
     place.mkdir(parents=True)
-    (place / KILLS).write_text("-1")
+    (place / KILLS).write_bytes(to_json({"place": found.place, "kills": found.kills - 1}))
     train_model(task)
     job = read_job(task / "versions" / "v1")
     assert job is not None

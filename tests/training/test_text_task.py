@@ -17,6 +17,7 @@ from nlp_skills.task.task import TaskType, create_task
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.job import Job
 from nlp_skills.training.new_version import create_version
+from nlp_skills.training.run.best_checkpoint import candidates, looks_in
 from nlp_skills.training.run.metrics_log import read_metrics
 from nlp_skills.training.train import train_model
 
@@ -71,7 +72,9 @@ def test_plain_text_is_learned_and_the_checkpoint_that_is_kept_is_recorded(task:
     evaluations = [row for row in rows if "eval_loss" in row]
     assert evaluations[-1]["eval_loss"] < evaluations[0]["eval_loss"] < 5.6
     assert job.status == "succeeded"
-    assert job.kept_step in {None, *(row["step"] for row in evaluations)}
+    kept = candidates(looks_in(rows))[0].step
+    assert kept < evaluations[-1]["step"], "rows that nobody repeats are learned by heart before the end"
+    assert job.kept_step == kept
     log = (task / job.log).read_text(encoding="utf-8")
     pieces = int(log.split(" training rows")[0].rsplit("\n", 1)[-1].rsplit(" ", 1)[-1])
     assert pieces > sum(1 for _ in read_examples(train)), "texts beyond max_length become several rows"

@@ -8,8 +8,15 @@ from typing import Any
 import pytest
 from small_model import save_small_model, small_tokenizer
 
+from nlp_skills.base_model import BaseModelFiles
 from nlp_skills.errors import RunFailed
-from nlp_skills.training.run.verify import check_difference, check_fresh_load, check_model, load_saved
+from nlp_skills.training.run.verify import (
+    check_changed,
+    check_difference,
+    check_fresh_load,
+    check_model,
+    load_saved,
+)
 
 
 @pytest.fixture(scope="module")
@@ -141,3 +148,26 @@ def test_dora_has_a_key_more_for_each_module(base: Path, tmp_path: Path) -> None
     )
     with pytest.raises(RunFailed, match=r"lora_magnitude_vector.* has no place in the model"):
         load_saved(tmp_path, str(base))
+
+
+def test_a_fully_trained_model_has_to_differ_from_the_base_model(base: Path, tmp_path: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    files, saved = BaseModelFiles(name="small", path=str(base)), tmp_path / "model"
+    made: Any = AutoModelForCausalLM.from_pretrained(base)
+    made.save_pretrained(saved)
+    with pytest.raises(
+        RunFailed, match=r"RUN-DELTA: nothing was learned: all 20 weights are those of the base"
+    ):
+        check_changed(saved, files)
+    old = tmp_path / "old"
+    old.mkdir()
+    torch.save(made.state_dict(), old / "pytorch_model.bin")
+    with pytest.raises(RunFailed, match="RUN-DELTA: nothing was learned"):
+        check_changed(saved, BaseModelFiles(name="old", path=str(old)))
+    with torch.no_grad():
+        made.model.norm.weight[3] += 1e-7
+    made.save_pretrained(saved)
+    assert check_changed(saved, files)
+    assert not check_changed(saved, BaseModelFiles(name="empty", path=str(tmp_path)))

@@ -7,6 +7,8 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
@@ -34,6 +36,15 @@ class Stopwatch:
     def seconds(self) -> float:
         """Seconds so far."""
         return self._before + time.monotonic() - self._start
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """What happens meanwhile is no work."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self._start += time.monotonic() - began
 
 
 def free_cores() -> int:

@@ -12,9 +12,10 @@ Answers to one prompt that all have the same reward teach nothing, so the reward
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeAlias
@@ -134,7 +135,10 @@ def require_rows(rewards: Sequence[str], examples: Sequence[Example]) -> None:
 
 
 def rewards_sha256(rewards: Sequence[str], folder: Path) -> dict[str, str]:
-    """The hash of each file of the task folder that a reward comes from. Raises NotFound, NotValid."""
+    """The hash of each file of the task folder that a reward comes from.
+
+    Raises NotFound, or NotValid for a file that is no Python or lacks the function.
+    """
     found: dict[str, str] = {}
     for name in rewards:
         if name in REWARDS:
@@ -150,8 +154,39 @@ def rewards_sha256(rewards: Sequence[str], folder: Path) -> dict[str, str]:
             raise NotValid(f"rewards: {file} is outside the task folder. Copy it there.")
         if not path.is_file():
             raise NotFound(f"rewards: {folder / file} does not exist. Write the function {function} there.")
+        _require_function(path, file, function)
         found[file] = sha256_file(path)
     return found
+
+
+def _require_function(path: Path, file: str, function: str) -> None:
+    """Raises NotValid for a file that is no Python or does not name the function at its top level; it is not run for that."""
+    try:
+        body = ast.parse(path.read_bytes(), filename=str(path)).body
+    except (SyntaxError, ValueError) as error:
+        line = f" (line {error.lineno})" if isinstance(error, SyntaxError) and error.lineno else ""
+        told = error.msg if isinstance(error, SyntaxError) else str(error)
+        raise NotValid(f"rewards: {file} is no valid Python: {told}{line}. Mend it there.") from None
+    names = {name for statement in body for name in _named_by(statement)}
+    if function not in names and "*" not in names:
+        raise NotValid(
+            f"rewards: {path} has no function {function}{did_you_mean(function, names)}. Write it there:"
+            f" def {function}(answer, example) -> float."
+        )
+
+
+def _named_by(statement: ast.stmt) -> Iterator[str]:
+    """The names that a statement at a file's top level, or in its if and try blocks, gives something to."""
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        yield statement.name
+    elif isinstance(statement, ast.Import | ast.ImportFrom):
+        yield from (alias.asname or alias.name for alias in statement.names)
+    else:
+        for part in ast.walk(statement):
+            if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store):
+                yield part.id
+            elif isinstance(part, ast.FunctionDef):
+                yield part.name
 
 
 def load_rewards(rewards: Sequence[str], expected: dict[str, str], folder: Path) -> list[Reward]:
@@ -181,5 +216,11 @@ def _module(path: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise NotValid(f"rewards: {path} cannot be imported.")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # noqa: BLE001 (the user's own code: whatever it raises, the file is named)
+        told = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise NotValid(
+            f"rewards: {path} cannot be imported: {told}. Mend it and make a new version."
+        ) from None
     return module

@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from nlp_skills.errors import MissingExtra, NotReady
-from nlp_skills.training.config import TrainConfig
-from nlp_skills.training.job import Job
+from nlp_skills.training.environment import Stopwatch
 from nlp_skills.training.train_log import without_secrets
 
 FOLDER = "tracking"
@@ -43,40 +42,54 @@ def require_sinks(names: Iterable[str]) -> None:
         )
 
 
-def sink_environment(task: Path, job: Job) -> dict[str, str]:
+class Sink(NamedTuple):
+    """What a run is called where it is reported to."""
+
+    folder: Path
+    """tracking/ is made in it."""
+    project: str
+    run: str
+    run_id: str
+    """A run that goes on from a checkpoint keeps it."""
+
+
+def sink_environment(sink: Sink) -> dict[str, str]:
     """Where the sinks write and what they call the run, unless their own environment variables say it.
 
     The limits are there because MLflow would wait four minutes for a server that is down.
     """
-    place = task.resolve() / FOLDER
+    place = sink.folder.resolve() / FOLDER
     return {
         "TRACKIO_DIR": str(place / "trackio"),
         "MLFLOW_TRACKING_URI": f"sqlite:///{(place / 'mlflow.db').as_posix()}",
-        "MLFLOW_EXPERIMENT_NAME": task.name,
+        "MLFLOW_EXPERIMENT_NAME": sink.project,
         "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
         "WANDB_DIR": str(place),
-        "WANDB_PROJECT": task.name,
-        "WANDB_RUN_ID": job.id,  # a run that goes on from a checkpoint stays one run
+        "WANDB_PROJECT": sink.project,
+        "WANDB_RUN_ID": sink.run_id,
         "WANDB_RESUME": "allow",
         "WANDB_INIT_TIMEOUT": "30",
     }
 
 
 def report_to_sinks(
-    trainer: Any, config: TrainConfig, task: Path, version: str, job: Job, say: Callable[[str], None]
+    trainer: Any, names: Sequence[str], sink: Sink, stopwatch: Stopwatch, say: Callable[[str], None]
 ) -> None:
-    """Let the trainer feed the sinks of `report_to`, from the process of the run: it gets their environment variables."""
-    if not config.report_to:
+    """Let the trainer feed the sinks that are named, from the process of the run: it gets their environment variables.
+
+    The time that they take is no time of the run.
+    """
+    if not names:
         return
-    for name, value in sink_environment(task, job).items():
+    for name, value in sink_environment(sink).items():
         os.environ.setdefault(name, value)
-    (task / FOLDER).mkdir(exist_ok=True)
-    for name in config.report_to:
-        trainer.add_callback(_guarded(name, task.name, version, say))
+    (sink.folder / FOLDER).mkdir(exist_ok=True)
+    for name in names:
+        trainer.add_callback(_guarded(name, sink, stopwatch, say))
 
 
-def _guarded(name: str, project: str, run: str, say: Callable[[str], None]) -> Any:
+def _guarded(name: str, reported: Sink, stopwatch: Stopwatch, say: Callable[[str], None]) -> Any:
     """The sink's callback from transformers; the first thing that goes wrong in it ends it, with a line in train.log."""
     from transformers import TrainerCallback
     from transformers.integrations.integration_utils import get_reporting_integration_callbacks
@@ -89,10 +102,11 @@ def _guarded(name: str, project: str, run: str, say: Callable[[str], None]) -> A
             if self.broken:
                 return
             named = copy.copy(args)
-            named.project, named.run_name = project, run
+            named.project, named.run_name = reported.project, reported.run
             try:
-                self.sink = self.sink or get_reporting_integration_callbacks(name)[0]()
-                getattr(self.sink, event)(named, state, control, **given)
+                with stopwatch.stopped():
+                    self.sink = self.sink or get_reporting_integration_callbacks(name)[0]()
+                    getattr(self.sink, event)(named, state, control, **given)
             except Exception as error:  # noqa: BLE001 (other people's code and servers: nothing that they raise may end a run)
                 self.broken = True
                 told = without_secrets(f"{type(error).__name__}: {error}".splitlines()[0])

@@ -32,6 +32,8 @@ def training_arguments(config: TrainConfig, rows: int, output: Path, *, has_vali
         "bf16": config.peft == "none" and compute_dtype(config.dtype) is torch.bfloat16,
         "fp16": False,
         "logging_steps": config.logging_steps,
+        # It would put the mean of the losses before in the place of NaN, and RUN-NAN would not see it.
+        "logging_nan_inf_filter": False,
         "eval_strategy": "steps" if has_valid else "no",
         "eval_steps": config.eval_steps or steps,
         "save_strategy": "steps",

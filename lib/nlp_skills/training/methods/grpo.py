@@ -106,10 +106,9 @@ def build_trainer(
 
     Raises NotValid for batches that groups of answers do not fit into, and for rewards that have changed.
     """
-    _require_groups(config, len(rows["train"]))
+    functions = ready_rewards(config, len(rows["train"]), folder_of_rewards(config, output))
     train, valid = rows["train"], rows.get("valid") or []
     known = [row.example for row in (*train, *valid)]
-    functions = load_rewards(config.rewards, config.rewards_sha256, folder_of_rewards(config, output))
     arguments = GRPOConfig(
         **{
             **training_arguments(config, len(train), output, has_valid=bool(valid)),
@@ -140,6 +139,15 @@ def build_trainer(
     if trainer.ref_model is not None:
         score_labels_only(trainer.ref_model)
     return trainer
+
+
+def ready_rewards(config: TrainConfig, rows: int, folder: Path) -> list[Reward]:
+    """The rewards' functions, from files in `folder`; asked before any weight is loaded.
+
+    Raises NotValid for batches that groups of answers do not fit into, and for rewards that cannot be had.
+    """
+    _require_groups(config, rows)
+    return load_rewards(config.rewards, config.rewards_sha256, folder)
 
 
 def folder_of_rewards(config: TrainConfig, output: Path) -> Path:
@@ -173,15 +181,22 @@ def _dataset(rows: Sequence[PromptRow], first: int) -> Any:
 
 
 def _rewarding(name: str, function: Reward, known: Sequence[Example]) -> Any:
-    """The reward as TRL calls it. An own function that gives no number ends the run with its name."""
+    """The reward as TRL calls it. An own function that fails or gives no number ends the run with its name."""
 
     def rewards(*, completions: list[str], row: list[int], **_: Any) -> list[float]:
         found = []
         for answer, place in zip(completions, row, strict=True):
-            value = function(answer, known[place])
+            try:
+                value = function(answer, known[place])
+            except Exception as error:  # noqa: BLE001 (the user's own code: whatever it raises, reward and row are named)
+                raise RunFailed(
+                    f"RL-PREFLIGHT: The reward {name} failed for row {known[place].meta.id}: {type(error).__name__}: {error}."
+                    " Mend it and make a new version."
+                ) from None
             if not isinstance(value, int | float):
                 raise RunFailed(
-                    f"The reward {name} gave {value!r} for row {known[place].meta.id}; it has to be a number."
+                    f"RL-PREFLIGHT: The reward {name} gave {value!r} for row {known[place].meta.id}; it has to be a number."
+                    " Mend it and make a new version."
                 )
             found.append(float(value))
         return found

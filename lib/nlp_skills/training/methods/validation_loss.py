@@ -10,6 +10,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from nlp_skills.training.preflight.out_of_memory import while_evaluating
+
 
 def mean_and_error(parts: Sequence[tuple[float, float]]) -> tuple[float, float | None]:
     """Mean and standard error of a ratio, from (sum of losses, weight) of each row.
@@ -48,7 +50,8 @@ class ValidationLoss:
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
         """TRL's, with the exact loss and its error among the metrics."""
         self._parts = []
-        output = super().evaluation_loop(*args, **kwargs)  # type: ignore[misc]
+        with while_evaluating():
+            output = super().evaluation_loop(*args, **kwargs)  # type: ignore[misc]
         name = f"{kwargs.get('metric_key_prefix', 'eval')}_loss"
         if name in output.metrics and (parts := self._gathered()):
             mean, error = mean_and_error(parts)

@@ -4,6 +4,7 @@
     rows         MASK-RATIO MASK-EMPTY TOK-EOS TOK-BOS TOK-RESIZE LEN-CUT TMPL-THINK      as they will be trained
     base model   TARGET-MODULES
     dry step     HW-FIT EVAL-MEM RUN-NAN RUN-DELTA      on the longest batch, train and eval
+    rewards      RL-PREFLIGHT      of a few answers of the base model (grpo)
 
 A run does it by itself and keeps the report as preflight.json in its version's folder; `check_training` keeps nothing.
 """
@@ -25,7 +26,7 @@ from nlp_skills.data.quality import apply_quality
 from nlp_skills.data.report import Finding
 from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.data.tokens import NoAnswer, NoEnd, TurnsRewritten
-from nlp_skills.errors import NlpSkillsError, NotReady, NotValid, RunFailed
+from nlp_skills.errors import NlpSkillsError, NotFound, NotReady, NotValid, RunFailed
 from nlp_skills.records import Progress, Record, silent
 from nlp_skills.task.task import Task
 from nlp_skills.task.version import version_folder
@@ -37,12 +38,15 @@ from nlp_skills.training.planning.memory import trained_parameters
 from nlp_skills.training.planning.model_shape import model_shape
 from nlp_skills.training.preflight.disk import disk_findings, needed_bytes
 from nlp_skills.training.preflight.dry_step import DryStep, dry_step, require_trained_labels
+from nlp_skills.training.preflight.hub_rights import rights_findings
 from nlp_skills.training.preflight.ladder import next_rung
 from nlp_skills.training.preflight.machine_faults import api_findings, hub_findings, machine_findings
-from nlp_skills.training.preflight.out_of_memory import is_out_of_memory
-from nlp_skills.training.preflight.row_faults import RowFacts, row_findings
+from nlp_skills.training.preflight.out_of_memory import EvaluationOutOfMemory, is_out_of_memory
+from nlp_skills.training.preflight.reward_spread import reward_findings
+from nlp_skills.training.preflight.row_faults import RowFacts, row_findings, validation_findings
 from nlp_skills.training.preflight.rows import SplitRows, check_data_unchanged, read_rows
 from nlp_skills.training.preflight.trainable_model import load_trainable_model, require_modules
+from nlp_skills.training.targets.definition import HFJobsTarget, read_target
 from nlp_skills.training.version_model import is_version, resolve_model
 
 REPORT = "preflight.json"
@@ -125,7 +129,9 @@ def prepare(task: Path, version: str, adjusted: dict[str, Any]) -> Prepared:
     except NotValid as error:
         raise Refused([*findings, _refusal(error, task)]) from None
     found, facts = row_findings(TokenModel(_local(files, tokenizer)), config, splits)
-    findings += _as_asked(task, found, facts.rows)
+    findings += [*_as_asked(task, found, facts.rows), *validation_findings(len(splits["valid"].rows))]
+    if config.method == "grpo":
+        findings += _rewards(method, config, facts.rows, task)
     _require(findings)
     return Prepared(config, method, files, tokenizer, splits, facts, findings)
 
@@ -147,6 +153,16 @@ def _modules(files: BaseModelFiles, wanted: list[str]) -> list[Finding]:
     except NotValid as error:
         fix = "Make a version with other target_modules, or with all-linear"
         return [Finding(check="TARGET-MODULES", level="error", message=str(error), count=0, fix=fix)]
+    return []
+
+
+def _rewards(method: Any, config: TrainConfig, rows: int, task: Path) -> list[Finding]:
+    """RL-PREFLIGHT: rewards that cannot be had, and groups of answers that do not fit into a step."""
+    try:
+        method.ready_rewards(config, rows, task)
+    except (NotFound, NotValid) as error:
+        fix = f"Mend that, and make a version with it: nlp-skills create-version {task.name}"
+        return [Finding(check="RL-PREFLIGHT", level="error", message=str(error), count=0, fix=fix)]
     return []
 
 
@@ -205,16 +221,26 @@ def try_step(trainer: Any, prepared: Prepared) -> DryStep | None:
     return dry_step(trainer, prepared.config, prepared.rows)
 
 
+def try_rewards(trainer: Any, prepared: Prepared) -> list[Finding]:
+    """What the base model's answers earn (grpo); nothing where the model lies in parts on several GPUs."""
+    if prepared.config.method != "grpo" or trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
+        return []
+    return list(reward_findings(trainer, prepared.config))
+
+
 def count_parameters(trainer: Any) -> tuple[int, int]:
     """Trained ones, and all."""
     counts = [(p.numel(), p.requires_grad) for p in trainer.model.parameters()]
     return sum(n for n, learns in counts if learns), sum(n for n, _ in counts)
 
 
-def check_training(task: Path, *, version: str | None = None, progress: Progress = silent) -> PreflightReport:
+def check_training(
+    task: Path, *, version: str | None = None, target: str = "local", progress: Progress = silent
+) -> PreflightReport:
     """A dry run: base model, template, target modules and one step on the longest batch, train and eval; nothing is kept.
 
-    Raises NotReady without a version, NotValid while it is being trained, MissingExtra.
+    On this machine, whatever the target is; `target`: a name in configs/targets.yaml, whose access is asked for too. Raises
+    NotFound for another name, NotReady without a version, NotValid while it is being trained, MissingExtra.
     """
     require_training()
     folder = version_folder(task, version)
@@ -222,6 +248,8 @@ def check_training(task: Path, *, version: str | None = None, progress: Progress
         raise NotValid(
             f"{task.name} {folder.name} is being trained at this moment; it was checked before it began."
         )
+    place = None if target == "local" else read_target(task, target)
+    access = list(rights_findings(place.namespace)) if isinstance(place, HFJobsTarget) else []
     import torch
 
     job = read_job(folder)
@@ -231,42 +259,53 @@ def check_training(task: Path, *, version: str | None = None, progress: Progress
     try:
         prepared = prepare(task, folder.name, adjusted)
     except Refused as error:
-        return PreflightReport(version=folder.name, passed=False, findings=error.findings, adjusted=adjusted)
+        found = [*access, *error.findings]
+        return PreflightReport(version=folder.name, passed=False, findings=found, adjusted=adjusted)
+    prepared.findings[:0] = access
     progress("loading the base model, one step", 0, None)
-    with tempfile.TemporaryDirectory() as output:
+    # Inside the task, as a run's own: files of own rewards are looked for above it.
+    with tempfile.TemporaryDirectory(prefix=".check.", dir=task / "models" / folder.name) as output:
         return _with_step(folder.name, prepared, Path(output), adjusted)
 
 
 def _with_step(version: str, prepared: Prepared, output: Path, adjusted: dict[str, Any]) -> PreflightReport:
     report = PreflightReport(
-        version=version, passed=True, findings=prepared.findings, rows=prepared.facts, adjusted=adjusted
+        version=version,
+        passed=not any(finding.level == "error" for finding in prepared.findings),
+        findings=prepared.findings,
+        rows=prepared.facts,
+        adjusted=adjusted,
     )
     try:
         trainer = build_trainer(prepared, output, [])
         trainable, total = count_parameters(trainer)
         report = report.with_changes(trainable_parameters=trainable, total_parameters=total)
         step = try_step(trainer, prepared)
+        rewards = try_rewards(trainer, prepared)
     except (RuntimeError, MemoryError, OSError) as error:
         if not is_out_of_memory(error):
             raise
-        found = _no_memory(prepared)
+        found = _no_memory(prepared, evaluating=isinstance(error, EvaluationOutOfMemory))
     except RunFailed as error:
         check, _, told = str(error).partition(": ")
         message, _, fix = told.rstrip(".").rpartition(". ")
         found = Finding(check=check, level="error", message=f"{message}.", count=0, fix=fix)
     else:
-        return report.with_changes(step=step.model_dump(mode="json") if step else None)
+        found = [f.model_dump(mode="json") for f in (*prepared.findings, *rewards)]
+        return report.with_changes(step=step.model_dump(mode="json") if step else None, findings=found)
     plain = [f.model_dump(mode="json") for f in (*prepared.findings, found)]
-    return report.with_changes(findings=plain, passed=found.level != "error")
+    return report.with_changes(findings=plain, passed=report.passed and found.level != "error")
 
 
-def _no_memory(prepared: Prepared) -> Finding:
+def _no_memory(prepared: Prepared, *, evaluating: bool) -> Finding:
     """What the run would do about it by itself."""
-    rung = next_rung(prepared.config, prepared.facts.longest)
+    rung = next_rung(prepared.config, prepared.facts.longest, evaluating=evaluating)
     level: Literal["error", "warning"] = "warning" if rung else "error"
     fix = f"The run would try by itself: {rung.words}" if rung else SMALLER
-    message = "The longest batch does not fit into the memory that is there."
-    return Finding(check="HW-FIT", level=level, message=message, count=0, fix=fix)
+    batch = "longest batch of validation rows" if evaluating else "longest batch"
+    message = f"The {batch} does not fit into the memory that is there."
+    check = "EVAL-MEM" if evaluating else "HW-FIT"
+    return Finding(check=check, level=level, message=message, count=0, fix=fix)
 
 
 SMALLER = "Take a smaller base_model, or a machine with more memory: nlp-skills plan-training TASK says what fits where"

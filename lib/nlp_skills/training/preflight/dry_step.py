@@ -19,6 +19,7 @@ from nlp_skills.errors import RunFailed
 from nlp_skills.records import Record
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.environment import peak_memory_mb
+from nlp_skills.training.preflight.out_of_memory import while_evaluating
 
 COUNTERS = (int, float, bool, dict, defaultdict, list, deque, type(None))
 """What a trainer counts and collects; its model, data and settings are none of these."""
@@ -45,10 +46,11 @@ class DryStep(Record):
 def dry_step(trainer: Any, config: TrainConfig, rows: Mapping[str, Sequence[Any]]) -> DryStep:
     """Train on the longest batch and evaluate the longest validation batch, without a trace.
 
-    Raises RunFailed with RUN-NAN or RUN-DELTA, and what is_out_of_memory knows where the memory does not suffice.
+    Raises RunFailed with RUN-NAN or RUN-DELTA, and what is_out_of_memory knows where the memory does not
+    suffice, EvaluationOutOfMemory where that was in validation.
     """
     began = time.monotonic()
-    with _untouched(trainer):
+    with untouched(trainer):
         args = trainer.args
         size = args.per_device_train_batch_size * getattr(args, "steps_per_generation", 1)
         batch = _batch(
@@ -57,7 +59,7 @@ def dry_step(trainer: Any, config: TrainConfig, rows: Mapping[str, Sequence[Any]
         loss = _train(trainer, config, batch)
     eval_loss = None
     if rows.get("valid"):
-        with _untouched(trainer):
+        with untouched(trainer), while_evaluating():
             each = getattr(trainer, "num_generations_eval", 1)
             size = args.per_device_eval_batch_size
             looked_at = _batch(trainer, trainer.eval_dataset, rows["valid"], size, each)
@@ -159,7 +161,7 @@ def require_trained_labels(trainer: Any, rows: Sequence[Any]) -> None:
 
 
 @contextmanager
-def _untouched(trainer: Any) -> Iterator[None]:
+def untouched(trainer: Any) -> Iterator[None]:
     """Random numbers, counters, gradients and the optimiser are afterwards what they were before."""
     import numpy as np
     import torch

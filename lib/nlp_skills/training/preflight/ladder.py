@@ -6,6 +6,8 @@
     4-bit                   the frozen weights in nf4 (Dettmers et al. 2023, arXiv:2305.14314)
     rank                    a smaller adapter, with lora_alpha / lora_r as it was
 
+Where validation alone did not fit (EVAL-MEM), per_device_eval_batch_size comes first, which changes nothing that is learned.
+
 A run takes a step by itself, begins again in a fresh process and says so in job.json; config.yaml stays as it was.
 """
 
@@ -50,14 +52,20 @@ def longest_rows(lengths: list[int]) -> LongestRows | None:
     return LongestRows(longest=ordered[-1], most=ordered[-1 - int(len(ordered) * LEFT_OUT)])
 
 
-def next_rung(config: TrainConfig, lengths: LongestRows | None = None) -> Rung | None:
-    """The next step down from these settings; None when nothing is left that would help."""
-    for rung in (_smaller_batch, _checkpointing, _shorter, _four_bits, _smaller_rank):
+def next_rung(
+    config: TrainConfig, lengths: LongestRows | None = None, *, evaluating: bool = False
+) -> Rung | None:
+    """The next step down from these settings; None when nothing is left that would help.
+
+    `evaluating`: the memory did not suffice for validation rows (EVAL-MEM), so training stays as it is if that can be.
+    """
+    training = (_smaller_batch, _checkpointing, _shorter, _four_bits, _smaller_rank)
+    for rung in (_smaller_evaluation, _shorter, _four_bits) if evaluating else training:
         changes = rung(config, lengths)
         if changes:
             old = config.model_dump(mode="json")
             words = ", ".join(f"{field} {old[field]} → {value}" for field, value in changes.items())
-            return Rung(changes, words, keeps_checkpoints=rung in (_smaller_batch, _checkpointing))
+            return Rung(changes, words, keeps_checkpoints=rung in KEEPING)
     return None
 
 
@@ -69,9 +77,12 @@ def _smaller_batch(config: TrainConfig, _: LongestRows | None) -> dict[str, Any]
     if divisor and batch // divisor >= (2 if config.method == "kto" else 1):
         changes["per_device_train_batch_size"] = batch // divisor
         changes["gradient_accumulation_steps"] = config.gradient_accumulation_steps * divisor
-    if config.per_device_eval_batch_size > 1:
-        changes["per_device_eval_batch_size"] = config.per_device_eval_batch_size // 2
-    return changes
+    return {**changes, **_smaller_evaluation(config, _)}
+
+
+def _smaller_evaluation(config: TrainConfig, _: LongestRows | None) -> dict[str, Any]:
+    size = config.per_device_eval_batch_size
+    return {"per_device_eval_batch_size": size // 2} if size > 1 else {}
 
 
 def _smallest_divisor(number: int) -> int | None:
@@ -103,3 +114,7 @@ def _smaller_rank(config: TrainConfig, _: LongestRows | None) -> dict[str, Any]:
         return {}
     share = (rank / config.lora_r) ** (0.5 if config.use_rslora else 1.0)
     return {"lora_r": rank, "lora_alpha": max(1, round(config.lora_alpha * share))}
+
+
+KEEPING = (_smaller_batch, _smaller_evaluation, _checkpointing)
+"""What changes nothing that a checkpoint holds."""

@@ -52,6 +52,19 @@ def row_findings(
     return [*findings, *_tokenizer(model, config)], _facts(model, splits["train"].rows)
 
 
+def validation_findings(rows: int) -> Iterator[Finding]:
+    """RUN-OVERFIT: without validation rows nobody sees when a run begins to learn its rows by heart (P11)."""
+    if not rows:
+        yield Finding(
+            check="RUN-OVERFIT",
+            level="warning",
+            message="There are no validation rows: nobody will see when the training rows are learned by heart, and no"
+            " checkpoint can be chosen.",
+            count=0,
+            fix="Set split.valid in data_source.yaml, then run: nlp-skills regenerate-data TASK",
+        )
+
+
 def _own_tallies(max_length: int) -> dict[str, Tally]:
     return {
         "nothing trained": Tally(

@@ -104,7 +104,10 @@ def load_kept(trainer: Any, config: TrainConfig, metrics: Path, say: Callable[[s
     if not (
         place / "trainer_state.json"
     ).is_file():  # transformers would only log that, and the last would be saved
-        raise RunFailed(f"The checkpoint of step {kept.step}, which was to be kept, is not at {place}.")
+        raise RunFailed(
+            f"The checkpoint of step {kept.step}, which was to be kept, is not at {place}. Delete {place.parent} and train"
+            " the version again, from the beginning."
+        )
     trainer.state.best_model_checkpoint = str(place)
     trainer.state.best_metric = kept.loss
     trainer._load_best_model()

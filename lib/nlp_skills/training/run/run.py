@@ -13,13 +13,12 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-import time
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from nlp_skills.errors import NlpSkillsError, NotValid, RunFailed
-from nlp_skills.records import now, read_mapping, write_atomic
+from nlp_skills.records import now, read_mapping
 from nlp_skills.task.version import record_lineage
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.devices import device_environment
@@ -29,15 +28,14 @@ from nlp_skills.training.preflight.check import REPORT, SMALLER
 from nlp_skills.training.preflight.ladder import LongestRows, next_rung
 from nlp_skills.training.preflight.out_of_memory import kernel_kills, killed_for_memory
 from nlp_skills.training.queue import in_queue
-from nlp_skills.training.run.metrics_log import append_line, last_value, read_metrics
+from nlp_skills.training.run.lookout import KillNote, Lookout
 from nlp_skills.training.run.processes import failure_of, is_worker, run_workers
 from nlp_skills.training.run.verify import check_fresh_load
-from nlp_skills.training.run.watch import silence
-from nlp_skills.training.run.worker import NO_MEMORY, say, work
+from nlp_skills.training.run.watch import repeats
+from nlp_skills.training.run.worker import NO_MEMORY, NO_MEMORY_TO_EVALUATE, say, work
 from nlp_skills.training.version_model import resolve_model
 
-KILLS = "memory-kills.txt"
-"""While workers work: how many processes the kernel had killed for memory when they began; left behind by a run that was killed."""
+KILLS = "memory-kills.json"
 BY_THE_KERNEL = f"{NO_MEMORY}: the kernel ended the process, because the machine's memory was full"
 
 
@@ -63,7 +61,7 @@ def _run(task: Path, folder: Path) -> Job:
         config = TrainConfig.load(folder / "config.yaml")
         with in_queue(task, folder.name, config.num_processes) as place:
             # With this process's id: whoever started it goes its way.
-            update_job(folder, pid=os.getpid(), ended=None, error=None, exit_code=None)
+            update_job(folder, pid=os.getpid(), ended=None, error=None, exit_code=None, repeats=False)
             devices = place.wait()
             os.environ.update(device_environment(devices))
             update_job(folder, status="running", devices=devices)
@@ -71,7 +69,7 @@ def _run(task: Path, folder: Path) -> Job:
             _check_saved(task, folder)
     except BaseException as error:
         text = str(error) if isinstance(error, NlpSkillsError) else f"{type(error).__name__}: {error}"
-        update_job(folder, status="failed", ended=now(), exit_code=1, error=text)
+        update_job(folder, status="failed", ended=now(), exit_code=1, error=text, repeats=repeats(text))
         raise
     ended = update_job(folder, status="succeeded", ended=now(), exit_code=0)
     record_lineage(task, version=folder.name)
@@ -82,38 +80,26 @@ def _run(task: Path, folder: Path) -> Job:
 
 def _train(task: Path, folder: Path, written: TrainConfig, devices: list[str]) -> None:
     """Start workers until one comes to the end. Raises RunFailed with what the last one has said."""
-    note = task / "models" / folder.name / KILLS
-    if _killed_before(note):
+    note = KillNote(task / "models" / folder.name / KILLS)
+    if note.tells_of_a_kill():
         _step_down(task, folder, _adjusted(folder, written), f"{BY_THE_KERNEL} when the run was last at work")
     while True:
         config = _adjusted(folder, written)
-        kills = kernel_kills()
-        write_atomic(note, str(kills).encode())
-        try:
-            status = run_workers(task, folder.name, config, devices, look=lambda: _look(folder))
-        finally:
-            note.unlink(missing_ok=True)
+        with note.kept():
+            look = Lookout(folder, note, config).look
+            status = run_workers(task, folder.name, config, devices, look=look)
         if status == 0:
             return
         said = failure_of(task, folder.name)
-        if said is None and killed_for_memory(status, kills, kernel_kills()):
+        if said is None and killed_for_memory(status, note.seen, kernel_kills()):
             said = BY_THE_KERNEL
-        if said is None or not said.startswith(NO_MEMORY):
+        if said is None or not said.startswith((NO_MEMORY, NO_MEMORY_TO_EVALUATE)):
             raise RunFailed(said or _without_a_word(status))
         _step_down(task, folder, config, said)
 
 
 def _adjusted(folder: Path, written: TrainConfig) -> TrainConfig:
     return written.with_changes(**Job.load(folder / "job.json").adjusted)
-
-
-def _killed_before(note: Path) -> bool:
-    """Whether the kernel has killed a process for memory since a run that ended without a word began to work."""
-    try:
-        before = int(note.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return False
-    return (kernel_kills() or 0) > before
 
 
 def _without_a_word(status: int) -> str:
@@ -123,7 +109,7 @@ def _without_a_word(status: int) -> str:
 
 def _step_down(task: Path, folder: Path, config: TrainConfig, said: str) -> None:
     """Record a smaller run in job.json. Raises RunFailed where nothing is left to be made smaller."""
-    rung = next_rung(config, _longest(folder))
+    rung = next_rung(config, _longest(folder), evaluating=said.startswith(NO_MEMORY_TO_EVALUATE))
     if rung is None:
         raise RunFailed(
             f"{said}, and nothing is left to be made smaller. {SMALLER.replace('TASK', task.name)}."
@@ -146,19 +132,6 @@ def _longest(folder: Path) -> LongestRows | None:
     report = folder / REPORT
     found = read_mapping(report).get("rows") if report.is_file() else None
     return LongestRows.parse(found["longest"], report) if found and found.get("longest") else None
-
-
-def _look(folder: Path) -> None:
-    """Say so, once, when the worker has written nothing for long."""
-    metrics = folder / "metrics.jsonl"
-    rows = read_metrics(metrics)
-    if not rows or any(row.get("warning") == "RUN-STALL" for row in rows):
-        return
-    warning = silence(rows, time.time() - metrics.stat().st_mtime)
-    if warning:
-        step = int(last_value(rows, "step") or 0)
-        append_line(metrics, {"step": step, "warning": warning.check, "message": warning.message})
-        update_job(folder, warnings=[*Job.load(folder / "job.json").warnings, warning.line])
 
 
 def _check_saved(task: Path, folder: Path) -> None:

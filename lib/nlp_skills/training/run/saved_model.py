@@ -20,6 +20,7 @@ def save_model(trainer: Any, tokenizer: Any, place: Path, config: TrainConfig) -
     shutil.rmtree(staging, ignore_errors=True)
     trainer.model.save_pretrained(staging, state_dict=whole)
     tokenizer.save_pretrained(staging)
+    _without_how_it_was_loaded(staging / "tokenizer_config.json")
     settings = staging / "adapter_config.json"
     if settings.is_file():
         # PEFT keeps the module names in a set, whose order is another one in each process.
@@ -31,6 +32,13 @@ def save_model(trainer: Any, tokenizer: Any, place: Path, config: TrainConfig) -
     staging.rename(target)
     sync_folder(place)
     return target
+
+
+def _without_how_it_was_loaded(file: Path) -> None:
+    """transformers writes down whether it was offline; the same run is the same files wherever it is made."""
+    found = read_mapping(file)
+    if found.pop("local_files_only", None) is not None:
+        write_atomic(file, to_json(found))
 
 
 def _gathered(trainer: Any) -> dict[str, Any] | None:

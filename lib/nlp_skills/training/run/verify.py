@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,60 @@ def check_model(folder: Path) -> None:
             " step the learning rate has not risen yet: make a version with more epochs, or bring more rows."
             " Otherwise check target_modules."
         )
+
+
+def check_changed(folder: Path, base: BaseModelFiles) -> bool:
+    """RUN-DELTA: some weight of a fully trained model is another number than in the base model. Raises RunFailed.
+
+    Compared are the files, so also what FSDP and DeepSpeed have put together; both in float32, in which they were
+    trained. False: the files have no names in common, and nothing is known.
+    """
+    saved, before = (dict(weight_files(place)) for place in (folder, weights_folder(base)))
+    shared = [key for key in saved if key in before]
+    if not shared:
+        return False
+    for key in shared:
+        now, then = saved[key](key), before[key](key)
+        if now.shape != then.shape or not bool((now.float() == then.float()).all()):
+            return True
+    raise RunFailed(
+        f"RUN-DELTA: nothing was learned: all {len(shared)} weights are those of the base model. In a run of one step the"
+        " learning rate has not risen yet: make a version with more epochs, or bring more rows. Otherwise raise"
+        " learning_rate."
+    )
+
+
+def weights_folder(base: BaseModelFiles) -> Path:
+    """Where the files of a base model lie; those of a Hub model in the Hub's cache."""
+    if Path(base.path).is_dir():
+        return Path(base.path)
+    from huggingface_hub import try_to_load_from_cache
+
+    config = try_to_load_from_cache(base.path, "config.json", revision=base.revision)
+    return Path(config).parent if isinstance(config, str) else Path(base.path)
+
+
+def weight_files(folder: Path) -> Iterator[tuple[str, Callable[[str], Any]]]:
+    """(name of a weight, what reads it) for all in a folder; of PyTorch's own files where there are no others."""
+    from safetensors import safe_open
+
+    for file in sorted(folder.glob("*.safetensors")):
+        with safe_open(file, framework="pt") as tensors:
+            yield from ((key, partial(_read_weight, file)) for key in tensors.keys())  # noqa: SIM118
+    if any(folder.glob("*.safetensors")):
+        return
+    import torch
+
+    for file in sorted(folder.glob("pytorch_model*.bin")):
+        weights = torch.load(file, map_location="cpu", mmap=True, weights_only=True)
+        yield from ((key, weights.__getitem__) for key in weights)
+
+
+def _read_weight(file: Path, key: str) -> Any:
+    from safetensors import safe_open
+
+    with safe_open(file, framework="pt") as tensors:
+        return tensors.get_tensor(key)
 
 
 def check_difference(trainer: Any, rows: Sequence[Any]) -> None:

@@ -57,6 +57,15 @@ FLAT_SHARE = 0.7
 """Of the prompts, whose answers all earn the same: with more, most of a step's work is for nothing (P25)."""
 SILENT_SECONDS = 600.0
 """The least time without a line that is worth a word; longer where steps and evaluations take long."""
+LOADING_SECONDS = 1800.0
+"""For what comes before the first step: 15 GB of weights at 10 MB/s take 25 minutes."""
+REPEATING = ("RUN-NAN", "RUN-DIVERGE", "RUN-DELTA", "RL-FLAT")
+"""What ends a run and would end it again, from its last checkpoint or from the beginning: it takes another version."""
+
+
+def repeats(error: str) -> bool:
+    """Whether a run that ended with this error would end the same way when it went on."""
+    return error.partition(":")[0] in REPEATING
 
 
 def new_warnings(rows: Rows, method: str) -> list[RunWarning]:
@@ -190,6 +199,18 @@ def silence(rows: Rows, seconds: float) -> RunWarning | None:
         check="RUN-STALL",
         message=f"no step for {seconds / 60:.0f} minutes. See whether the machine is busy or swaps; stop the run and go"
         " on later, nothing is lost but the steps since the last checkpoint",
+    )
+
+
+def silent_start(seconds: float, first_step: float) -> RunWarning | None:
+    """Nothing was written since the workers began; `first_step`: predicted seconds up to the first line, 0 if unknown."""
+    if seconds < LOADING_SECONDS + 10 * first_step:
+        return None
+    return RunWarning(
+        check="RUN-STALL",
+        message=f"no step in the first {seconds / 60:.0f} minutes. The base model may still be on its way here; see what"
+        " the run says with nlp-skills training-log. Otherwise stop it, see whether the machine is busy or swaps, and"
+        " start it again",
     )
 
 

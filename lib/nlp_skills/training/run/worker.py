@@ -13,6 +13,7 @@ from typing import Any
 from filelock import FileLock
 
 from nlp_skills.base_model import chat_template_sha256
+from nlp_skills.data.report import Finding
 from nlp_skills.errors import NlpSkillsError
 from nlp_skills.records import sha256_tree
 from nlp_skills.training.checkpoints import checkpoints, step_of
@@ -30,21 +31,27 @@ from nlp_skills.training.preflight.check import (
     count_parameters,
     prepare,
     sentence,
+    try_rewards,
     try_step,
 )
 from nlp_skills.training.preflight.disk import is_disk_full
-from nlp_skills.training.preflight.out_of_memory import is_out_of_memory
+from nlp_skills.training.preflight.out_of_memory import EvaluationOutOfMemory, is_out_of_memory
 from nlp_skills.training.run.best_checkpoint import load_kept, watch_validation
 from nlp_skills.training.run.metrics_log import MetricsLog
 from nlp_skills.training.run.processes import end_with_parent, is_writer, joined_processes, report_failure
 from nlp_skills.training.run.repetition import Probe
 from nlp_skills.training.run.saved_model import save_model
-from nlp_skills.training.run.verify import check_difference, check_model
+from nlp_skills.training.run.verify import check_changed, check_difference, check_model
 from nlp_skills.training.run.watch import RunWarning
-from nlp_skills.training.sinks import report_to_sinks
+from nlp_skills.training.sinks import Sink, report_to_sinks
 
 NO_MEMORY = "HW-FIT"
-"""How the words begin by which run.py knows that a smaller run may fit."""
+NO_MEMORY_TO_EVALUATE = "EVAL-MEM"
+"""How the words begin by which run.py knows that a smaller run, or smaller validation batches, may fit."""
+NOT_COMPARED = (
+    "RUN-DELTA: the weights have other names than the base model's, so nobody has looked whether they have changed. See that"
+    " the answers differ: nlp-skills evaluate-version"
+)
 
 
 def work(task: Path, folder: Path) -> None:
@@ -68,6 +75,8 @@ def failure_text(error: BaseException, version: str) -> str:
         return str(error)
     told = str(error).strip().splitlines()
     first = f"{type(error).__name__}: {told[0]}" if told else type(error).__name__
+    if isinstance(error, EvaluationOutOfMemory):
+        return f"{NO_MEMORY_TO_EVALUATE}: the memory did not suffice for a batch of validation rows ({first[:200]})"
     if is_out_of_memory(error):
         return f"{NO_MEMORY}: the memory did not suffice ({first[:200]})"
     if is_disk_full(error):
@@ -113,15 +122,18 @@ def train_version(task: Path, folder: Path) -> None:
             total_steps(config, len(trainer.train_dataset)),
             bool(newest),
         )
-    _dry_step(trainer, prepared, folder, (trainable, total))
+    _dry_step(trainer, prepared, folder, (trainable, total), resumes=newest is not None)
     watch_validation(trainer, config, folder / "metrics.jsonl")
-    report_to_sinks(trainer, config, task, folder.name, job, say)
+    report_to_sinks(trainer, config.report_to, Sink(task, task.name, folder.name, job.id), stopwatch, say)
     trainer.train(resume_from_checkpoint=str(newest) if newest else None)
     kept = load_kept(trainer, config, folder / "metrics.jsonl", say)
     saved = save_model(trainer, prepared.tokenizer, place, config)
     if not is_writer():
         return
     check_model(saved)
+    if config.peft == "none" and not check_changed(saved, prepared.files):
+        say(NOT_COMPARED)
+        update_job(folder, warnings=[*Job.load(folder / "job.json").warnings, NOT_COMPARED])
     if not (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled):
         check_difference(trainer, prepared.rows["train"])
     ModelInfo(
@@ -209,14 +221,27 @@ def _note_start(
     )
 
 
-def _dry_step(trainer: Any, prepared: Prepared, folder: Path, counts: tuple[int, int]) -> None:
+def _dry_step(
+    trainer: Any, prepared: Prepared, folder: Path, counts: tuple[int, int], *, resumes: bool
+) -> None:
     step = try_step(trainer, prepared)
+    if not resumes:  # otherwise the answers would be those of weights that are not trained on
+        _warn(folder, prepared, try_rewards(trainer, prepared))
     found = step and step.model_dump(mode="json")
     report = _report(folder, prepared)
     _keep(folder, report.with_changes(step=found, trainable_parameters=counts[0], total_parameters=counts[1]))
     if step:
         memory = step.peak_gpu_memory_mb or step.peak_memory_mb
         say(f"The longest batch ({step.tokens} tokens) took {step.seconds} s and {memory:.0f} MiB")
+
+
+def _warn(folder: Path, prepared: Prepared, found: list[Finding]) -> None:
+    """Findings of the preflight that came after the others."""
+    prepared.findings.extend(found)
+    for words in (sentence(finding) for finding in found):
+        say(words)
+        if is_writer():
+            update_job(folder, warnings=[*Job.load(folder / "job.json").warnings, words])
 
 
 def _listener(log: MetricsLog, stopwatch: Stopwatch, prepared: Prepared, folder: Path) -> Any:
