@@ -210,3 +210,7 @@ def hardware(name: str, pretty: str, accelerator: dict[str, str] | None, cost: f
 
 def reply(value: Any) -> Sent:
     return Sent(body=json.dumps(value).encode(), headers={"Content-Type": "application/json; charset=utf-8"})
+
+
+def refused(status: int, message: str) -> Sent:
+    return Sent(status, json.dumps({"error": message}).encode())

@@ -10,10 +10,9 @@ import pytest
 
 sys.path.append(str(Path(__file__).parents[1] / "data"))
 
-from hub_server import Sent
 from small_task import make_small_task
 
-from hub_jobs_server import TOKEN, HubJobsServer
+from hub_jobs_server import TOKEN, HubJobsServer, refused
 from nlp_skills.errors import NotReady, NotValid, RunFailed
 from nlp_skills.records import sha256_tree, to_yaml
 from nlp_skills.training.job import read_job
@@ -133,7 +132,7 @@ def secret(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_order_that_is_refused_leaves_no_repository_behind(
     hub: HubJobsServer, task: Path, secret: None
 ) -> None:
-    hub.ordered.refusal = Sent(402, b'{"error": "Payment required: no credit is left."}')
+    hub.ordered.refusal = refused(402, "Payment required: no credit is left.")
     for _ in range(2):
         with pytest.raises(RunFailed, match=r"hub: the Hub refuses: .*402"):
             start_training(task, target="hub", confirm=True)
@@ -170,7 +169,7 @@ def test_start_that_is_killed_after_its_order_is_taken_up_and_not_ordered_twice(
 def test_start_that_is_cut_off_before_its_order_has_failed_and_leaves_nothing(
     hub: HubJobsServer, task: Path, secret: None
 ) -> None:
-    hub.ordered.refusal = Sent(503, b'{"error": "Service Unavailable"}')
+    hub.ordered.refusal = refused(503, "Service Unavailable")
     with pytest.raises(RunFailed, match="503"):
         start_training(task, target="hub", confirm=True)
     status = training_status(task)

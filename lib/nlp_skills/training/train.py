@@ -19,6 +19,7 @@ from nlp_skills.training.queue import waiting
 from nlp_skills.training.run.metrics_log import last_value, read_metrics
 from nlp_skills.training.status import TrainingStatus, training_status
 from nlp_skills.training.targets import load_target
+from nlp_skills.training.targets.before_sending import check_before_sending
 from nlp_skills.training.targets.definition import read_target
 from nlp_skills.training.targets.local import end_run, start_run
 
@@ -46,7 +47,8 @@ def start_training(
     """Start or resume a version's training, on this machine or on a target of configs/targets.yaml; it outlives this process.
 
     Without `confirm` it only says what it would do and what it costs. Where the device is taken it waits its turn.
-    Raises NotReady without a version, NotValid when it is trained or running already.
+    What needs no weights is checked here before anything is sent, rented or ordered. Raises NotReady without a version,
+    NotValid when it is trained or running already, or with what these checks found.
     """
     folder = version_folder(task, version)
     job = _trainable_job(task, folder)
@@ -54,6 +56,8 @@ def start_training(
     kind = place.type if place else "local"
     if not confirm:
         return _starting_plan(task, folder, job, target, load_target(kind).usd_per_hour(place))
+    if place:
+        check_before_sending(task, folder, job, place)
     load_target(kind).start(task, folder, place)
     return training_status(task, version=folder.name)
 
@@ -101,7 +105,10 @@ def stop_training(task: Path, *, version: str | None = None) -> TrainingStatus:
     folder = version_folder(task, version)
     job = read_job(folder)
     if job is None:
-        raise NotValid(f"{task.name} {folder.name} is not being trained at the moment.")
+        raise NotValid(
+            f"{task.name} {folder.name} is not being trained at the moment. Train it: nlp-skills"
+            f" train-model {task.name} --version {folder.name}"
+        )
     load_target(job.target).stop(task, folder, job)
     return training_status(task, version=folder.name)
 
@@ -149,7 +156,11 @@ def _trainable_job(task: Path, folder: Path) -> Job | None:
             f"{task.name} {folder.name} is trained already. Make a new version with: nlp-skills create-version {task.name}"
         )
     if is_running(folder) or (job and job.target != "local" and job.status in ("queued", "running")):
-        raise NotValid(f"{task.name} {folder.name} is being trained already.")
+        name = f"{task.name} --version {folder.name}"
+        raise NotValid(
+            f"{task.name} {folder.name} is being trained already. See how far it is: nlp-skills training-status {name}. To"
+            f" end it: nlp-skills stop-training {name}"
+        )
     return job
 
 
