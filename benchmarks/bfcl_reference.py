@@ -53,6 +53,6 @@ def multi_turn(row: dict[str, Any], model: str) -> dict[str, Any]:
 for number, line in enumerate(sys.stdin):
     try:
         answer = verdict(json.loads(line), number)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 whatever it raises is the answer
         answer = {"raised": f"{type(error).__name__}: {error}"}
     print(json.dumps(answer), flush=True)

@@ -137,7 +137,7 @@ def other_tool(question: Question, calls: list[Call], rng: random.Random) -> lis
     return replaced(calls, rng, lambda call: Call(rng.choice(names), call.arguments))
 
 
-def without_one(question: Question, calls: list[Call], rng: random.Random) -> list[Call] | None:
+def without_one(_question: Question, calls: list[Call], rng: random.Random) -> list[Call] | None:
     def drop(call: Call) -> Call:
         gone = rng.choice(list(call.arguments)) if call.arguments else None
         return Call(call.name, {key: value for key, value in call.arguments.items() if key != gone})
@@ -154,7 +154,7 @@ def one_more(question: Question, calls: list[Call], rng: random.Random) -> list[
     return replaced(calls, rng, add)
 
 
-def renamed(question: Question, calls: list[Call], rng: random.Random) -> list[Call] | None:
+def renamed(_question: Question, calls: list[Call], rng: random.Random) -> list[Call] | None:
     def rename(call: Call) -> Call:
         old = rng.choice(list(call.arguments)) if call.arguments else None
         return Call(call.name, {f"{k}_" if k == old else k: v for k, v in call.arguments.items()})
@@ -162,19 +162,19 @@ def renamed(question: Question, calls: list[Call], rng: random.Random) -> list[C
     return replaced(calls, rng, rename)
 
 
-def other_count(question: Question, calls: list[Call], rng: random.Random) -> list[Call] | None:
+def other_count(_question: Question, calls: list[Call], rng: random.Random) -> list[Call] | None:
     return rng.choice([[], calls[:-1], [*calls, calls[0]], [*calls, Call("unknown_tool", {})]])
 
 
-def other_order(question: Question, calls: list[Call], rng: random.Random) -> list[Call] | None:
+def other_order(_question: Question, calls: list[Call], rng: random.Random) -> list[Call] | None:
     return rng.sample(calls, len(calls))
 
 
-def twice_the_same(question: Question, calls: list[Call], rng: random.Random) -> list[Call] | None:
+def twice_the_same(_question: Question, calls: list[Call], _rng: random.Random) -> list[Call] | None:
     return [calls[0]] * len(calls)
 
 
-def other_value(question: Question, calls: list[Call], rng: random.Random) -> list[Call] | None:
+def other_value(_question: Question, calls: list[Call], rng: random.Random) -> list[Call] | None:
     def change(call: Call) -> Call:
         if not call.arguments:
             return call
@@ -184,7 +184,7 @@ def other_value(question: Question, calls: list[Call], rng: random.Random) -> li
     return replaced(calls, rng, change)
 
 
-def other_option(question: Question, calls: list[Call], rng: random.Random) -> list[Call] | None:
+def other_option(question: Question, _calls: list[Call], rng: random.Random) -> list[Call] | None:
     return right_answer(question, rng)
 
 
@@ -236,7 +236,7 @@ def another(value: Any, rng: random.Random) -> Any:
 
 BREAKS: dict[str, Break] = {
     "another value": other_value,
-    "another value of any": lambda q, c, r: other_value(q, right_answer(q, r), r),
+    "another value of any": lambda q, _c, r: other_value(q, right_answer(q, r), r),
     "another accepted value": other_option,
     "a parameter less": without_one,
     "a parameter more": one_more,

@@ -105,6 +105,7 @@ class ApiProcess:
             self._process.stdin.flush()
             answer = self._answers.get(timeout=self._longest)
         except queue.Empty:
+            self._process.kill()  # what it still answers would be taken for the answer to something else
             raise RunFailed(
                 f"A call of a BFCL scenario did not come back within {self._longest:g} seconds."
             ) from None

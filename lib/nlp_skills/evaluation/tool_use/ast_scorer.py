@@ -60,6 +60,8 @@ def score_calls(
     Without `parallel` exactly one call is expected. Answers are matched one by one with the first call that fits.
     """
     wanted = len(answers) if parallel else 1
+    if not calls:
+        return Verdict(False, "no_call", f"no call, {wanted} expected")
     if len(calls) != wanted:
         return Verdict(False, "wrong_count", f"{len(calls)} calls, {wanted} expected")
     left = list(calls)

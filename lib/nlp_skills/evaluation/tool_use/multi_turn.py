@@ -15,7 +15,6 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from nlp_skills.errors import RunFailed
 from nlp_skills.evaluation.tool_use.api_process import ApiProcess, CodeCall
 from nlp_skills.evaluation.tool_use.bfcl import Scenario
 
@@ -83,7 +82,7 @@ class Play:
 def judge_turns(
     scenario: Scenario, turns: Sequence[Sequence[Sequence[CodeCall]]], apis: ApiProcess, name: str
 ) -> TurnVerdict:
-    """The verdict over calls that are all known: by turn, by step."""
+    """The verdict over calls that are all known: by turn, by step. Raises RunFailed where a call does not come back."""
     play = Play(scenario, apis, name)
     try:
         for steps in turns:
@@ -93,8 +92,6 @@ def judge_turns(
             if not verdict.right:
                 return verdict
         return RIGHT
-    except RunFailed as error:
-        return TurnVerdict(False, "no_answer", str(error), play.turn)
     finally:
         play.close()
 

@@ -39,7 +39,9 @@ _PARAMETER_TAG = re.compile(r"<parameter=([\w.\-]+)>(.*?)</parameter>", re.DOTAL
 _ARGS = re.compile(r"([\w.\-]+)\[ARGS\]")
 _BEGUN = re.compile(
     r"</?tool_calls?>|\[TOOL_CALLS\]|<\|tool_calls?\|>|<\|python_tag\|>|<function=|\[ARGS\]"
-    r'|\{\s*"(?:name|function|tool_calls)"\s*:|^\s*\[?\s*[A-Za-z_][\w.]*\([^)\n]*=',
+    r'|^(?:```\w*\s*)?\[?\s*\{\s*"(?:name|function|tool_calls)"\s*:'
+    r'|\{\s*"(?:name|function)"\s*:\s*"[^"]*"\s*,\s*"(?:arguments|parameters|args)"\s*:'
+    r"|^\s*\[?\s*[A-Za-z_][\w.]*\([^)\n]*="
 )
 """The beginning of a call."""
 
