@@ -14,7 +14,8 @@ def task(kind: TaskType) -> Task:
 
 def test_the_first_version_is_an_adapter_by_the_method_of_the_task() -> None:
     assert default_config(task(TaskType.CLASSIFICATION), 5000) == TrainConfig(learning_rate=2e-4)
-    assert default_config(task(TaskType.CLASSIFICATION), 300) == TrainConfig(learning_rate=1e-4)
+    few = default_config(task(TaskType.CLASSIFICATION), 300)
+    assert few == TrainConfig(learning_rate=1e-4, gradient_accumulation_steps=1)
     assert default_config(task(TaskType.PREFERENCE), 5000).method == "dpo"
 
 

@@ -1,7 +1,6 @@
 """The plan of a training: settings with reasons that make a version, figures that fit, and what would fit instead."""
 
 import json
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +8,20 @@ import pytest
 from small_model import save_small_model
 from small_task import make_small_task
 
-from nlp_skills.cli import build_command
 from nlp_skills.data.replacement import settle_data
 from nlp_skills.errors import NotReady
-from nlp_skills.operations import find_operation
 from nlp_skills.task.task import Task, TaskType, create_task
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.job import read_job
+from nlp_skills.training.new_version import create_version
 from nlp_skills.training.planning.forecast import forecast_version
 from nlp_skills.training.planning.hardware import NAMED
+from nlp_skills.training.planning.model_shape import approximate_shape
 from nlp_skills.training.planning.plan import Plan, plan_training
-from nlp_skills.training.planning.reasons import REASONS
+from nlp_skills.training.planning.reasons import OF_SOME, REASONS
+from nlp_skills.training.planning.row_lengths import RowLength, RowLengths
+from nlp_skills.training.planning.settings import KEPT, fitted_configs, wanted_config
+from nlp_skills.training.presets import PresetConfigs
 from nlp_skills.training.train import StartingPlan, start_training, train_model
 
 
@@ -54,7 +56,7 @@ QWEN3_8B = {
 
 def test_every_setting_of_a_plan_has_its_reason_and_an_alternative(task: Path) -> None:
     plan = plan_training(task)
-    assert [choice.setting for choice in plan.choices] == list(REASONS)
+    assert [c.setting for c in plan.choices] == [name for name in REASONS if name not in OF_SOME]
     for choice in plan.choices:
         assert choice.reason
         assert choice.alternative
@@ -63,17 +65,6 @@ def test_every_setting_of_a_plan_has_its_reason_and_an_alternative(task: Path) -
     assert plan.lengths.longest >= plan.lengths.p95 >= plan.lengths.p50
     assert plan.forecast.fits
     assert {place.name for place in plan.elsewhere} == set(NAMED)
-
-
-def test_the_command_of_a_plan_makes_the_version_that_was_planned(task: Path) -> None:
-    for method, peft in ((None, None), (None, "dora"), ("grpo", None)):
-        plan = plan_training(task, method=method, peft=peft)  # type: ignore[arg-type]
-        words = shlex.split(plan.command)
-        command = build_command(find_operation(words[1]))
-        given = command.make_context(words[1], words[2:]).params
-        for choice in plan.choices:
-            if given.get(choice.setting) is not None:
-                assert str(given[choice.setting]).lower() == choice.value.lower()
 
 
 def test_a_plan_changes_nothing(task: Path) -> None:
@@ -152,11 +143,34 @@ def test_what_was_predicted_is_said_before_and_recorded_beside_what_it_took(task
     assert job.predicted == plan.predicted.prediction()
     assert job.cost is not None
     after = forecast_version(task)
+    # A version as base model has the shape of what it was made of; its weights are not merged for that.
+    create_version(task, base_model="v1")
+    onward = plan_training(task, base_model="v1")
+    assert (onward.base_model, onward.parameters) == ("v1", plan_training(task).parameters)
+    assert "--base-model" not in onward.command, "v2 has it already"
+    assert forecast_version(task, "v2").family == "llama"
+    assert not (task / "models" / "v1" / "merged").exists()
     assert after.correction.runs == 1
     assert after.correction.memory_error == pytest.approx(
         abs(plan.predicted.peak_mb / (job.cost.peak_gpu_memory_mb or job.cost.peak_memory_mb) - 1), abs=1e-3
     )
 
 
-def test_every_preset_setting_is_one_of_config_yaml() -> None:
-    assert set(REASONS) <= set(TrainConfig.model_fields)
+def test_every_setting_that_a_preset_or_a_plan_changes_has_a_reason() -> None:
+    assert set(REASONS) <= set(TrainConfig.model_fields), "a reason is for a field that there is"
+    usual = TrainConfig().model_dump()
+    for name in NAMED:
+        preset = getattr(PresetConfigs, name)().model_dump()
+        assert {field for field in usual if preset[field] != usual[field]} <= set(REASONS)
+    explained = set(REASONS) | {"base_revision", *KEPT}
+    config = wanted_config(
+        Task(name="t", type=TaskType.TOOL_USE, goal="g", created="2026-11-21"),
+        RowLengths(60_000, (RowLength(40, 9),), (RowLength(900, 9),), "made up"),
+        approximate_shape({"model_type": "qwen3", **QWEN3_8B}, "large"),
+        method="grpo",
+        peft="none",
+        tools_in_prompt=True,
+    )
+    for fitted in fitted_configs(config, NAMED["h100"].with_changes(gpus=4), 60_000):
+        made = fitted.model_dump()
+        assert {field for field in usual if made[field] != usual[field]} <= explained

@@ -92,7 +92,8 @@ def configured_tools_in_prompt(task: Path) -> bool:
 
 def _configured(task: Path, field: str) -> Any:
     newest = newest_version(task)
-    for version in reversed([*version_names(task), *([newest] if newest else [])]):
+    names = version_names(task)
+    for version in (*([newest] if newest else []), *reversed(names)):
         config = task / "versions" / version / "config.yaml"
         if config.is_file():
             settings = read_mapping(config)

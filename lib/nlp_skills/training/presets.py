@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from nlp_skills.training.config import TrainConfig
+from nlp_skills.training.defaults import STEP_ROWS
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
 
@@ -72,7 +73,7 @@ def _preset(base_model: str, rows: int, *, checkpointing: bool, max_length: int,
     return TrainConfig(
         base_model=base_model,
         per_device_train_batch_size=rows,
-        gradient_accumulation_steps=16 // rows,
+        gradient_accumulation_steps=STEP_ROWS // rows,
         gradient_checkpointing=checkpointing,
         max_length=max_length,
         **{**LORA, **other},

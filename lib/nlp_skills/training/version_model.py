@@ -40,6 +40,17 @@ def require_trained(task: Path, version: str) -> None:
         )
 
 
+def original_model(task: Path, name: str, revision: str | None = None) -> tuple[str, str | None]:
+    """The base model that a version goes back to, through all the versions between, with its revision.
+
+    Its tokenizer and its shape are the version's own; no weights are merged for them. Another base_model is what it is.
+    """
+    while is_version(task, name):
+        config = TrainConfig.load(version_folder(task, name) / "config.yaml")
+        name, revision = config.base_model, config.base_revision
+    return name, revision
+
+
 def resolve_model(task: Path, name: str, revision: str | None = None) -> BaseModelFiles:
     """As resolve_base_model; for a version of the task its merged weights, which are made the first time."""
     if not is_version(task, name):

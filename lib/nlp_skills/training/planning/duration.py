@@ -13,8 +13,9 @@ N: the weights that a token is multiplied with, so not the input embedding; the 
 from __future__ import annotations
 
 from nlp_skills.training.config import TrainConfig
+from nlp_skills.training.methods.arguments import steps_per_epoch, total_steps
 from nlp_skills.training.planning.hardware import Hardware
-from nlp_skills.training.planning.memory import trained_parameters
+from nlp_skills.training.planning.memory import Device, trained_parameters
 from nlp_skills.training.planning.model_shape import ModelShape
 from nlp_skills.training.planning.row_lengths import RowLengths
 
@@ -72,6 +73,8 @@ def run_flops(shape: ModelShape, config: TrainConfig, lengths: RowLengths) -> fl
         shape, config.model_copy(update={"gradient_checkpointing": False}), length
     ) / (3 if config.peft == "none" else 2)
     head = 2 * shape.embedding_parameters * labelled * (3 if config.peft == "none" else 2)
+    if config.replay_file is not None:
+        rows = rows / (1 - config.replay_share)
     each = (
         sequences * length * PADDING * body
         + head
@@ -93,26 +96,64 @@ def run_seconds(
     devices = max(1, min(hardware.gpus, config.num_processes))
     batches = lengths.rows * config.epochs / config.per_device_train_batch_size
     least = batches * shape.layers * LAYER_SECONDS[hardware.device]
-    training = max(least, run_flops(shape, config, lengths) / rate) / devices
-    checks = max(1.0, config.epochs)
-    forward = 2 * (shape.active_parameters - shape.embedding_parameters) * lengths.mean
-    validating = checks * valid_rows * forward / rate
-    generating = 0.0
+    training = max(least, run_flops(shape, config, lengths) / rate)
+    validations = count_validations(config, lengths.rows) if valid_rows else 0
     if config.method == "grpo":
-        answers = lengths.rows * config.epochs * config.num_generations
-        steps = answers / config.per_device_train_batch_size / devices
-        tokens = config.max_completion_length
-        batch = config.per_device_train_batch_size
-        generating = (
-            steps * tokens * max(TOKEN_SECONDS[hardware.device], 2 * shape.active_parameters * batch / rate)
+        training += _generating_seconds(
+            shape,
+            config,
+            hardware,
+            rate,
+            lengths.rows * config.epochs * config.num_generations,
+            config.per_device_train_batch_size,
         )
-    return round(training + validating + generating + START_SECONDS, 1)
+        # Two answers to each held-out prompt (methods/grpo.py).
+        validating = _generating_seconds(
+            shape, config, hardware, rate, 2 * valid_rows, config.per_device_eval_batch_size
+        )
+    else:
+        matrices = shape.active_parameters - shape.embedding_parameters
+        validating = valid_rows * 2 * matrices * lengths.mean / rate
+    return round((training + validations * validating) / devices + START_SECONDS, 1)
+
+
+def count_validations(config: TrainConfig, rows: int) -> int:
+    """How often the held-out rows are looked at: every eval_steps, or at the end of each epoch."""
+    every = config.eval_steps or steps_per_epoch(config, rows)
+    return max(1, total_steps(config, rows) // every)
+
+
+def _generating_seconds(
+    shape: ModelShape, config: TrainConfig, hardware: Hardware, rate: float, answers: float, at_once: int
+) -> float:
+    """Seconds to write so many answers, each as long as it may be, token by token."""
+    token = max(TOKEN_SECONDS[hardware.device], 2 * shape.active_parameters * at_once / rate)
+    return answers / at_once * config.max_completion_length * token
+
+
+def answer_seconds(parameters: int, prompt: float, answer: float, rate: float, device: Device) -> float:
+    """Seconds for one answer of `answer` tokens to a prompt of `prompt` tokens, by transformers, without a batch.
+
+    `parameters`: those that a token passes through. A server made for it (vLLM, llama.cpp) is faster.
+    """
+    return 2 * parameters * prompt / rate + answer * max(TOKEN_SECONDS[device], 2 * parameters / rate)
 
 
 def flops_per_second(config: TrainConfig, hardware: Hardware) -> float | None:
-    """What a training step reaches on the hardware."""
-    dtype = "float32" if config.peft == "none" and hardware.device == "cpu" else hardware.dtype
-    bare = hardware.gflops if dtype == hardware.dtype else hardware.float32_gflops
+    """What a training step reaches on the hardware, in the dtype that config.yaml asks for or that is faster there.
+
+    None where the hardware's speed in that dtype is not known: bfloat16 that is not computed in hardware is.
+    """
+    dtype = hardware.dtype if config.dtype == "auto" else config.dtype
+    if config.peft == "none" and hardware.device == "cpu":
+        dtype = "float32"
+    bare = (
+        hardware.gflops
+        if dtype == hardware.dtype
+        else hardware.float32_gflops
+        if dtype == "float32"
+        else None
+    )
     if not bare:
         return None
     return bare * 1e9 * EFFICIENCY[hardware.device, dtype] * ADAPTER_SHARE[config.peft]

@@ -16,11 +16,17 @@ from nlp_skills.task.version import version_folder
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.job import Prediction
 from nlp_skills.training.planning.duration import run_seconds
-from nlp_skills.training.planning.hardware import Hardware, Price, find_hardware
-from nlp_skills.training.planning.memory import MemoryEstimate, estimate_memory, longest_batch
+from nlp_skills.training.planning.hardware import Hardware, HardwareName, Price, find_hardware
+from nlp_skills.training.planning.memory import (
+    MemoryEstimate,
+    estimate_memory,
+    longest_batch,
+    validation_batch,
+)
 from nlp_skills.training.planning.model_shape import ModelShape, model_shape
 from nlp_skills.training.planning.recorded_runs import Correction, correction, recorded_runs
 from nlp_skills.training.planning.row_lengths import LONGEST, RowLength, RowLengths, row_lengths
+from nlp_skills.training.version_model import original_model
 
 
 class Forecast(Record):
@@ -89,10 +95,19 @@ def forecast(
     valid_rows: int = 0,
     usd_per_hour: float | None = None,
 ) -> Forecast:
-    """The figures of a run. `home`: the tasks folder, whose recorded runs correct those of this machine."""
+    """The figures of a run. `home`: the tasks folder, whose recorded runs correct those of this machine.
+
+    Memory is that of one process, money that of all the GPUs that the run takes.
+    """
     dtype = hardware.dtype if config.dtype == "auto" else config.dtype
-    batch = longest_batch(lengths.longest, config)
-    memory = estimate_memory(shape, config, batch, hardware.device, dtype)
+    memory = estimate_memory(
+        shape,
+        config,
+        longest_batch(lengths.longest, config),
+        hardware.device,
+        dtype,
+        validated=validation_batch(lengths.longest, config) if valid_rows else None,
+    )
     runs = recorded_runs(home, hardware.machine, shape.family) if home and hardware.machine else []
     corrected = correction(runs, config)
     seconds = run_seconds(shape, config, lengths, hardware, valid_rows)
@@ -101,6 +116,8 @@ def forecast(
     price = hardware.price
     if usd_per_hour is not None:
         price = Price(usd_per_hour=usd_per_hour, source="your own price", date="")
+    # A user's own price is that of the whole machine.
+    gpus = 1 if usd_per_hour is not None else max(1, min(hardware.gpus, config.num_processes))
     needed = round(memory.needed_mb * corrected.memory, 1)
     return Forecast(
         hardware=hardware.name,
@@ -109,7 +126,7 @@ def forecast(
         free_mb=round(hardware.free_gb * 1024, 1),
         memory=memory,
         seconds=seconds,
-        usd=round(seconds / 3600 * price.usd_per_hour, 4) if seconds is not None and price else None,
+        usd=round(seconds / 3600 * price.usd_per_hour * gpus, 4) if seconds is not None and price else None,
         price=price,
         correction=corrected,
         machine=hardware.machine,
@@ -136,20 +153,27 @@ def predict_run(
 
 
 def forecast_version(
-    task: Path, version: str | None = None, *, hardware: str | None = None, usd_per_hour: float | None = None
+    task: Path,
+    version: str | None = None,
+    *,
+    hardware: HardwareName | None = None,
+    usd_per_hour: float | None = None,
 ) -> Forecast:
-    """What the training of a version will take on this machine, or on hardware by name.
+    """What the training of a version will take on this machine, or on hardware by name at a price of one's own.
 
     Raises NotFound, NotReady without rows or where a Hub model's config.json cannot be fetched.
     """
     folder = version_folder(task, version)
     config = TrainConfig.load(folder / "config.yaml")
     splits = DataSnapshot.load(folder / "data_snapshot.json").splits
+    model, revision = original_model(task, config.base_model, config.base_revision)
+    place = find_hardware(hardware, threads=config.threads)
     return forecast(
         config,
-        model_shape(config.base_model, config.base_revision),
-        row_lengths(task, config.base_model, config.base_revision),
-        find_hardware(hardware, threads=config.threads),
+        model_shape(model, revision),
+        row_lengths(task, model, revision, tools_in_prompt=config.tools_in_prompt),
+        # Whose machine it is nobody knows: the price in the table is for plans.
+        place.with_changes(price=None),
         home=task.parent,
         valid_rows=splits["valid"].count if "valid" in splits else 0,
         usd_per_hour=usd_per_hour,

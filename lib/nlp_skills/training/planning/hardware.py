@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Literal
 
 from nlp_skills.errors import NotFound, did_you_mean
 from nlp_skills.records import Record
-from nlp_skills.training.devices import CPU, visible_devices
 from nlp_skills.training.environment import free_cores
+from nlp_skills.training.planning.gpus import visible_gpus
 from nlp_skills.training.planning.machine_speed import machine_speed, processor
 from nlp_skills.training.planning.memory import Device
 
@@ -93,15 +91,28 @@ NAMED: dict[str, Hardware] = {
             float32_gflops=200,
         ),
         _named(
-            "minimal", "cuda", 5, 9_000, "4 to 6 GB of GPU memory: RTX 3050 laptop, T1000 (their data sheets)"
+            "minimal",
+            "cuda",
+            5,
+            9_000,
+            "4 to 6 GB of GPU memory: RTX 3050 laptop, T1000 (their data sheets)",
+            float32_gflops=4_500,
         ),
-        _named("rtx_3060", "cuda", 12, 25_600, "NVIDIA Ampere GA102 white paper, table 2, scaled to 28 SMs"),
+        _named(
+            "rtx_3060",
+            "cuda",
+            12,
+            25_600,
+            "NVIDIA Ampere GA102 white paper, table 2, scaled to 28 SMs",
+            float32_gflops=12_700,
+        ),
         _named(
             "rtx_4090",
             "cuda",
             24,
             165_200,
             "NVIDIA Ada white paper, table 2",
+            float32_gflops=82_600,
             price={
                 "usd_per_hour": 0.34,
                 "source": "runpod.io/pricing, Community Cloud",
@@ -114,6 +125,7 @@ NAMED: dict[str, Hardware] = {
             40,
             312_000,
             "NVIDIA A100 data sheet",
+            float32_gflops=19_500,
             price={
                 "usd_per_hour": 1.99,
                 "source": "lambda.ai/instances, A100 SXM 40 GB",
@@ -126,6 +138,7 @@ NAMED: dict[str, Hardware] = {
             80,
             989_000,
             "NVIDIA H100 SXM data sheet",
+            float32_gflops=67_000,
             price={"usd_per_hour": 3.99, "source": RUNPOD, "date": "2026-11-09"},
         ),
         _named(
@@ -134,6 +147,7 @@ NAMED: dict[str, Hardware] = {
             141,
             989_000,
             "NVIDIA H200 data sheet",
+            float32_gflops=67_000,
             price={
                 "usd_per_hour": 3.59,
                 "source": "runpod.io/pricing, Community Cloud",
@@ -146,19 +160,19 @@ NAMED: dict[str, Hardware] = {
             16,
             6_800,
             "Apple M2 Pro, 16 GB: 6.8 TFLOP/s (apple.com, technical specifications)",
+            float32_gflops=6_800,
         ),
     )
 }
 
 
-def find_hardware(name: str | None = None, *, threads: int | None = None, measure: bool = True) -> Hardware:
-    """Hardware by name, or this machine where none is named. Raises NotFound with the names there are.
+def find_hardware(name: str | None = None, *, threads: int | None = None) -> Hardware:
+    """Hardware by name, or this machine where none is named; its speed is measured once (some seconds).
 
-    `threads`: of the run, where config.yaml says so. `measure`: time a product where it was never timed here
-    (some seconds, once).
+    `threads`: of the run, where config.yaml says so. Raises NotFound with the names there are.
     """
     if name is None or name == "this":
-        return this_machine(threads, measure=measure)
+        return this_machine(threads)
     known = name.lower().replace("-", "_").replace(" ", "_")
     if known not in NAMED:
         raise NotFound(
@@ -168,16 +182,16 @@ def find_hardware(name: str | None = None, *, threads: int | None = None, measur
     return NAMED[known]
 
 
-def this_machine(threads: int | None = None, *, measure: bool = True) -> Hardware:
+def this_machine(threads: int | None = None) -> Hardware:
     """The device that a run would have here, with what is free of it at this moment."""
     threads = threads or free_cores()
-    gpus = _gpus()
-    words = f"{len(gpus)} x {gpus[0][0]}" if gpus else ""
-    speed = machine_speed(threads, words) if measure else None
+    gpus = visible_gpus()
+    words = f"{len(gpus)} x {gpus[0].name}" if gpus else ""
+    speed = machine_speed(threads, words)
     total, free = memory_gb()
     if gpus:
         device: Device = "cuda"
-        total, free = min(g[1] for g in gpus), min(g[2] for g in gpus)
+        total, free = min(gpu.memory_gb for gpu in gpus), min(gpu.free_gb for gpu in gpus)
     elif sys.platform == "darwin" and platform.machine() == "arm64":
         device, free = "mps", total * METAL_SHARE
     else:
@@ -227,28 +241,3 @@ def _physical_memory() -> int:
 
         return psutil.virtual_memory().total
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
-def _gpus() -> list[tuple[str, float, float]]:
-    """Name, memory and free memory (GiB) of the GPUs that may be used."""
-    wanted = visible_devices()
-    program = shutil.which("nvidia-smi")
-    if wanted == [CPU] or program is None:
-        return []
-    fields = "--query-gpu=index,name,memory.total,memory.free"
-    try:
-        listed = subprocess.run(
-            [program, fields, "--format=csv,noheader,nounits"],
-            capture_output=True,
-            text=True,
-            timeout=20,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return []
-    found = {}
-    for line in listed.stdout.splitlines():
-        parts = [part.strip() for part in line.split(",")]
-        if len(parts) == 4 and parts[2].isdigit() and parts[3].isdigit():
-            found[parts[0]] = (parts[1], int(parts[2]) / 1024, int(parts[3]) / 1024)
-    return [found[number] for number in wanted if number in found]

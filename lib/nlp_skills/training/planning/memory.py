@@ -5,6 +5,7 @@
         backward begins     activations of all layers + logits      (+ gradients, where batches are accumulated)
         backward ends       gradients + activations of one layer
         generation (grpo)   key-value cache
+        validation          activations of one layer + logits of as many rows as are validated at once
 
 or the moment before all that, when the weights are read and converted from a mapped file.
 
@@ -47,6 +48,9 @@ TILE_ROWS, TILE_COLUMNS = 4096, 32_768
 NF4_BYTES = 0.5 + 0.127 / 8
 """A weight in 4 bits with doubly quantised constants (Dettmers et al. 2023, arXiv:2305.14314, section 3)."""
 
+VALIDATED_BYTES = 12
+"""The same in validation, where nothing is kept for a backward pass: logits, chosen ones, float32 and its softmax."""
+
 PAIRS = ("dpo", "orpo")
 """Methods whose batch holds a chosen and a rejected answer for each row."""
 
@@ -86,17 +90,37 @@ class Batch:
 def longest_batch(longest: Sequence[RowLength], config: TrainConfig) -> Batch:
     """The fullest batch that a run meets: its longest rows together (batches are made of rows of like length).
 
-    grpo's rows are prompts: each is answered num_generations times, up to max_completion_length.
+    A pack is as long as max_length. grpo's rows are prompts: each is answered num_generations times, up to
+    max_completion_length.
     """
-    rows = list(longest[: config.per_device_train_batch_size]) or [RowLength(config.max_length, 1)]
-    while len(rows) < config.per_device_train_batch_size:
-        rows.append(rows[-1])
+    size = config.per_device_train_batch_size
+    rows = list(longest) or [RowLength(config.max_length, 1)]
+    if config.packing:
+        share = sum(row.trained for row in rows) / sum(row.tokens for row in rows)
+        length = config.max_length
+        labelled = round(length * share) if _learns_answers(config) else length
+        return Batch(size, length, size * labelled, length, padded=False)
+    return _batch(rows, size, config)
+
+
+def validation_batch(longest: Sequence[RowLength], config: TrainConfig) -> Batch:
+    """The fullest batch of a validation, whose rows are about as long as the training rows."""
+    rows = list(longest) or [RowLength(config.max_length, 1)]
+    return _batch(rows, config.per_device_eval_batch_size, config)
+
+
+def _learns_answers(config: TrainConfig) -> bool:
+    return config.method != "cpt" and config.assistant_only_loss
+
+
+def _batch(longest: Sequence[RowLength], size: int, config: TrainConfig) -> Batch:
+    rows = [*longest[:size], *[longest[-1]] * (size - len(longest))]
     if config.method == "grpo":
         answer = config.max_completion_length
         length = max(row.tokens - row.trained for row in rows) + answer
         return Batch(len(rows), length, len(rows) * answer, answer, padded=True)
     cut = [RowLength(min(row.tokens, config.max_length), min(row.trained, config.max_length)) for row in rows]
-    if config.method == "cpt" or not config.assistant_only_loss:
+    if not _learns_answers(config):
         cut = [RowLength(row.tokens, row.tokens) for row in cut]
     length = max(row.tokens for row in cut)
     sides = 2 if config.method in PAIRS else 1
@@ -111,26 +135,36 @@ def longest_batch(longest: Sequence[RowLength], config: TrainConfig) -> Batch:
 
 
 def estimate_memory(
-    shape: ModelShape, config: TrainConfig, batch: Batch, device: Device, dtype: str
+    shape: ModelShape,
+    config: TrainConfig,
+    batch: Batch,
+    device: Device,
+    dtype: str,
+    *,
+    validated: Batch | None = None,
 ) -> MemoryEstimate:
-    """The peak of a run; `dtype` is that of the frozen weights: bfloat16 or float32.
+    """The peak of a run, of one process of it; `dtype` is that of the frozen weights: bfloat16 or float32.
 
-    Full fine-tuning keeps float32 weights whatever the dtype (training/trainable_model.py).
+    `validated`: the fullest batch of its validations, where there are any. Full fine-tuning keeps float32 weights
+    whatever the dtype (preflight/trainable_model.py).
     """
     width = 4 if dtype == "float32" or config.peft == "none" else 2
     trained = trained_parameters(shape, config)
     # float32: weight, and in the optimiser two moments (Adam: Kingma & Ba 2015, arXiv:1412.6980, algorithm 1).
+    parts_of = sharing_processes(config)
     kept = {
         "process": PROCESS_MB[device],
-        "weights": weight_bytes(shape, config, width) / MIB,
-        "adapter": 0.0 if config.peft == "none" else trained * 4 / MIB,
-        "optimiser": trained * 8 / MIB,
+        "weights": weight_bytes(shape, config, width) / parts_of / MIB,
+        "adapter": 0.0 if config.peft == "none" else trained * 4 / parts_of / MIB,
+        "optimiser": trained * 8 / parts_of / MIB,
     }
-    reference = _reference_bytes(shape, config)
+    reference = _reference_bytes(shape, config) / parts_of
     if reference:
         kept["reference model"] = reference / MIB
+    if parts_of > 1:
+        kept["layers put together"] = _gathered_bytes(shape, config, width) / MIB
     layer = layer_bytes(shape, config, batch, device, width)
-    gradients = trained * 4
+    gradients = trained * 4 / parts_of
     logits = logit_bytes(shape, config, batch, device, width)
     inputs = batch.tokens * shape.hidden * width
     saved = (
@@ -143,11 +177,13 @@ def estimate_memory(
         "the backward pass ends": {"activations": layer + passing, "gradients": gradients},
     }
     if config.method == "grpo":
-        cache = 2 * shape.layers * batch.tokens * shape.key_width * width
-        moments["answers are generated"] = {
-            "key-value cache": 2
-            * cache,  # the cache grows by copying: the old and the new one stand side by side
-            "logits": batch.rows * shape.vocabulary * (4 + 4 + width),
+        moments["answers are generated"] = _generation_bytes(shape, batch, width)
+    if validated is not None and config.method == "grpo":
+        moments["rows are validated"] = _generation_bytes(shape, validated, width)
+    elif validated is not None:
+        moments["rows are validated"] = {
+            "activations": _validation_bytes(shape, config, validated, device, width),
+            "logits": _validation_logits(shape, config, validated, device, width),
         }
     moment, fullest = max(moments.items(), key=lambda item: sum(item[1].values()))
     spent = sum(fullest.values())
@@ -167,6 +203,48 @@ def estimate_memory(
         parts={name: round(size, 1) for name, size in parts.items() if size},
         moment=moment,
     )
+
+
+def sharing_processes(config: TrainConfig) -> int:
+    """How many processes hold the model together; with ddp each has all of it.
+
+    fsdp and deepspeed (stage 3) divide weights, gradients and optimiser alike: Rajbhandari et al. 2020, "ZeRO",
+    arXiv:1910.02054, section 5.
+    """
+    return 1 if config.distributed == "ddp" else config.num_processes
+
+
+def _gathered_bytes(shape: ModelShape, config: TrainConfig, width: int) -> float:
+    """Two layers, of which one is computed and the next on its way, and the embedding, which is always whole."""
+    layer = sum(part.inputs * part.outputs * part.count for part in shape.linear) / shape.layers
+    return (2 * layer + shape.embedding_parameters) * width + (
+        0 if config.peft == "none" else trained_parameters(shape, config) / shape.layers * 4
+    )
+
+
+def _generation_bytes(shape: ModelShape, batch: Batch, width: int) -> dict[str, float]:
+    cache = 2 * shape.layers * batch.tokens * shape.key_width * width
+    return {
+        "key-value cache": 2 * cache,  # it grows by copying: the old and the new one stand side by side
+        "logits": batch.rows * shape.vocabulary * (4 + 4 + width),
+    }
+
+
+def _validation_bytes(
+    shape: ModelShape, config: TrainConfig, batch: Batch, device: Device, width: int
+) -> float:
+    """One layer at a time: what it reads and makes, nothing of it kept."""
+    return batch.tokens * shape.hidden * width + passing_bytes(shape, config, batch, device, width)
+
+
+def _validation_logits(
+    shape: ModelShape, config: TrainConfig, batch: Batch, device: Device, width: int
+) -> float:
+    """As logit_bytes, without what gradients need."""
+    if config.method in ("sft", "cpt") and device != "cuda":
+        every = batch.rows * batch.columns
+        return shape.vocabulary * (width * every + VALIDATED_BYTES * batch.labelled)
+    return logit_bytes(shape, config, batch, device, width)
 
 
 def _file_while_loading(shape: ModelShape, device: Device, width: int) -> dict[str, float]:

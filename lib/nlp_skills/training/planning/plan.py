@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
@@ -11,15 +9,20 @@ from typing import TypeAlias
 from nlp_skills.data.example import read_examples
 from nlp_skills.errors import NotFound
 from nlp_skills.records import Progress, Record, silent
-from nlp_skills.task.task import Task
+from nlp_skills.task.task import Task, TaskType
 from nlp_skills.training.config import MethodName, Peft, TrainConfig
-from nlp_skills.training.new_version import create_version
+from nlp_skills.training.new_version import starting_point
+from nlp_skills.training.planning.base_model_fit import BaseModelFit, judge_base_model, serving_of
+from nlp_skills.training.planning.duration import flops_per_second
 from nlp_skills.training.planning.forecast import Forecast, forecast
 from nlp_skills.training.planning.hardware import NAMED, Hardware, HardwareName, find_hardware
 from nlp_skills.training.planning.model_shape import ModelShape, model_shape
-from nlp_skills.training.planning.reasons import OTHER_MODELS, Choice, Facts, explain
-from nlp_skills.training.planning.row_lengths import Lengths, RowLengths, row_lengths
+from nlp_skills.training.planning.plan_command import plan_command
+from nlp_skills.training.planning.reasons import Choice, Facts, explain
+from nlp_skills.training.planning.row_lengths import Lengths, RowLengths, hides_tools, row_lengths
 from nlp_skills.training.planning.settings import fitted_configs, wanted_config
+from nlp_skills.training.row_kinds import has_marked_rows
+from nlp_skills.training.version_model import is_version, original_model, require_trained
 
 
 class HardwareFit(Record):
@@ -75,14 +78,27 @@ def plan_training(
     On this machine, or on `hardware` by name; `usd_per_hour` goes before the price in the table. Reads the base
     model's config.json, never its weights. Raises NotReady without rows or where config.json cannot be fetched.
     """
-    definition = Task.load(task / "task.yaml")
-    if base_model is not None:
-        definition = definition.with_changes(base_model=base_model)
+    known = Task.load(task / "task.yaml")
+    definition = known.with_changes(base_model=base_model) if base_model is not None else known
+    if is_version(task, definition.base_model):
+        require_trained(task, definition.base_model)
     progress("counting tokens", 0, None)
-    shape = model_shape(definition.base_model)
-    lengths = row_lengths(task, definition.base_model)
+    model, revision = original_model(task, definition.base_model)
+    shape = model_shape(model, revision)
+    tools_in_prompt = definition.type is TaskType.TOOL_USE and hides_tools(task, model, revision)
+    lengths = row_lengths(task, model, revision, tools_in_prompt=tools_in_prompt)
     valid_rows = _rows(task / "data" / "valid.jsonl")
-    wanted = wanted_config(definition, lengths, shape, method=method, peft=peft, valid_rows=valid_rows)
+    wanted = wanted_config(
+        definition,
+        lengths,
+        shape,
+        method=method,
+        peft=peft,
+        valid_rows=valid_rows,
+        marked=has_marked_rows(task, definition),
+        tools_in_prompt=tools_in_prompt,
+        before=starting_point(task, known, lengths.rows, base_model=base_model)[1],
+    )
     progress("measuring this machine", 0, None)
     place = find_hardware(hardware)
 
@@ -97,19 +113,27 @@ def plan_training(
         for name, other in NAMED.items()
         if name != hardware
     ]
+    serving = serving_of(definition, lengths, flops_per_second(config, place), place.device)
+    share = found.free_mb / found.needed_mb / SLACK
+    fitting = judge_base_model(
+        definition, shape, serving, can_be_trained=lambda m: m.parameters <= shape.parameters * share
+    )
     return Plan(
         task=task.name,
         base_model=definition.base_model,
         parameters=shape.parameters,
         parameters_are_exact=shape.exact,
         lengths=lengths.summary(),
-        choices=explain(Facts(config, definition, lengths, shape, place, valid_rows)),
+        choices=explain(Facts(config, definition, lengths, shape, place, valid_rows, fitting)),
         forecast=found,
         elsewhere=elsewhere,
-        notes=_notes(definition, shape, found, elsewhere),
-        command=_command(task.name, config),
+        notes=_notes(definition, shape, found, elsewhere, fitting),
+        command=plan_command(task, known, config, lengths.rows),
     )
 
+
+SLACK = 1.15
+"""A smaller model takes less memory by its parameters, but for a little that does not shrink with them."""
 
 Figures: TypeAlias = Callable[[TrainConfig, Hardware], Forecast]
 """What a run of these settings takes on that hardware."""
@@ -150,10 +174,13 @@ def _elsewhere(name: str, config: TrainConfig, found: Forecast) -> HardwareFit:
     )
 
 
-def _notes(task: Task, shape: ModelShape, found: Forecast, elsewhere: list[HardwareFit]) -> list[str]:
+def _notes(
+    task: Task, shape: ModelShape, found: Forecast, elsewhere: list[HardwareFit], fitting: BaseModelFit
+) -> list[str]:
     notes = []
     if not found.fits:
-        notes.append(_what_would_fit(shape, found, elsewhere))
+        notes.append(_what_would_fit(found, elsewhere, fitting))
+    notes += _what_could_be_served(fitting)
     budget, privacy = task.constraints.budget_usd, task.constraints.privacy
     if budget is not None and found.usd is not None and found.usd > budget:
         notes.append(
@@ -173,41 +200,24 @@ def _notes(task: Task, shape: ModelShape, found: Forecast, elsewhere: list[Hardw
     return notes
 
 
-def _what_would_fit(shape: ModelShape, found: Forecast, elsewhere: list[HardwareFit]) -> str:
-    fitting = [other.name for other in elsewhere if other.fits]
+def _what_would_fit(found: Forecast, elsewhere: list[HardwareFit], fitting: BaseModelFit) -> str:
+    places = [other.name for other in elsewhere if other.fits]
     short = (found.needed_mb - found.free_mb) / 1024
     text = f"HW-FIT: it does not fit: {found.needed_mb / 1024:.1f} GiB are needed and {found.free_mb / 1024:.1f} GiB are free, {short:.1f} too few."
-    if fitting:
-        text += f" It would fit on: {', '.join(fitting)}."
-    # By its parameters, with a little for what does not shrink with them.
-    share = found.free_mb / found.needed_mb / 1.15
-    smaller = [name for name in OTHER_MODELS if _billions(name) * 1e9 < shape.parameters * share]
-    if smaller:
-        text += f" A smaller base_model would take less: {smaller[-1]}."
+    if places:
+        text += f" It would fit on: {', '.join(places)}."
+    if fitting.smaller:
+        text += f" A smaller base_model would take less: {fitting.smaller.id}."
     return text + " Shorter rows take less too: the longest decide."
 
 
-def _billions(name: str) -> float:
-    return float(name.rpartition("-")[2].removesuffix("B"))
-
-
-def _command(task: str, config: TrainConfig) -> str:
-    """create-version with every setting that differs from the defaults."""
-    named = inspect.signature(create_version).parameters
-    usual = TrainConfig()
-    words = [f"nlp-skills create-version {task}"]
-    for setting, value in config.model_dump(mode="json").items():
-        if value == getattr(usual, setting):
-            continue
-        shown = (
-            f"{value:g}"
-            if isinstance(value, float)
-            else json.dumps(value)
-            if isinstance(value, bool | list)
-            else value
-        )
-        option = (
-            f"--{setting.replace('_', '-')} {shown}" if setting in named else f"--settings {setting}={shown}"
-        )
-        words.append(option if isinstance(value, str | int | float) else f"--settings '{setting}={shown}'")
-    return " ".join(words)
+def _what_could_be_served(fitting: BaseModelFit) -> list[str]:
+    if not fitting.problems:
+        return []
+    other = fitting.smaller
+    cure = (
+        f"{other.id} ({other.parameters / 1e9:.2f} billion parameters, {other.terms}) would do: --base-model {other.id}."
+        if other
+        else "No base model of known size would; raise the limit, or answer on faster hardware."
+    )
+    return [" ".join([*fitting.problems, cure])]

@@ -10,12 +10,10 @@ from nlp_skills.records import Record
 from nlp_skills.task.task import Task
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.defaults import FEW_ROWS
+from nlp_skills.training.planning.base_model_fit import BaseModelFit
 from nlp_skills.training.planning.hardware import Hardware
 from nlp_skills.training.planning.model_shape import ModelShape
 from nlp_skills.training.planning.row_lengths import RowLengths
-
-OTHER_MODELS = ("Qwen/Qwen3-0.6B", "Qwen/Qwen3-1.7B", "Qwen/Qwen3-4B", "Qwen/Qwen3-8B")
-"""Apache-2.0, many languages, tools and thinking in the template; parameters are in the names."""
 
 
 class Choice(Record):
@@ -37,6 +35,7 @@ class Facts:
     shape: ModelShape
     hardware: Hardware
     valid_rows: int
+    fitting: BaseModelFit
 
 
 def explain(facts: Facts) -> list[Choice]:
@@ -48,6 +47,8 @@ def explain(facts: Facts) -> list[Choice]:
             continue
         if setting == "assistant_only_loss" and config.method != "sft":
             continue
+        if setting in OF_SOME and not OF_SOME[setting](config):
+            continue
         reason, alternative = words if isinstance(words, tuple) else words(facts)
         value = getattr(config, setting)
         shown = f"{value:g}" if isinstance(value, float) else str(value)
@@ -55,23 +56,34 @@ def explain(facts: Facts) -> list[Choice]:
     return found
 
 
+OF_SOME: dict[str, Callable[[TrainConfig], bool]] = {
+    "rewards": lambda config: config.method == "grpo",
+    "max_completion_length": lambda config: config.method == "grpo",
+    "tools_in_prompt": lambda config: config.tools_in_prompt,
+    "distributed": lambda config: config.num_processes > 1,
+}
+"""Settings that are spoken of only where they mean something."""
+
 OF_AN_ADAPTER = ("lora_r", "lora_alpha", "lora_dropout", "target_modules")
 
 
 def _base_model(f: Facts) -> tuple[str, str]:
-    others = [name for name in OTHER_MODELS if name != f.config.base_model]
     size = f"{f.shape.parameters / 1e6:,.0f} million parameters" + (
         "" if f.shape.exact else " (approximately)"
     )
     language = f.task.language or "en"
-    reason = f"named in task.yaml: {f.shape.family}, {size}"
-    if f.config.base_model.startswith("smollm2") and not language.startswith("en"):
+    reason = "; ".join([f"named in task.yaml: {f.shape.family}, {size}", *f.fitting.fits])
+    if f.fitting.problems:
+        reason += "; it does not fit what task.yaml asks for (see the notes)"
+    if f.config.base_model.lower().startswith(
+        ("smollm2", "huggingfacetb/smollm2")
+    ) and not language.startswith("en"):
         reason += f"; it has read English almost only, and this task is in {language}"
-        return reason, f"{others[0]} or {others[1]}, which know {language} (set base_model)"
-    return (
-        reason,
-        f"{others[1]} where quality is not enough and it fits; a smaller one where answers must be fast",
-    )
+    smaller, larger = f.fitting.smaller, f.fitting.larger
+    if f.fitting.problems:
+        return reason, f"{smaller.id}, which fits" if smaller else "none of known size fits"
+    other = f"{larger.id} where quality is not enough" if larger else "none larger of known size fits here"
+    return reason, f"{other}; {smaller.id} where answers must be faster" if smaller else other
 
 
 def _method(f: Facts) -> tuple[str, str]:
@@ -151,6 +163,11 @@ def _epochs(f: Facts) -> tuple[str, str]:
 
 def _length(f: Facts) -> tuple[str, str]:
     longest, p95 = f.lengths.longest[0].tokens, f.lengths.summary().p95
+    if f.config.method == "grpo":
+        return (
+            f"the longest row has {longest:,} tokens, and an answer that is tried may have {f.config.max_completion_length:,}",
+            "less where max_completion_length is less",
+        )
     if longest > f.config.max_length:
         return (
             f"the base model looks back so far; the longest row has {longest:,} tokens and would be refused",
@@ -172,7 +189,9 @@ def _batch(f: Facts) -> tuple[str, str]:
 
 
 def _accumulation(f: Facts) -> tuple[str, str]:
-    rows = f.config.per_device_train_batch_size * f.config.gradient_accumulation_steps
+    rows = (
+        f.config.per_device_train_batch_size * f.config.gradient_accumulation_steps * f.config.num_processes
+    )
     return f"{rows} rows a step, which the learning rate is made for", "half of it for twice the steps"
 
 
@@ -183,6 +202,22 @@ def _checkpointing(f: Facts) -> tuple[str, str]:
             "off where there is more memory: a quarter faster",
         )
     return "it fits without, and nothing is computed twice", "on: a third more time for much less memory"
+
+
+def _processes(f: Facts) -> tuple[str, str]:
+    found, gpus = f.config.num_processes, f.hardware.gpus
+    if found > 1:
+        return (
+            f"one for each of {gpus} GPUs, as far as they divide a step's rows",
+            "1, to leave the others free",
+        )
+    if gpus > 1:
+        few = counted(f.lengths.rows, "row")
+        return (
+            f"{few} are soon trained on one of {gpus} GPUs",
+            f"{min(gpus, 8)}, each with fewer rows at once",
+        )
+    return "one GPU" if gpus else "no GPU", "more, on a machine with more GPUs"
 
 
 def _dtype(f: Facts) -> tuple[str, str]:
@@ -247,6 +282,23 @@ REASONS: dict[str, tuple[str, str] | Callable[[Facts], tuple[str, str]]] = {
         "on, for short rows on a GPU with flash attention",
     ),
     "assistant_only_loss": _loss,
+    "rewards": (
+        "tells a right answer of such a task from a wrong one",
+        "several, which are added up; a function of your own as rewards.py:NAME",
+    ),
+    "max_completion_length": (
+        "room for an answer; longer ones are cut and earn what they earn",
+        "less where answers are short: generating is what takes the time",
+    ),
+    "tools_in_prompt": (
+        "the base model's chat template shows no tools: the system prompt lists them",
+        "false, with a base model whose template shows tools (Qwen3, Llama 3.2)",
+    ),
+    "num_processes": _processes,
+    "distributed": (
+        "ddp where the model fits into one GPU, fsdp where only all of them together hold it",
+        "deepspeed, where it is installed",
+    ),
     "keep": _keep,
     "seed": ("equal seeds give equal runs", "three seeds, to see how much of a gain is luck"),
 }

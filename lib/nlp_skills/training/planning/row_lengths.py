@@ -13,8 +13,9 @@ from pathlib import Path
 
 from nlp_skills.base_model import local_tokenizer
 from nlp_skills.data.example import Example, read_examples
+from nlp_skills.data.prompted_tools import with_prompted_tools
 from nlp_skills.data.text_encoder import TextEncoder
-from nlp_skills.data.tokens import TokenRow, encode_text, render, tokenize_all
+from nlp_skills.data.tokens import TokenRow, encode_text, render, require_tools_shown, tokenize_all
 from nlp_skills.errors import MissingExtra, NotFound, NotReady, NotValid
 from nlp_skills.records import Record
 
@@ -87,8 +88,15 @@ class Lengths(Record):
     counted: str
 
 
-def row_lengths(task: Path, base_model: str, revision: str | None = None, *, seed: int = 13) -> RowLengths:
-    """The lengths of data/train.jsonl for a base model.
+def row_lengths(
+    task: Path,
+    base_model: str,
+    revision: str | None = None,
+    *,
+    tools_in_prompt: bool = False,
+    seed: int = 13,
+) -> RowLengths:
+    """The lengths of data/train.jsonl for a base model; `tools_in_prompt` as in config.yaml.
 
     Where its tokenizer is not on this machine they are estimated from the rows' bytes, and `counted` says so.
     Raises NotReady when there are no rows.
@@ -102,6 +110,8 @@ def row_lengths(task: Path, base_model: str, revision: str | None = None, *, see
         raise NotReady(
             f"{task.name} has no rows to train on yet. Make them with: nlp-skills regenerate-data {task.name}"
         )
+    if tools_in_prompt:
+        examples = [with_prompted_tools(example) for example in examples]
     sizes = [_size(example) for example in examples]
     by_size = sorted(range(len(examples)), key=lambda i: -sizes[i])[:LONGEST]
     chosen = range(len(examples))
@@ -121,6 +131,24 @@ def row_lengths(task: Path, base_model: str, revision: str | None = None, *, see
         longest=tuple(sorted((found[i] for i in by_size), key=lambda row: -row.tokens)),
         counted=looked + counted,
     )
+
+
+def hides_tools(task: Path, base_model: str, revision: str | None = None) -> bool:
+    """Whether the rows declare tools and the base model's chat template would not show them.
+
+    False where its tokenizer is not on this machine: nobody knows.
+    """
+    try:
+        examples = read_examples(task / "data" / "train.jsonl")
+        first = next((example for example in examples if example.tools and example.messages), None)
+        tokenizer = local_tokenizer(base_model, revision).tokenizer if first else None
+    except (MissingExtra, NotFound, NotReady, NotValid):
+        return False
+    try:
+        require_tools_shown(tokenizer, [first] if first else [])
+    except NotValid:
+        return True
+    return False
 
 
 def _measure(
