@@ -1,0 +1,269 @@
+"""What tool definitions cost: tokens of a given model's prompt, their share of its context window, and what to prune.
+
+    4 %    the same definitions are small in a window of 200,000 tokens     8,000 tokens, for example
+    25 %   the most that leaves room for the work                          in one of 32,000
+    100 %  nothing else fits                                               in one of 8,000
+
+Counted is what the chat template really writes; where it shows no tools, what they take in the system prompt.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from nlp_skills.base_model import local_tokenizer
+from nlp_skills.data.example import Example, Message, Meta, read_examples
+from nlp_skills.data.prompted_tools import with_prompted_tools
+from nlp_skills.data.tokens import render
+from nlp_skills.errors import NotReady
+from nlp_skills.evaluation.tool_use.own_tools import read_tools
+from nlp_skills.evaluation.tool_use.record import Calling
+from nlp_skills.records import Record, to_json, write_atomic
+from nlp_skills.task.task import Task
+from nlp_skills.training.version_model import original_model
+
+SMALL, RECOMMENDED, WHOLE = 0.04, 0.25, 1.0
+USUAL_WINDOWS = (200_000, 32_000, 8_000)
+"""Claude, and local models with a long and a short window."""
+ALIKE = 0.7
+"""Shared words of two tools' names and descriptions (Jaccard) from which they are hard to tell apart."""
+LARGE = 0.1
+"""Share of all tool tokens from which one tool is named."""
+SAVED = Path("configs") / "tools.json"
+
+Fit = Literal["small", "recommended", "too much", "does not fit"]
+
+
+class ToolCost(Record):
+    """One definition."""
+
+    name: str
+    tokens: int
+    share: float
+    """Of the tokens of all definitions."""
+    used: int | None = None
+    """Calls of it in the data; None where the data hold no calls."""
+
+
+class WindowShare(Record):
+    """A context window, and how much of it the definitions take."""
+
+    window: int
+    share: float
+    fit: Fit
+    of_the_model: bool = False
+
+
+class Pruning(Record):
+    """What could go, and why."""
+
+    tools: list[str]
+    reason: str
+    tokens: int
+    """That it would save at most."""
+
+
+class ContextCost(Record):
+    """What a set of tools costs with a model."""
+
+    model: str
+    calling: Calling
+    source: str
+    """Where the definitions were read."""
+    tokens: int
+    """Of all definitions together, with the words around them."""
+    windows: list[WindowShare]
+    tools: list[ToolCost]
+    """The largest first."""
+    prune: list[Pruning]
+    saved: str | None = None
+    """Where the definitions were kept, within the task."""
+
+    def brief(self) -> Self:
+        """The twenty largest tools."""
+        return self.model_copy(update={"tools": self.tools[:20]})
+
+
+def measure_context(
+    task: Path,
+    *,
+    tools: str | None = None,
+    model: str | None = None,
+    window: int | None = None,
+    save: bool = False,
+) -> ContextCost:
+    """Count the tokens of tool definitions in a model's prompt: those of `tools`, or those that the rows offer.
+
+    `model` is a base model's reference (the task's when left out), `window` its context where it is served with another
+    than its own. `save` keeps the definitions in configs/tools.json. Raises NotReady where no tools are known.
+    """
+    definitions = read_tools(tools, task) if tools is not None else _offered(task)
+    name, revision = original_model(task, model or Task.load(task / "task.yaml").base_model)
+    tokenizer, _, positions = local_tokenizer(name, revision)
+    calling, count = _counter(tokenizer, definitions)
+    if save:
+        write_atomic(task / SAVED, to_json(definitions))
+    return context_cost(
+        definitions,
+        count,
+        _used(task),
+        window or positions,
+        model=name,
+        calling=calling,
+        source=tools or "the tools that the rows offer",
+        saved=SAVED.as_posix() if save else None,
+    )
+
+
+Count = Callable[[Sequence[Mapping[str, Any]]], int]
+"""How many tokens a prompt has that offers these tools."""
+
+
+def context_cost(
+    tools: Sequence[Mapping[str, Any]],
+    count: Count,
+    used: Counter[str] | None,
+    window: int | None,
+    *,
+    model: str,
+    calling: Calling,
+    source: str,
+    saved: str | None = None,
+) -> ContextCost:
+    """The costs, largest first; one definition's is what the prompt grows by when it is listed once more."""
+    bare = count([])
+    total = count(tools) - bare
+    found = {_name(tool): count([tool, tool]) - count([tool]) for tool in tools}
+    costs = [
+        ToolCost(
+            name=name,
+            tokens=tokens,
+            share=round(tokens / max(1, total), 4),
+            used=None if used is None else used[name],
+        )
+        for name, tokens in sorted(found.items(), key=lambda item: (-item[1], item[0]))
+    ]
+    windows = [window] if window else []
+    return ContextCost(
+        model=model,
+        calling=calling,
+        source=source,
+        tokens=total,
+        windows=[_window(size, total, size == window) for size in dict.fromkeys([*windows, *USUAL_WINDOWS])],
+        tools=costs,
+        prune=list(_prune(tools, costs)),
+        saved=saved,
+    )
+
+
+def _window(size: int, tokens: int, own: bool) -> WindowShare:
+    share = tokens / size
+    fit: Fit = (
+        "small"
+        if share <= SMALL
+        else "recommended"
+        if share <= RECOMMENDED
+        else "too much"
+        if share < WHOLE
+        else "does not fit"
+    )
+    return WindowShare(window=size, share=round(share, 4), fit=fit, of_the_model=own)
+
+
+def _prune(tools: Sequence[Mapping[str, Any]], costs: Sequence[ToolCost]) -> Iterator[Pruning]:
+    """Never called, hard to tell apart, large: in this order."""
+    tokens = {cost.name: cost.tokens for cost in costs}
+    never = [cost.name for cost in costs if cost.used == 0]
+    if never:
+        saved = sum(tokens[name] for name in never)
+        yield Pruning(tools=never, reason="never called in the data", tokens=saved)
+    for one, other in combinations(tools, 2):
+        names = [_name(one), _name(other)]
+        alike = _likeness(one, other)
+        if alike >= ALIKE:
+            reason = f"names and descriptions share {alike:.0%} of their words: a model mixes them up"
+            yield Pruning(tools=names, reason=reason, tokens=min(tokens[name] for name in names))
+    for cost in costs:
+        if len(costs) > 1 and cost.share >= max(LARGE, 2 / len(costs)):
+            reason = f"{cost.share:.0%} of all tool tokens: shorten its description or its schema"
+            yield Pruning(tools=[cost.name], reason=reason, tokens=cost.tokens)
+
+
+def _likeness(one: Mapping[str, Any], other: Mapping[str, Any]) -> float:
+    a, b = _words(one), _words(other)
+    return len(a & b) / len(a | b) if a | b else 0.0
+
+
+def _words(tool: Mapping[str, Any]) -> set[str]:
+    """Of the name (getWeather, get_weather) and the description."""
+    inner = tool["function"]
+    name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", inner["name"]).replace("_", " ")
+    return set(re.findall(r"\w+", f"{name} {inner.get('description', '')}".lower()))
+
+
+def _name(tool: Mapping[str, Any]) -> str:
+    return tool["function"]["name"]
+
+
+def _counter(tokenizer: Any, tools: Sequence[Mapping[str, Any]]) -> tuple[Calling, Count]:
+    """How a prompt's tokens are counted: with the template's own tools where it shows them."""
+
+    def native(listed: Sequence[Mapping[str, Any]]) -> int:
+        return _length(tokenizer, _asking(listed))
+
+    def prompted(listed: Sequence[Mapping[str, Any]]) -> int:
+        return _length(tokenizer, with_prompted_tools(_asking(listed)))
+
+    if native(tools[:1]) > native([]):
+        return "native", native
+    return "prompted", prompted
+
+
+def _asking(tools: Sequence[Mapping[str, Any]]) -> Example:
+    turns = [Message("user", "?"), Message("assistant", "")]
+    return Example(
+        meta=Meta("context", "context"), messages=turns, tools=[dict(tool) for tool in tools] or None
+    )
+
+
+def _length(tokenizer: Any, example: Example) -> int:
+    text = render(tokenizer, example.context, example.tools, ask=True)
+    return len(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def _rows(task: Path) -> Iterator[Example]:
+    for split in ("train", "valid", "test"):
+        file = task / "data" / f"{split}.jsonl"
+        if file.is_file():
+            yield from read_examples(file)
+
+
+def _offered(task: Path) -> list[dict[str, Any]]:
+    """Every tool that some row offers, once. Raises NotReady where none does."""
+    found: dict[str, dict[str, Any]] = {}
+    for row in _rows(task):
+        for tool in row.tools or []:
+            found.setdefault(json.dumps(tool, sort_keys=True), tool)
+    if not found:
+        raise NotReady(
+            f"{task.name}: no row of its data offers tools. Name them: --tools .mcp.json#SERVER, a URL, an OpenAPI file or a"
+            " JSON list."
+        )
+    return [tool if "function" in tool else {"type": "function", "function": tool} for tool in found.values()]
+
+
+def _used(task: Path) -> Counter[str] | None:
+    """How often each tool is called in the data; None where nothing is called."""
+    called = Counter(
+        call.get("function", call)["name"]
+        for row in _rows(task)
+        for message in row.messages or []
+        for call in message.tool_calls or []
+    )
+    return called or None
