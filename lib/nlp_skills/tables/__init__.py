@@ -21,6 +21,7 @@ from nlp_skills.tables import (
     sources,
     tasks,
     tokens,
+    tool_use,
 )
 
 
@@ -60,5 +61,7 @@ RENDERERS: dict[str, Callable[[Any], RenderableType]] = {
     "SearchReport": search.search,
     "CrossValidation": repeats.cross_validation,
     "Reproduction": repeats.reproduction,
+    "ToolUseResult": tool_use.tool_use,
+    "ContextCost": tool_use.context,
 }
 """By the record's name, so that nothing is imported that is not shown."""
