@@ -53,7 +53,7 @@ def evaluate_tools(
     """Measure tool calls and write benchmarks/tool_use/<key>.json, with a line for each row beside it.
 
     With `categories` BFCL is asked (fetched once, 1.9 MB, then read offline); without, the rows of `split`, with their own
-    tools or with `tools`. `model` is what `open_predictor` takes; None: the newest trained version, or the base model.
+    tools or with `tools`. Without `model` the newest trained version is measured, or the base model where there is none.
     Raises NotReady without rows or data, NotValid for an unknown category or a model that is shown no tools.
     """
     from nlp_skills.evaluation.predictors import open_predictor
