@@ -17,10 +17,17 @@ from nlp_skills.task.task import METRICS as METRICS_BY_TYPE
 
 LABELS = st.sampled_from(["billing", "delivery", "returns", "正面"])
 PAIRS = st.lists(st.tuples(LABELS, LABELS), min_size=1, max_size=60)
-TEXTS = st.lists(
-    st.tuples(st.text(max_size=20), st.text(max_size=20)) | st.text(max_size=20).map(lambda t: (t, t)),
-    min_size=1,
-    max_size=10,
+ANSWERS = st.text(max_size=20) | st.sampled_from(
+    [
+        "billing",
+        "B-PER I-PER O",
+        "O",
+        '["Ada"]',
+        "[]",
+        '[{"text": "Ada", "type": "PER"}]',
+        '{"to": "Ann", "n": [1]}',
+        "{}",
+    ]
 )
 
 
@@ -126,20 +133,56 @@ def test_scripts_without_blanks_are_compared_character_by_character():
     assert measure("token_f1", ("おはよう", "おやすみ")) == pytest.approx(2 / 8)
 
 
-@given(pairs=TEXTS)
-def test_every_metric_lies_between_0_and_1_and_is_1_for_the_right_answers(pairs: list[tuple[str, str]]):
-    right = [(expected, expected) for expected, _ in pairs]
-    for metric in METRICS.values():
-        assert 0 <= metric.measure(predictions(pairs)) <= 1
-        assert metric.measure(predictions(right)) == pytest.approx(1)
+ROWS = st.lists(st.tuples(ANSWERS, ANSWERS) | ANSWERS.map(lambda text: (text, text)), min_size=1, max_size=8)
+ELSE = ("expected_calibration_error", "brier_score", "preference_accuracy", "bleu")
+"""What scores decide and not the answers; and BLEU, whose smoothing can put a few longer wrong answers first."""
 
 
-@given(pairs=TEXTS)
-def test_the_contributions_of_the_rows_add_up_to_the_metric(pairs: list[tuple[str, str]]):
-    for metric in METRICS.values():
-        statistics = metric.statistics(predictions(pairs * 2))
-        assert len(pairs) * 2 == statistics.shape[0]
-        assert metric.value(statistics.sum(axis=0)) == pytest.approx(metric.measure(predictions(pairs)))
+def described(pairs: list[tuple[str, str]]) -> list[Prediction]:
+    """Rows with everything that a metric can ask for."""
+    return [
+        Prediction(
+            id="",
+            expected=expected,
+            predicted=predicted,
+            correct=expected == predicted,
+            scores={expected: 0.25, predicted: 0.75, "chosen": 0.5, "rejected": 0.4},
+            samples=[predicted] * 10,
+            passed=[expected == predicted] * 10,
+            judged=float(expected == predicted),
+        )
+        for expected, predicted in pairs
+    ]
+
+
+@given(pairs=ROWS)
+def test_every_metric_lies_between_0_and_1_and_right_answers_are_the_best(pairs: list[tuple[str, str]]):
+    rows, right = described(pairs), described([(expected, expected) for expected, _ in pairs])
+    for name, metric in METRICS.items():
+        if metric.applies(rows):
+            assert (-1 if name == "matthews_correlation" else 0) <= metric.measure(rows) <= 1 + 1e-12
+        if metric.applies(rows) and name not in ELSE:
+            gain = metric.measure(right) - metric.measure(rows)
+            assert (gain if metric.higher_is_better else -gain) >= -1e-12, name
+
+
+@given(pairs=ROWS)
+def test_what_a_row_contributes_is_the_same_beside_other_rows_and_adds_up_to_the_metric(
+    pairs: list[tuple[str, str]],
+):
+    for name, metric in METRICS.items():
+        rows = described(pairs)
+        if metric.applies(rows):
+            statistics = metric.statistics(described(pairs * 2))[: len(pairs)]
+            assert metric.value(statistics.sum(axis=0)) == pytest.approx(metric.measure(rows), abs=1e-12), (
+                name
+            )
+            many = np.stack([statistics.sum(axis=0)] * 3)
+            assert metric.value(many).shape == (3,), name
+
+
+def test_no_metric_applies_to_no_rows():
+    assert [name for name, metric in METRICS.items() if metric.applies([])] == []
 
 
 def test_every_metric_that_a_task_can_name_is_there():

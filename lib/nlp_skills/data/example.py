@@ -42,6 +42,10 @@ class Meta(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
     label: str | None = None
     entity: str | None = None
     group: str | None = None
+    answers: list[str] | None = None
+    """Further right answers beside the one that is learned (SQuAD)."""
+    tests: str | None = None
+    """Python that runs after the answer, which is code, and fails where it is wrong."""
     origin: dict[str, Any] | None = None
     """Where the row was found or how it was made: url, file and line, model, prompt hash, cost …"""
 

@@ -14,11 +14,12 @@ from typing import Any
 
 import xxhash
 
+from nlp_skills.data.code_tests import code_tests
 from nlp_skills.data.example import Example, Message, Meta, about_entity
 from nlp_skills.data.layout import detect_layout
 from nlp_skills.data.shape import Layout, Shape
 from nlp_skills.data.sources.fetch import ORIGIN
-from nlp_skills.data.sources.formats.squad import first_answer
+from nlp_skills.data.sources.formats.squad import OTHERS, first_answer
 from nlp_skills.data.turns import read_turns, to_messages, to_text, to_tools
 from nlp_skills.errors import NotValid
 from nlp_skills.task.task import Task, TaskType
@@ -106,8 +107,18 @@ def _meta(row: Mapping[str, Any], layout: Layout, source: str, line: int) -> Met
         line=line,
         entity=entity or None,
         group=group or None,
+        answers=_others(row, columns.completion),
+        tests=code_tests(row),
         origin=_origin(row, columns.completion),
     )
+
+
+def _others(row: Mapping[str, Any], answer: str | None) -> list[str] | None:
+    """Other right answers: of SQuAD's `answers` those after the first, or those in the column of that name."""
+    found = first_answer(row.get(answer)) if answer else None
+    listed = row.get(OTHERS)
+    others = listed if isinstance(listed, list) and all(isinstance(text, str) for text in listed) else []
+    return [*(found.others if found else others)] or None
 
 
 def _origin(row: Mapping[str, Any], answer: str | None) -> dict[str, Any] | None:

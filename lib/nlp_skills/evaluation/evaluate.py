@@ -15,6 +15,7 @@ from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.errors import NotReady, NotValid
 from nlp_skills.evaluation.baselines import majority, tfidf_classifier, tfidf_neighbour
 from nlp_skills.evaluation.marking import mark
+from nlp_skills.evaluation.metrics import METRICS as FUNCTIONS
 from nlp_skills.evaluation.metrics.classification import confusion, per_label
 from nlp_skills.evaluation.predictors import Answered, Decoding, predict
 from nlp_skills.evaluation.predictors.local import load_local
@@ -144,7 +145,7 @@ def score(task: Task, rows: Sequence[Prediction], model: str, latency: Latency |
     """Metrics with intervals; for labels the table of each label and the confusion matrix too."""
     has_labels = task.type.has_labels
     return Score(
-        metrics={name: interval(name, rows) for name in METRICS[task.type]},
+        metrics={name: interval(name, rows) for name in METRICS[task.type] if FUNCTIONS[name].applies(rows)},
         per_label=per_label(rows) if has_labels else {},
         confusion=confusion(rows) if has_labels else {},
         count=len(rows),

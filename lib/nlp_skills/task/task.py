@@ -40,14 +40,38 @@ class TaskType(StrEnum):
         return self in (TaskType.CLASSIFICATION, TaskType.ENTITY_CLASSIFICATION)
 
 
+_LABELS = (
+    "macro_f1",
+    "accuracy",
+    "micro_f1",
+    "weighted_f1",
+    "balanced_accuracy",
+    "matthews_correlation",
+    "expected_calibration_error",
+    "brier_score",
+)
+_TEXTS = ("token_f1", "exact_match", "rouge_1", "rouge_2", "rouge_l", "bleu", "chrf", "judge_score")
+_EXTRACTED = (
+    "exact_match",
+    "token_f1",
+    "entity_f1",
+    "macro_entity_f1",
+    "span_f1",
+    "partial_span_f1",
+    "field_accuracy",
+    "json_valid",
+    "schema_valid",
+)
+_CALLS = ("call_accuracy", "tool_selection", "parameter_accuracy", "irrelevance", "format_errors")
+
 METRICS: dict[TaskType, tuple[str, ...]] = {
-    TaskType.CLASSIFICATION: ("macro_f1", "accuracy"),
-    TaskType.ENTITY_CLASSIFICATION: ("macro_f1", "accuracy"),
-    TaskType.EXTRACTION: ("exact_match", "token_f1"),
-    TaskType.GENERATION: ("token_f1", "exact_match"),
-    TaskType.QA: ("token_f1", "exact_match"),
-    TaskType.TOOL_USE: ("exact_match", "token_f1"),
-    TaskType.PREFERENCE: ("token_f1", "exact_match"),
+    TaskType.CLASSIFICATION: _LABELS,
+    TaskType.ENTITY_CLASSIFICATION: _LABELS,
+    TaskType.EXTRACTION: _EXTRACTED,
+    TaskType.GENERATION: (*_TEXTS, "pass_at_1", "pass_at_5", "pass_at_10"),
+    TaskType.QA: _TEXTS,
+    TaskType.TOOL_USE: (*_CALLS, "exact_match"),
+    TaskType.PREFERENCE: ("preference_accuracy", "judge_score"),
 }
 """The metrics that each type can be judged by; the first is its default."""
 

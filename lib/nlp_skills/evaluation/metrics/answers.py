@@ -1,45 +1,64 @@
-"""Free answers against one right answer, as SQuAD compares them (Rajpurkar et al. 2016, arXiv:1606.05250).
+"""Free answers against one right answer or several, as SQuAD compares them (arXiv:1606.05250, 1806.03822).
 
-Lower case, no punctuation, no articles; scripts without blanks are compared character by character. An
-answer that is a JSON object or list matches by its value: without punctuation -1.50 would be 150.
+Lower case, no punctuation, no articles; the best of several right answers counts. Where the text is ASCII this
+is SQuAD's own script. Beyond it width and punctuation of all scripts do not count, and a Chinese or Japanese
+character is a word of its own, as in MLQA's script (arXiv:1910.07475). An answer that is a JSON object or
+list matches by its value: without punctuation -1.50 would be 150.
 """
 
 from __future__ import annotations
 
-import json
 import re
 import string
 import unicodedata
 from collections import Counter
-from typing import Any
+from collections.abc import Sequence
 
+from nlp_skills.data.sources.formats.squad import UNANSWERABLE
+from nlp_skills.evaluation.metrics.json_values import is_same, read_json, read_structure
 from nlp_skills.evaluation.metrics.metric import Metric, mean
+from nlp_skills.evaluation.results import Prediction
 
 
-def is_match(expected: str, predicted: str) -> bool:
-    """Equal as JSON where an object or a list is expected, otherwise equal after normalising."""
-    wanted = _structure(expected)
+def is_match(expected: str, predicted: str, others: Sequence[str] = ()) -> bool:
+    """Equal as JSON where an object or a list is expected, otherwise equal after normalising.
+
+    `others` are further right answers. To a question without an answer, saying nothing is right too.
+    """
+    return any(_is_match(right, predicted) for right in (expected, *others))
+
+
+def _is_match(expected: str, predicted: str) -> bool:
+    wanted = read_structure(expected)
     if wanted is not None:
-        return wanted == _structure(predicted)
+        return is_same(wanted, read_json(predicted))
+    if is_unanswerable(expected):
+        return _says_nothing(predicted)
     return normal(expected) == normal(predicted)
 
 
-def _structure(text: str) -> dict[str, Any] | list[Any] | None:
-    """The JSON object or list that a text is; None when it is neither."""
-    try:
-        value = json.loads(text) if text.lstrip()[:1] in ("{", "[") else None
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict | list) else None
+def token_f1(expected: str, predicted: str, others: Sequence[str] = ()) -> float:
+    """Overlap of the words of answer and reference (F1), the best over all right answers; 1 when both are empty."""
+    return max(_token_f1(right, predicted) for right in (expected, *others))
 
 
-def token_f1(expected: str, predicted: str) -> float:
-    """Overlap of the words of answer and reference (F1); 1 when both are empty."""
+def _token_f1(expected: str, predicted: str) -> float:
+    if is_unanswerable(expected):
+        return float(_says_nothing(predicted))
     e, p = Counter(words(expected)), Counter(words(predicted))
     if not e or not p:
         return float(e == p)
     shared = sum((e & p).values())
     return 2 * shared / (sum(e.values()) + sum(p.values()))
+
+
+def is_unanswerable(expected: str) -> bool:
+    """Whether the right answer is that there is none, as rows of SQuAD 2.0 say it."""
+    return expected.strip() == UNANSWERABLE
+
+
+def _says_nothing(predicted: str) -> bool:
+    return normal(predicted) in ("", UNANSWERABLE)
 
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
@@ -59,10 +78,19 @@ def _is_punctuation(character: str) -> bool:
 
 def words(text: str) -> list[str]:
     """Words; a Chinese or Japanese character is a word of its own."""
-    return _UNSPACED.sub(lambda m: f" {m.group()} ", normal(text)).split()
+    return split_unspaced(normal(text)).split()
+
+
+def split_unspaced(text: str) -> str:
+    """The text with a blank around each character of a script that writes none between words."""
+    return _UNSPACED.sub(lambda m: f" {m.group()} ", text)
+
+
+def _exact_match(row: Prediction) -> float:
+    return float(is_match(row.expected, row.predicted, row.answers))
 
 
 ANSWERS: dict[str, Metric] = {
-    "exact_match": mean("exact match", lambda row: float(is_match(row.expected, row.predicted))),
-    "token_f1": mean("token F1", lambda row: token_f1(row.expected, row.predicted)),
+    "exact_match": mean("exact match", _exact_match),
+    "token_f1": mean("token F1", lambda row: token_f1(row.expected, row.predicted, row.answers)),
 }
