@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from nlp_skills.base_model import BaseModelFiles, load_base_model, load_tokenizer
 from nlp_skills.data.example import Example, Message
@@ -15,11 +15,15 @@ from nlp_skills.data.prompted_tools import with_prompted_tools
 from nlp_skills.data.text_encoder import TextEncoder
 from nlp_skills.data.tokens import answer_ids, end_tokens, render
 from nlp_skills.evaluation.predictors.batches import by_length
+from nlp_skills.evaluation.predictors.choice_scoring import ChoiceScorer
 from nlp_skills.evaluation.predictors.generation import Generated, generate
-from nlp_skills.evaluation.predictors.label_scoring import choice_log_probs
 from nlp_skills.evaluation.predictors.predictor import Answered, Decoding
+from nlp_skills.evaluation.predictors.prompt_cache import PromptCache
 from nlp_skills.evaluation.predictors.reply import prompt_hash, reply_text
 from nlp_skills.records import Progress, sha256_tree, silent
+
+Ask: TypeAlias = Callable[[list[int]], list[Answered]]
+"""The answers to a batch of rows, by their indices."""
 
 
 class LocalPredictor:
@@ -55,17 +59,15 @@ class LocalPredictor:
     ) -> Iterator[tuple[int, Answered]]:
         """Rows of like length together; labels are scored, free text is generated."""
         prompts = self._prompts(examples)
-        labels = how.labels or []
-        choices = [self._choice_ids(examples[0], label) for label in labels] if examples else []
+        if not examples:
+            return
+        ask = (
+            self._scoring(examples, prompts, how) if how.labels else self._generating(examples, prompts, how)
+        )
         done = 0
         for batch in by_length(prompts, how.batch_size):
-            given = [prompts[i] for i in batch]
             started = time.perf_counter()
-            answers = (
-                self._scored(given, labels, choices)
-                if choices
-                else self._generated([examples[i] for i in batch], given, how)
-            )
+            answers = _in_memory(ask, batch)
             spent = (time.perf_counter() - started) * 1000 / len(batch)
             for index, found in zip(batch, answers, strict=True):
                 yield index, replace(found, milliseconds=spent)
@@ -76,16 +78,14 @@ class LocalPredictor:
         self, examples: Sequence[Example], choices: Sequence[Sequence[str]]
     ) -> list[list[float]]:
         """The log-probability of each of a row's own choices, end token included."""
-        import torch
-
         prompts = self._prompts(examples)
-        pad = self.tokenizer.pad_token_id
-        found = []
-        with torch.inference_mode():
-            for example, prompt, said in zip(examples, prompts, choices, strict=True):
-                ids = [self._choice_ids(example, choice) for choice in said]
-                found.append(choice_log_probs(self.model, pad, [prompt], ids)[0].tolist())
-        return found
+        if not examples:
+            return []
+        scorer = ChoiceScorer(self.model, self.tokenizer.pad_token_id, prompts)
+        return [
+            scorer.log_probs([prompt], [self._choice_ids(example, choice) for choice in said])[0].tolist()
+            for example, prompt, said in zip(examples, prompts, choices, strict=True)
+        ]
 
     def close(self) -> None:
         """The weights are given back with the last reference to them."""
@@ -108,30 +108,36 @@ class LocalPredictor:
         )
         return answer_ids(self.tokenizer, said, self._thinking)
 
-    def _scored(
-        self, prompts: list[list[int]], labels: Sequence[str], choices: list[list[int]]
-    ) -> list[Answered]:
-        import torch
+    def _scoring(self, examples: Sequence[Example], prompts: list[list[int]], how: Decoding) -> Ask:
+        labels = how.labels or []
+        choices = [self._choice_ids(examples[0], label) for label in labels]
+        scorer = ChoiceScorer(self.model, self.tokenizer.pad_token_id, prompts)
 
-        with torch.inference_mode():
-            totals = choice_log_probs(self.model, self.tokenizer.pad_token_id, prompts, choices)
-            probabilities = totals.softmax(dim=-1).tolist()
-            best = totals.argmax(dim=-1).tolist()
-        return [
-            Answered(
-                labels[k],
-                dict(zip(labels, row, strict=True)),
-                prompt_sha256=prompt_hash(prompt),
-                prompt_tokens=len(prompt),
-                tokens=len(choices[k]),
-            )
-            for prompt, k, row in zip(prompts, best, probabilities, strict=True)
-        ]
+        def ask(batch: list[int]) -> list[Answered]:
+            totals = scorer.log_probs([prompts[i] for i in batch], choices)
+            shares, best = totals.softmax(dim=-1).tolist(), totals.argmax(dim=-1).tolist()
+            return [
+                Answered(
+                    labels[k],
+                    dict(zip(labels, row, strict=True)),
+                    prompt_sha256=prompt_hash(prompts[i]),
+                    prompt_tokens=len(prompts[i]),
+                    tokens=len(choices[k]),
+                )
+                for i, k, row in zip(batch, best, shares, strict=True)
+            ]
 
-    def _generated(self, examples: list[Example], prompts: list[list[int]], how: Decoding) -> list[Answered]:
-        ends = sorted(end_tokens(self.tokenizer))
-        found = generate(self.model, self.tokenizer.pad_token_id, ends, prompts, how)
-        return [self._read(*row) for row in zip(examples, prompts, found, strict=True)]
+        return ask
+
+    def _generating(self, examples: Sequence[Example], prompts: list[list[int]], how: Decoding) -> Ask:
+        start = PromptCache(self.model, self.tokenizer.pad_token_id, prompts)
+        ends = frozenset(end_tokens(self.tokenizer))
+
+        def ask(batch: list[int]) -> list[Answered]:
+            drawn = generate(self.model, start, ends, [prompts[i] for i in batch], how)
+            return [self._read(examples[i], prompts[i], said) for i, said in zip(batch, drawn, strict=True)]
+
+        return ask
 
     def _read(self, example: Example, prompt: list[int], drawn: list[Generated]) -> Answered:
         decode = self.tokenizer.decode
@@ -144,6 +150,20 @@ class LocalPredictor:
             cut=any(one.cut for one in drawn),
             samples=tuple(texts) if len(texts) > 1 else (),
         )
+
+
+def _in_memory(ask: Ask, batch: list[int]) -> list[Answered]:
+    """The answers to a batch; where the GPU has no room for it, to its halves."""
+    import torch
+
+    try:
+        return ask(batch)
+    except torch.OutOfMemoryError:
+        if len(batch) == 1:
+            raise
+    torch.cuda.empty_cache()
+    half = len(batch) // 2
+    return _in_memory(ask, batch[:half]) + _in_memory(ask, batch[half:])
 
 
 def load_local(

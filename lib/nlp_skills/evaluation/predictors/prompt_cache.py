@@ -1,0 +1,113 @@
+"""Prompts through the model in batches; what all of them begin with is computed once.
+
+system prompt, labels, template    question          cache of one batch
+███████████████████████████████ ── ······▒▒▒▒  ──▶   ████ ······▒▒▒▒
+once, then repeated for the rows   ── ▒▒▒▒▒▒▒▒▒▒     ████ ▒▒▒▒▒▒▒▒▒▒     · padding, which nothing sees
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from nlp_skills.evaluation.predictors.batches import left_padded
+
+if TYPE_CHECKING:
+    import torch
+
+WORTH_SHARING = 8
+"""Tokens; a shorter beginning costs less than copying it."""
+
+
+@dataclass
+class Started:
+    """A batch of prompts that the model has read."""
+
+    logits: torch.Tensor
+    """After the last token of each prompt: shape (rows, vocabulary)."""
+    cache: Any
+    mask: torch.Tensor
+    """Which columns of the cache are tokens: int64 of shape (rows, columns)."""
+    last: torch.Tensor
+    """The position of each prompt's last token: shape (rows, 1)."""
+
+
+class PromptCache:
+    """The beginning that all prompts share, for one model."""
+
+    def __init__(self, model: Any, pad: int, prompts: Sequence[Sequence[int]]) -> None:
+        """`prompts` are all that will be asked."""
+        import torch
+
+        self._model = model
+        self._pad = pad
+        self.keeps_all = keeps_all(model)
+        shared = common_beginning(prompts) if self.keeps_all and len(prompts) > 1 else 0
+        self._shared = shared if shared >= WORTH_SHARING else 0
+        self._keys: list[tuple[Any, Any]] = []
+        if self._shared:
+            with torch.inference_mode():
+                self._keys = self._computed(prompts[0][: self._shared])
+
+    def start(self, prompts: Sequence[Sequence[int]]) -> Started:
+        """Read the prompts, padded on the left; all of them begin with what is shared."""
+        import torch
+
+        ids, own = left_padded([row[self._shared :] for row in prompts], self._pad, self._model.device)
+        mask = torch.cat([own.new_ones(len(prompts), self._shared), own], dim=1)
+        positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
+        out = self._model(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=positions[:, self._shared :],
+            past_key_values=self._cache(len(prompts)),
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        return Started(out.logits[:, -1], out.past_key_values, mask, positions[:, -1:])
+
+    def _computed(self, ids: Sequence[int]) -> list[tuple[Any, Any]]:
+        import torch
+        from transformers import DynamicCache
+
+        given = torch.tensor([list(ids)], device=self._model.device)
+        out = self._model(input_ids=given, past_key_values=DynamicCache(), use_cache=True, logits_to_keep=1)
+        return [(layer.keys, layer.values) for layer in out.past_key_values.layers]
+
+    def _cache(self, rows: int) -> Any:
+        """Filled with the shared beginning; None, which the model fills as it likes, where it does not keep all."""
+        from transformers import DynamicCache
+
+        if not self.keeps_all:
+            return None
+        if not self._keys:
+            return DynamicCache()
+        repeated = (tuple(None if t is None else t.expand(rows, -1, -1, -1) for t in kv) for kv in self._keys)
+        return DynamicCache(ddp_cache_data=repeated)
+
+
+def common_beginning(prompts: Sequence[Sequence[int]]) -> int:
+    """How many tokens all of them begin with, the last token of the shortest not counted."""
+    rows = [list(prompt) for prompt in prompts]
+    first, last = min(rows), max(rows)  # in the order of lists, which is that of their beginnings
+    most = min(len(first), len(last), min(map(len, rows)) - 1)
+    return next((i for i in range(most) if first[i] != last[i]), most)
+
+
+def keeps_all(model: Any) -> bool:
+    """Whether every layer keeps the keys of all tokens or of a window, and none sums them up (Mamba, DeltaNet)."""
+    from transformers import DynamicCache
+    from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
+
+    layers = DynamicCache(config=model.config).layers
+    return all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers)
+
+
+def window(model: Any) -> int | None:
+    """Tokens that the narrowest layer looks back on; None: all."""
+    from transformers import DynamicCache
+
+    layers: list[Any] = DynamicCache(config=model.config).layers
+    windows = [layer.sliding_window for layer in layers if getattr(layer, "is_sliding", False)]
+    return min(windows, default=None)
