@@ -128,9 +128,15 @@ def require_fit(
     """Raises NotValid naming the rows of more than `max_length` tokens (LEN-CUT); `file` and `cure` are words for it."""
     long = [example.meta.id for example, length in zip(examples, lengths, strict=True) if length > max_length]
     if long:
-        longest = max(lengths)
-        cure = (cure or "Set max_length to {longest}").replace("{longest}", str(longest))
-        raise NotValid(
-            f"More tokens than max_length {max_length}: {counted(len(long), 'row')}{file} (the longest has {longest};"
-            f" first: {', '.join(long[:3])}). The answers would be cut (LEN-CUT). {cure}, or shorten the rows."
-        )
+        raise too_long(long, max(lengths), max_length, file=file, cure=cure)
+
+
+def too_long(
+    ids: Sequence[str], longest: int, max_length: int, *, file: str = "", cure: str = ""
+) -> NotValid:
+    """What is said of these rows; `{longest}` in the cure becomes the number."""
+    cure = (cure or "Set max_length to {longest}").replace("{longest}", str(longest))
+    return NotValid(
+        f"More tokens than max_length {max_length}: {counted(len(ids), 'row')}{file} (the longest has {longest};"
+        f" first: {', '.join(ids[:3])}). The answers would be cut (LEN-CUT). {cure}, or shorten the rows."
+    )

@@ -8,7 +8,7 @@ arXiv:2404.19733), because the loss is content when both answers get less likely
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,11 @@ from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.dpo_trainer import DPOTrainer
 
 from nlp_skills.data.example import Example
+from nlp_skills.training.compact_rows import compact, lengths_of
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.methods.answer_pairs import PairRow, tokenize_pairs
 from nlp_skills.training.methods.arguments import peft_config, training_arguments
+from nlp_skills.training.methods.arrow_columns import columns_dataset
 from nlp_skills.training.methods.preference_trainer import PreferenceTrainer
 
 BETA = 0.1
@@ -38,7 +40,7 @@ def build_trainer(
     config: TrainConfig,
     model: PreTrainedModel,
     tokenizer: Any,
-    rows: dict[str, list[PairRow]],
+    rows: Mapping[str, Sequence[PairRow]],
     output: Path,
     callbacks: list[TrainerCallback],
 ) -> PairTrainer:
@@ -61,13 +63,13 @@ def build_trainer(
         peft_config=peft_config(config),
         callbacks=callbacks,
     )
-    trainer.mend([row.length for row in rows["train"]])
+    trainer.mend(lengths_of(rows["train"]))
     return trainer
 
 
 def pair_dataset(rows: Sequence[PairRow]) -> Any:
     """The rows in TRL's columns."""
-    from datasets import Dataset
-
-    names = ("prompt_ids", "chosen_ids", "rejected_ids")
-    return Dataset.from_dict({name: [getattr(row, name) for row in rows] for name in names})
+    found = compact(rows)
+    return columns_dataset(
+        {name: found.column(name) for name in ("prompt_ids", "chosen_ids", "rejected_ids")}
+    )

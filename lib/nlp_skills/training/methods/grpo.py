@@ -8,8 +8,9 @@ version and name it as base_model.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,11 @@ from nlp_skills.data.example import Example
 from nlp_skills.data.prompted_tools import with_prompted_tools
 from nlp_skills.data.tokens import prompt_ids, require_tools_shown
 from nlp_skills.errors import NotValid, RunFailed
+from nlp_skills.training.compact_rows import compact
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.methods.answer_pairs import require_fit
 from nlp_skills.training.methods.arguments import peft_config, training_arguments
+from nlp_skills.training.methods.arrow_columns import columns_dataset
 from nlp_skills.training.methods.labelled_head import score_labels_only
 from nlp_skills.training.methods.precision import bfloat16_products, keep_adapter_in_float32
 from nlp_skills.training.methods.whole_checkpoints import WholeCheckpoints
@@ -98,7 +101,7 @@ def build_trainer(
     config: TrainConfig,
     model: PreTrainedModel,
     tokenizer: Any,
-    rows: dict[str, list[PromptRow]],
+    rows: Mapping[str, Sequence[PromptRow]],
     output: Path,
     callbacks: list[TrainerCallback],
 ) -> RewardTrainer:
@@ -108,7 +111,7 @@ def build_trainer(
     """
     functions = ready_rewards(config, len(rows["train"]), folder_of_rewards(config, output))
     train, valid = rows["train"], rows.get("valid") or []
-    known = [row.example for row in (*train, *valid)]
+    known = [row.example for row in chain(train, valid)]
     arguments = GRPOConfig(
         **{
             **training_arguments(config, len(train), output, has_valid=bool(valid)),
@@ -173,11 +176,8 @@ def _require_groups(config: TrainConfig, rows: int) -> None:
 
 def _dataset(rows: Sequence[PromptRow], first: int) -> Any:
     """`row` is the place of the row among those that the rewards know."""
-    from datasets import Dataset
-
-    return Dataset.from_dict(
-        {"prompt": [row.prompt_ids for row in rows], "row": list(range(first, first + len(rows)))}
-    )
+    prompts = compact(rows).column("prompt_ids")
+    return columns_dataset({"prompt": prompts, "row": range(first, first + len(rows))})
 
 
 def _rewarding(name: str, function: Reward, known: Sequence[Example]) -> Any:

@@ -7,7 +7,7 @@ Good and bad answers count the same, however many there are of each.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,11 @@ from trl.trainer.kto_config import KTOConfig
 from trl.trainer.kto_trainer import KTOTrainer
 
 from nlp_skills.data.example import Example
+from nlp_skills.training.compact_rows import Column, CompactRows, compact, lengths_of
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.methods.answer_pairs import MarkedRow, tokenize_marked
 from nlp_skills.training.methods.arguments import peft_config, training_arguments
+from nlp_skills.training.methods.arrow_columns import columns_dataset
 from nlp_skills.training.methods.preference_trainer import PreferenceTrainer
 
 BETA = 0.1
@@ -65,7 +67,7 @@ def build_trainer(
     config: TrainConfig,
     model: PreTrainedModel,
     tokenizer: Any,
-    rows: dict[str, list[MarkedRow]],
+    rows: Mapping[str, Sequence[MarkedRow]],
     output: Path,
     callbacks: list[TrainerCallback],
 ) -> MarkedTrainer:
@@ -90,52 +92,53 @@ def build_trainer(
         peft_config=peft_config(config),
         callbacks=callbacks,
     )
-    trainer.mend([row.length for row in train])
+    trainer.mend(lengths_of(train))
     return trainer
 
 
 def balance(rows: Sequence[MarkedRow]) -> tuple[float, float]:
     """Weights of desirable and undesirable rows that make both kinds count the same (equation 8 of the paper)."""
-    good = sum(row.desirable for row in rows)
+    good = sum(compact(rows).flags("desirable"))
     bad = len(rows) - good
     if not good or not bad:
         return 1.0, 1.0
     return max(1.0, bad / good), max(1.0, good / bad)
 
 
-def in_batches(rows: Sequence[MarkedRow], batch_size: int, seed: int) -> list[MarkedRow]:
+def in_batches(rows: Sequence[MarkedRow], batch_size: int, seed: int) -> Sequence[MarkedRow]:
     """The rows so that batches of like length follow each other, each with its share of good and of bad answers."""
     generator = torch.Generator().manual_seed(seed)
-    order = [rows[place] for place in torch.randperm(len(rows), generator=generator).tolist()]
-    bucket = batch_size * 64
-    return [
-        row for start in range(0, len(order), bucket) for row in _by_length(order[start : start + bucket])
-    ]
+    order = torch.randperm(len(rows), generator=generator).tolist()
+    found = compact(rows)
+    good, bucket = found.flags("desirable"), batch_size * 64
+    parts = (order[start : start + bucket] for start in range(0, len(order), bucket))
+    return CompactRows(found[place] for part in parts for place in _by_length(part, found.lengths, good))
 
 
-def _by_length(rows: Sequence[MarkedRow]) -> list[MarkedRow]:
+def _by_length(places: Sequence[int], lengths: Sequence[int], good: Sequence[bool]) -> list[int]:
     """Sorted by the rank of the length among the rows of the same mark, so that both marks are spread evenly."""
-    ranked: list[tuple[float, MarkedRow]] = []
+    ranked: list[tuple[float, int]] = []
     for desirable in (True, False):
-        kind = sorted((row for row in rows if row.desirable is desirable), key=lambda row: row.length)
-        ranked += [((place + 0.5) / len(kind), row) for place, row in enumerate(kind)]
-    return [row for _, row in sorted(ranked, key=lambda pair: pair[0])]
+        kind = sorted((p for p in places if good[p] is desirable), key=lambda place: lengths[place])
+        ranked += [((rank + 0.5) / len(kind), place) for rank, place in enumerate(kind)]
+    return [place for _, place in sorted(ranked, key=lambda pair: pair[0])]
 
 
 def marked_dataset(rows: Sequence[MarkedRow], batch_size: int) -> Any:
     """The rows in TRL's columns; the answer for the KL term is that of the row before in the batch."""
-    from datasets import Dataset
-
-    others = []
+    found = compact(rows)
+    answers, others = found.column("completion_ids"), Column.of([])
     for start in range(0, len(rows), batch_size):
-        batch = [row.completion_ids for row in rows[start : start + batch_size]]
+        last = min(start + batch_size, len(rows)) - 1
         # A batch of one takes the answer before it: its own would say what the reward says.
-        others += [batch[-1] if len(batch) > 1 else rows[start - 1].completion_ids, *batch[:-1]]
-    return Dataset.from_dict(
+        others.append(answers.at(last if last > start else (start - 1) % len(rows)))
+        for place in range(start, last):
+            others.append(answers.at(place))
+    return columns_dataset(
         {
-            "prompt_ids": [row.prompt_ids for row in rows],
-            "completion_ids": [row.completion_ids for row in rows],
+            "prompt_ids": found.column("prompt_ids"),
+            "completion_ids": answers,
             "KL_completion_ids": others,
-            "label": [row.desirable for row in rows],
+            "label": found.flags("desirable"),
         }
     )

@@ -7,7 +7,7 @@ better answer, as in equation 6 of the paper; TRL would learn the prompt too.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,11 @@ from trl.trainer.utils import add_fused_lm_head
 
 from nlp_skills.data.example import Example
 from nlp_skills.data.tokens import IGNORED
+from nlp_skills.training.compact_rows import Column, lengths_of
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.methods.answer_pairs import PairRow, tokenize_pairs
 from nlp_skills.training.methods.arguments import peft_config, training_arguments
+from nlp_skills.training.methods.arrow_columns import columns_dataset
 from nlp_skills.training.methods.precision import bfloat16_products
 from nlp_skills.training.methods.preference_trainer import PreferenceTrainer
 
@@ -83,7 +85,7 @@ def build_trainer(
     config: TrainConfig,
     model: PreTrainedModel,
     tokenizer: Any,
-    rows: dict[str, list[PairRow]],
+    rows: Mapping[str, Sequence[PairRow]],
     output: Path,
     callbacks: list[TrainerCallback],
 ) -> OddsRatioTrainer:
@@ -104,18 +106,19 @@ def build_trainer(
         peft_config=peft_config(config),
         callbacks=callbacks,
     )
-    trainer.mend([row.length for row in rows["train"]])
+    trainer.mend(lengths_of(rows["train"]))
     return trainer
 
 
 def labelled_pairs(rows: Sequence[PairRow]) -> Any:
     """The rows in the columns of TRL's collator for ORPO."""
-    from datasets import Dataset
-
-    columns: dict[str, list[list[int]]] = {}
+    columns: dict[str, Column] = {}
     for side in ("chosen", "rejected"):
-        answers = [(row.prompt_ids, getattr(row, f"{side}_ids")) for row in rows]
-        columns[f"{side}_input_ids"] = [prompt + answer for prompt, answer in answers]
-        columns[f"{side}_attention_mask"] = [[1] * len(prompt + answer) for prompt, answer in answers]
-        columns[f"{side}_labels"] = [[IGNORED] * len(prompt) + answer for prompt, answer in answers]
-    return Dataset.from_dict(columns)
+        ids, mask, labels = Column.of([]), Column.of([], "b"), Column.of([])
+        for row in rows:
+            prompt, answer = row.prompt_ids, getattr(row, f"{side}_ids")
+            ids.append(prompt + answer)
+            mask.append([1] * len(prompt + answer))
+            labels.append([IGNORED] * len(prompt) + answer)
+        columns |= {f"{side}_input_ids": ids, f"{side}_attention_mask": mask, f"{side}_labels": labels}
+    return columns_dataset(columns)

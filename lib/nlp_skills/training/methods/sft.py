@@ -7,7 +7,7 @@ batch (measured in docs/benchmarks.md). On CUDA TRL's own loss is used as it is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,10 @@ from nlp_skills.data.example import Example
 from nlp_skills.data.prompted_tools import with_prompted_tools
 from nlp_skills.data.tokens import IGNORED, TokenRow, tokenize_rows
 from nlp_skills.errors import NotValid
+from nlp_skills.training.compact_rows import compact
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.methods.arguments import peft_config, training_arguments
+from nlp_skills.training.methods.arrow_columns import columns_dataset, list_lengths
 from nlp_skills.training.methods.length_buckets import LengthBucketSampler
 from nlp_skills.training.methods.precision import bfloat16_products, keep_adapter_in_float32
 from nlp_skills.training.methods.whole_checkpoints import WholeCheckpoints
@@ -106,28 +108,24 @@ class LabelledTokensTrainer(WholeCheckpoints, SFTTrainer):
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         rows = self.train_dataset if train_dataset is None else train_dataset
-        lengths = [len(ids) for ids in rows["input_ids"]]
-        return LengthBucketSampler(lengths, self.args.train_batch_size, self.args.seed)
+        return LengthBucketSampler(
+            list_lengths(rows, "input_ids"), self.args.train_batch_size, self.args.seed
+        )
 
 
 def build_trainer(
     config: TrainConfig,
     model: PreTrainedModel,
     tokenizer: Any,
-    rows: dict[str, list[TokenRow]],
+    rows: Mapping[str, Sequence[TokenRow]],
     output: Path,
     callbacks: list[TrainerCallback],
 ) -> LabelledTokensTrainer:
     """The trainer for a run; `rows` holds `train` and, where there are any, `valid`."""
-    from datasets import Dataset
 
     def dataset(split: str) -> Any:
-        return Dataset.from_dict(
-            {
-                "input_ids": [row.input_ids for row in rows[split]],
-                "labels": [row.labels for row in rows[split]],
-            }
-        )
+        found = compact(rows[split])
+        return columns_dataset({name: found.column(name) for name in ("input_ids", "labels")})
 
     has_valid = bool(rows.get("valid"))
     train = packed(dataset("train"), config.max_length) if config.packing else dataset("train")

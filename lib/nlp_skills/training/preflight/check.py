@@ -30,6 +30,7 @@ from nlp_skills.errors import NlpSkillsError, NotFound, NotReady, NotValid, RunF
 from nlp_skills.records import Progress, Record, silent
 from nlp_skills.task.task import Task
 from nlp_skills.task.version import version_folder
+from nlp_skills.training.compact_rows import lengths_of
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.environment import free_cores
 from nlp_skills.training.job import is_running, read_job
@@ -81,7 +82,7 @@ class Prepared:
     findings: list[Finding]
 
     @property
-    def rows(self) -> dict[str, list[Any]]:
+    def rows(self) -> dict[str, Sequence[Any]]:
         """By split, as the method's trainer takes them."""
         return {name: split.rows for name, split in self.splits.items()}
 
@@ -196,7 +197,7 @@ def build_trainer(prepared: Prepared, output: Path, callbacks: list[Any]) -> Any
     """Load the weights and make the trainer; equal settings give the same first weights, whatever happened before."""
     import transformers
 
-    longest = max(row.length for split in prepared.rows.values() for row in split)
+    longest = max(length for split in prepared.rows.values() for length in lengths_of(split))
     # PEFT draws the adapter's first weights from this, the trainer its order of rows.
     transformers.set_seed(prepared.config.seed)
     model = load_trainable_model(prepared.files, prepared.config, longest)

@@ -17,6 +17,7 @@ from typing import Any
 from nlp_skills.data.tokens import IGNORED
 from nlp_skills.errors import RunFailed
 from nlp_skills.records import Record
+from nlp_skills.training.compact_rows import longest_places
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.environment import peak_memory_mb
 from nlp_skills.training.preflight.out_of_memory import while_evaluating
@@ -83,10 +84,8 @@ def _batch(trainer: Any, dataset: Any, rows: Sequence[Any], size: int, answers: 
 
     Where packs or pieces are made of the rows the data set is another one: there its first rows, which are full.
     """
-    order = list(range(len(dataset)))
-    if len(dataset) == len(rows):
-        order.sort(key=lambda place: -rows[place].length)
-    count = size if answers > 1 else min(size, len(order))
+    count = size if answers > 1 else min(size, len(dataset))
+    order = longest_places(rows, count) if len(dataset) == len(rows) else list(range(len(dataset)))
     return trainer.data_collator([dataset[order[place // answers % len(order)]] for place in range(count)])
 
 
@@ -148,7 +147,7 @@ def require_trained_labels(trainer: Any, rows: Sequence[Any]) -> None:
 
     Only where rows carry labels of their own. Raises RunFailed.
     """
-    longest = sorted(range(len(rows)), key=lambda place: -rows[place].length)[:4]
+    longest = longest_places(rows, 4)
     if not rows or not hasattr(rows[0], "labels") or len(trainer.train_dataset) != len(rows):
         return
     labels = trainer.data_collator([trainer.train_dataset[place] for place in longest])["labels"]

@@ -13,6 +13,7 @@ A run takes a step by itself, begins again in a fresh process and says so in job
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
@@ -44,7 +45,7 @@ class Rung(NamedTuple):
     """Whether a run can go on from the checkpoints of what it was before."""
 
 
-def longest_rows(lengths: list[int]) -> LongestRows | None:
+def longest_rows(lengths: Sequence[int]) -> LongestRows | None:
     """What the ladder has to know about the rows; None without rows."""
     if not lengths:
         return None

@@ -16,6 +16,7 @@ from nlp_skills.data.example import Example
 from nlp_skills.data.report import Finding
 from nlp_skills.data.tokens import IGNORED, TokenRow
 from nlp_skills.records import Record
+from nlp_skills.training.compact_rows import lengths_of
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.preflight.ladder import LongestRows, longest_rows
 from nlp_skills.training.preflight.rows import SplitRows
@@ -98,15 +99,19 @@ def _own_tallies(max_length: int) -> dict[str, Tally]:
 
 def _viewed(config: TrainConfig, split: SplitRows) -> Iterator[tuple[int, Example | None, TokenRow]]:
     """(line, conversation where it is known, its tokens) for all that a split trains on."""
-    views = [_token_rows(row) for row in split.rows]
-    parts = [
-        (line, part) for line, example in enumerate(split.examples, 1) for part in _parts(config, example)
-    ]
-    flat = [view for some in views for view in some]
-    if len(parts) == len(flat):
-        yield from ((line, part, view) for (line, part), view in zip(parts, flat, strict=True))
+    counted = sum(len(_parts(config, example)) for example in split.examples)
+    views = (view for row in split.rows for view in _token_rows(row))
+    if counted == sum(map(_views, split.rows)):
+        parts = (
+            (line, part) for line, example in enumerate(split.examples, 1) for part in _parts(config, example)
+        )
+        yield from ((line, part, view) for (line, part), view in zip(parts, views, strict=True))
     else:  # several rows of one conversation, or pieces of one text
-        yield from ((0, None, view) for view in flat)
+        yield from ((0, None, view) for view in views)
+
+
+def _views(row: Any) -> int:
+    return 2 if hasattr(row, "chosen_ids") else 1
 
 
 def _parts(config: TrainConfig, example: Example) -> list[Example]:
@@ -183,16 +188,22 @@ def _tokenizer(model: TokenModel, config: TrainConfig) -> Iterator[Finding]:
 
 
 def _facts(model: TokenModel, rows: Sequence[Any]) -> RowFacts:
-    views = [view for row in rows for view in _token_rows(row)]
     bos, ends = model.tokenizer.bos_token_id, model.encoder.end_tokens
+    tokens = trained = ended = answers = most = 0
+    for view in (view for row in rows for view in _token_rows(row)):
+        learned = view.trained
+        tokens, trained = tokens + view.length, trained + learned
+        ended += any(label in ends for label in view.labels[-1:])
+        answers += learned > 0
+        most = max(most, _leading(view.input_ids, bos))
     return RowFacts(
         rows=len(rows),
-        tokens=sum(view.length for view in views),
-        trained=sum(view.trained for view in views),
-        ended=sum(any(label in ends for label in view.labels[-1:]) for view in views),
-        answers=sum(view.trained > 0 for view in views),
-        most_bos=max((_leading(view.input_ids, bos) for view in views), default=0),
-        longest=longest_rows([row.length for row in rows]),
+        tokens=tokens,
+        trained=trained,
+        ended=ended,
+        answers=answers,
+        most_bos=most,
+        longest=longest_rows(lengths_of(rows)),
     )
 
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
-from itertools import takewhile
+from collections.abc import Iterable, Sequence
+from itertools import islice, takewhile
 from statistics import fmean
 from typing import Any
 
@@ -57,8 +57,10 @@ def repetition(answers: Sequence[Sequence[int]], references: Sequence[Sequence[i
 class Probe:
     """The prompts of a run that are answered again and again: those of the longest answers among the first rows."""
 
-    def __init__(self, tokenizer: Any, examples: Sequence[Example], thinking: bool | None) -> None:
-        pairs = [(example, encode_text(tokenizer, example.output_text)) for example in examples[:LOOKED_AT]]
+    def __init__(self, tokenizer: Any, examples: Iterable[Example], thinking: bool | None) -> None:
+        pairs = [
+            (example, encode_text(tokenizer, example.output_text)) for example in islice(examples, LOOKED_AT)
+        ]
         chosen = [
             pair for pair in sorted(pairs, key=lambda pair: -len(pair[1]))[:PROMPTS] if len(pair[1]) >= SHORT
         ]

@@ -116,7 +116,7 @@ def _step_down(task: Path, folder: Path, config: TrainConfig, said: str) -> None
         )
     job = Job.load(folder / "job.json")
     words = f"{rung.words}: {said.removeprefix(f'{NO_MEMORY}: ')}"
-    say(f"{said}. Trying again with {rung.words}")
+    say(f"{said}. Trying again with {rung.words}", "WARNING")
     update_job(
         folder,
         adjusted={**job.adjusted, **rung.changes},
@@ -151,7 +151,7 @@ def main(task: Path, version: str) -> int:
             run_training(task, version)
     except NlpSkillsError as failure:
         if not is_worker():  # the run says what its workers say
-            say(str(failure))
+            say(str(failure), "ERROR")
         return 1
     return 0
 

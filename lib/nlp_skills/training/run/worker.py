@@ -5,17 +5,19 @@ preflight → weights → dry step → training → the saved model, looked at
 
 from __future__ import annotations
 
+import logging
 import sys
+import time
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from filelock import FileLock
 
 from nlp_skills.base_model import chat_template_sha256
 from nlp_skills.data.report import Finding
 from nlp_skills.errors import NlpSkillsError
-from nlp_skills.records import sha256_tree
+from nlp_skills.records import now, sha256_tree
 from nlp_skills.training.checkpoints import checkpoints, step_of
 from nlp_skills.training.environment import Stopwatch, environment, free_cores, peak_memory_mb
 from nlp_skills.training.job import Cost, Job, update_job
@@ -90,9 +92,8 @@ def failure_text(error: BaseException, version: str) -> str:
 def train_version(task: Path, folder: Path) -> None:
     """From config.yaml and the splits to model_info.json, and the cost in job.json."""
     import torch
-    import transformers
 
-    transformers.logging.set_verbosity_warning()
+    log_as_we_do()
     job = Job.load(folder / "job.json")
     prepared = _prepared(task, folder, job)
     config = prepared.config
@@ -169,7 +170,7 @@ def _prepared(task: Path, folder: Path, job: Job) -> Prepared:
     _keep(folder, _report(folder, prepared))
     warned = [sentence(finding) for finding in prepared.findings if finding.level == "warning"]
     for words in warned:
-        say(words)
+        say(words, "WARNING")
     if is_writer():
         update_job(folder, warnings=list(dict.fromkeys([*job.warnings, *warned])))
     return prepared
@@ -239,14 +240,14 @@ def _warn(folder: Path, prepared: Prepared, found: list[Finding]) -> None:
     """Findings of the preflight that came after the others."""
     prepared.findings.extend(found)
     for words in (sentence(finding) for finding in found):
-        say(words)
+        say(words, "WARNING")
         if is_writer():
             update_job(folder, warnings=[*Job.load(folder / "job.json").warnings, words])
 
 
 def _listener(log: MetricsLog, stopwatch: Stopwatch, prepared: Prepared, folder: Path) -> Any:
     def told(warning: RunWarning) -> None:
-        say(warning.line)
+        say(warning.line, "WARNING")
         others = [
             line for line in Job.load(folder / "job.json").warnings if not line.startswith(warning.check)
         ]
@@ -259,7 +260,22 @@ def _listener(log: MetricsLog, stopwatch: Stopwatch, prepared: Prepared, folder:
     return log.callback(stopwatch, method=config.method, told=told, probe=probe)
 
 
-def say(message: str) -> None:
-    """A line for train.log."""
-    sys.stderr.write(message + "\n")
+def say(message: str, level: Literal["INFO", "WARNING", "ERROR"] = "INFO") -> None:
+    """A line for train.log: `2026-11-21T08:00:00Z INFO what is said`."""
+    sys.stderr.write(f"{now()} {level} {message}\n")
     sys.stderr.flush()
+
+
+def log_as_we_do() -> None:
+    """What libraries log or warn of becomes lines of the same form."""
+    from transformers.utils import logging as transformers_logging
+
+    form = logging.Formatter("%(asctime)sZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
+    form.converter = time.gmtime
+    handler = logging.StreamHandler()
+    handler.setFormatter(form)
+    logging.getLogger().addHandler(handler)
+    logging.captureWarnings(True)
+    transformers_logging.set_verbosity_warning()
+    transformers_logging.disable_default_handler()
+    transformers_logging.enable_propagation()
