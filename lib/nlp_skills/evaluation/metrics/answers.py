@@ -1,9 +1,9 @@
 """Free answers against one right answer or several, as SQuAD compares them (arXiv:1606.05250, 1806.03822).
 
-Lower case, no punctuation, no articles; the best of several right answers counts. Where the text is ASCII this
-is SQuAD's own script. Beyond it width and punctuation of all scripts do not count, and a Chinese or Japanese
-character is a word of its own, as in MLQA's script (arXiv:1910.07475). An answer that is a JSON object or
-list matches by its value: without punctuation -1.50 would be 150.
+Lower case, no punctuation, no articles; the best of several right answers counts. In Latin script this is SQuAD's own
+script to the letter. In text of other scripts width and their punctuation do not count either, and a Chinese or
+Japanese character is a word of its own, as in MLQA's script (arXiv:1910.07475). An answer that is a JSON object or list
+matches by its value: without punctuation -1.50 would be 150.
 """
 
 from __future__ import annotations
@@ -62,13 +62,23 @@ def _says_nothing(predicted: str) -> bool:
 
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
+_OTHER_SCRIPT = re.compile(
+    r"[^\u0000-\u024f\u0300-\u036f\u1e00-\u1eff\u2000-\u2bff\ua720-\ua7ff\ufb00-\ufb06\U0001f000-\U0001faff]"
+)
+"""What is neither Latin script nor a sign that it uses: then the whole text counts as written in another one."""
 _UNSPACED = re.compile(r"[぀-ヿ㐀-䶿一-鿿豈-﫿]")
 
 
 def normal(text: str) -> str:
-    """The text as SQuAD compares it."""
-    text = "".join(c for c in unicodedata.normalize("NFKC", text).lower() if not _is_punctuation(c))
+    """The text as SQuAD compares it, or MLQA where it is not in Latin script."""
+    if _OTHER_SCRIPT.search(text):
+        text = "".join(c for c in unicodedata.normalize("NFKC", text).lower() if not _is_punctuation(c))
+    else:
+        text = text.lower().translate(_ASCII_PUNCTUATION)
     return " ".join(_ARTICLES.sub(" ", text).split())
+
+
+_ASCII_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def _is_punctuation(character: str) -> bool:
