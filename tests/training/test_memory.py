@@ -6,7 +6,13 @@ from typing import Any
 import pytest
 
 from nlp_skills.training.config import Peft, TrainConfig
-from nlp_skills.training.planning.memory import Batch, estimate_memory, layer_bytes, longest_batch
+from nlp_skills.training.planning.memory import (
+    Batch,
+    estimate_memory,
+    layer_bytes,
+    longest_batch,
+    validation_batch,
+)
 from nlp_skills.training.planning.model_shape import ModelShape, count_shape
 from nlp_skills.training.planning.row_lengths import RowLength
 
@@ -87,16 +93,63 @@ def estimate(shape: ModelShape, device: Any = "cpu", **settings: Any) -> Any:
     return estimate_memory(shape, config, longest_batch(ROWS, config), device, "bfloat16")
 
 
-def test_the_parts_add_up_to_the_peak(shape: ModelShape) -> None:
-    for settings in (
-        {},
-        {"peft": "none"},
-        {"peft": "qlora"},
-        {"method": "grpo", "rewards": ["exact_match"]},
-        {"method": "dpo", "peft": "none"},
-    ):
-        found = estimate(shape, **settings)
-        assert sum(found.parts.values()) == pytest.approx(found.peak_mb, abs=0.5)
+MIB = 2**20
+
+
+def test_what_is_kept_through_a_run_is_counted_number_by_number(shape: ModelShape) -> None:
+    adapter = shape.adapter_parameters(16)
+    # 4 layers: q 96x96, o 96x96, k and v 96x32, gate, up and down 96x256; r x (inputs + outputs) each.
+    assert adapter == 4 * 16 * (2 * (96 + 96) + 2 * (96 + 32) + 3 * (96 + 256))
+    lora = estimate(shape).parts
+    assert lora["weights"] == pytest.approx(shape.parameters * 2 / MIB, abs=0.1)
+    assert lora["adapter"] == pytest.approx(adapter * 4 / MIB, abs=0.1)
+    assert lora["optimiser"] == pytest.approx(adapter * 8 / MIB, abs=0.1)
+    full = estimate(shape, method="dpo", peft="none").parts
+    assert "adapter" not in full
+    for part, width in (("weights", 4), ("optimiser", 8), ("reference model", 4)):
+        assert full[part] == pytest.approx(shape.parameters * width / MIB, abs=0.1)
+
+
+def test_models_in_parts_lie_on_every_gpu_only_in_part(shape: ModelShape) -> None:
+    whole = estimate(shape, "cuda", num_processes=4).parts
+    assert whole == estimate(shape, "cuda").parts, "with ddp each GPU has it all"
+    shared = estimate(shape, "cuda", num_processes=4, distributed="fsdp").parts
+    for part in ("weights", "adapter", "optimiser"):
+        assert shared[part] == pytest.approx(whole[part] / 4, abs=0.1)
+    assert shared["activations"] == whole["activations"]
+    layer = (2 * 96 * 96 + 2 * 96 * 32 + 3 * 96 * 256) * 2
+    assert shared["layers put together"] == pytest.approx(
+        (2 * layer + 100 * 96 * 2 + shape.adapter_parameters(16)) / MIB, abs=0.05
+    )
+
+
+def test_a_pack_is_as_long_as_max_length(shape: ModelShape) -> None:
+    packed = {"packing": True, "per_device_train_batch_size": 2, "max_length": 512}
+    config = TrainConfig.model_validate(packed)
+    assert longest_batch(ROWS, config) == Batch(rows=2, length=512, labelled=136, columns=512, padded=False)
+    learned = config.with_changes(assistant_only_loss=False)
+    assert longest_batch(ROWS, learned) == Batch(rows=2, length=512, labelled=1024, columns=512, padded=False)
+    plain = {**packed, "packing": False}
+    assert estimate(shape, "cuda", **packed).peak_mb > estimate(shape, "cuda", **plain).peak_mb
+
+
+def test_rows_that_are_validated_at_once_need_room_for_their_logits(shape: ModelShape) -> None:
+    wide = shape.model_copy(update={"vocabulary": 150_000})
+
+    def found(rows: int, device: Any) -> Any:
+        config = TrainConfig(per_device_train_batch_size=1, per_device_eval_batch_size=rows, max_length=512)
+        seen = longest_batch(ROWS, config), validation_batch(ROWS, config)
+        return estimate_memory(wide, config, seen[0], device, "bfloat16", validated=seen[1])
+
+    assert validation_batch(ROWS, TrainConfig(per_device_eval_batch_size=6)).rows == 6
+    assert found(1, "cpu").moment == "the backward pass begins"
+    many = found(16, "cpu")
+    assert many.moment == "rows are validated"
+    # 50 learned tokens of 400, 40 of 300 twice, 30 of 200, and the shortest again; 140 columns of 16 rows.
+    learned = 50 + 40 + 40 + 13 * 30
+    logits = 150_000 * (2 * 16 * 230 + 12 * learned)
+    assert many.parts["logits"] == pytest.approx(logits / MIB, abs=0.1)
+    assert found(16, "cuda").parts["logits"] < many.parts["logits"] / 10, "TRL's head goes by tiles there"
 
 
 def test_settings_move_the_estimate_as_they_move_the_memory(shape: ModelShape) -> None:

@@ -1,15 +1,20 @@
 """The plan of a training: settings with reasons that make a version, figures that fit, and what would fit instead."""
 
+import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from small_model import save_small_model
 from small_task import make_small_task
 
 from nlp_skills.data.replacement import settle_data
 from nlp_skills.errors import NotReady
+from nlp_skills.records import to_yaml, write_atomic
+from nlp_skills.tables import render
 from nlp_skills.task.task import Task, TaskType, create_task
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.job import read_job
@@ -23,6 +28,13 @@ from nlp_skills.training.planning.row_lengths import RowLength, RowLengths
 from nlp_skills.training.planning.settings import KEPT, fitted_configs, wanted_config
 from nlp_skills.training.presets import PresetConfigs
 from nlp_skills.training.train import StartingPlan, start_training, train_model
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_gpu() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CUDA_VISIBLE_DEVICES", "")
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +166,39 @@ def test_what_was_predicted_is_said_before_and_recorded_beside_what_it_took(task
     assert after.correction.memory_error == pytest.approx(
         abs(plan.predicted.peak_mb / (job.cost.peak_gpu_memory_mb or job.cost.peak_memory_mb) - 1), abs=1e-3
     )
+
+
+def test_what_a_target_will_take_is_predicted_from_the_hardware_that_it_names(task: Path) -> None:
+    declared = [
+        {"name": "box", "type": "ssh", "host": "gpu1", "hardware": "rtx_3060", "usd_per_hour": 3600},
+        {"name": "plain", "type": "ssh", "host": "gpu2"},
+    ]
+    write_atomic(task / "configs" / "targets.yaml", to_yaml({"targets": declared}))
+    create_version(task, settings={"num_processes": 64, "seed": 5})
+    box, plain, here = (start_training(task, target=name) for name in ("box", "plain", "local"))
+    assert isinstance(box, StartingPlan)
+    assert isinstance(plain, StartingPlan)
+    assert isinstance(here, StartingPlan)
+    assert box.predicted is not None
+    assert (box.predicted.hardware, box.predicted.memory.device) == ("rtx_3060", "cuda")
+    assert box.predicted.usd == pytest.approx(box.predicted.seconds)
+    assert box.predicted.words() in box.message
+    assert plain.predicted is None
+    assert "What it takes there is not known: put hardware into configs/targets.yaml." in plain.message
+    assert "num_processes is 64, and there is no GPU here" in here.message
+    assert "num_processes" not in box.message, "how many GPUs there are is not known here"
+
+
+def test_a_start_is_shown_as_a_table(task: Path) -> None:
+    plan = start_training(task)
+    assert isinstance(plan, StartingPlan)
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(render(plan))
+    shown = console.export_text()
+    assert f"{plan.version} of support" in shown
+    assert "this machine" in shown
+    assert "peak, when" in shown
+    assert "predicted:" not in shown, "no YAML"
 
 
 def test_every_setting_that_a_preset_or_a_plan_changes_has_a_reason() -> None:

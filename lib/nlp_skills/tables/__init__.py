@@ -53,6 +53,7 @@ RENDERERS: dict[str, Callable[[Any], RenderableType]] = {
     "Examples": quickstart.examples,
     "Version": results.version,
     "Plan": plan.plan,
+    "StartingPlan": plan.starting,
     "Advice": plan.advice,
     "TokenPreview": tokens.token_preview,
     "JobList": jobs.job_list,

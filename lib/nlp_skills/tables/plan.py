@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from nlp_skills.evaluation.advice.advise import Advice
     from nlp_skills.training.planning.forecast import Forecast
     from nlp_skills.training.planning.plan import Plan
+    from nlp_skills.training.train import StartingPlan
 
 
 def plan(found: Plan) -> RenderableType:
@@ -49,6 +50,21 @@ def plan(found: Plan) -> RenderableType:
         Text("Make a version of it:", style="bold"),
         Text(f"  {found.command}", no_wrap=True, overflow="ignore"),
     )
+
+
+def starting(found: StartingPlan) -> RenderableType:
+    """What a run would take, before it is confirmed."""
+    facts = table("", "")
+    facts.show_header = False
+    target = found.target if found.target != "local" else "this machine"
+    facts.add_row("version", f"{found.version} of {found.task}")
+    facts.add_row("where", target)
+    facts.add_row("base model", found.base_model)
+    facts.add_row("rows", f"{found.rows:,}, {found.epochs:g} times")
+    if found.usd_per_hour is not None:
+        facts.add_row("price", f"{found.usd_per_hour:g} USD an hour")
+    figures = [Text(), _figures(found.predicted)] if found.predicted else []
+    return Group(facts, *figures, Text(), Text(found.message))
 
 
 def _figures(found: Forecast) -> RenderableType:

@@ -8,10 +8,11 @@ from typing import Any, Literal
 
 from nlp_skills.base_model import require_training
 from nlp_skills.data.snapshot import DataSnapshot
-from nlp_skills.errors import NlpSkillsError, NotValid, RunFailed
+from nlp_skills.errors import NlpSkillsError, NotValid, RunFailed, counted
 from nlp_skills.records import Progress, Record, read_mapping, silent
 from nlp_skills.task.version import Version, newest_version, record_lineage, version_folder
 from nlp_skills.training.config import TrainConfig
+from nlp_skills.training.devices import CPU, visible_devices
 from nlp_skills.training.job import Job, is_running, read_job
 from nlp_skills.training.new_version import create_version
 from nlp_skills.training.planning.forecast import Forecast, forecast_version
@@ -20,7 +21,7 @@ from nlp_skills.training.run.metrics_log import last_value, read_metrics
 from nlp_skills.training.status import TrainingStatus, training_status
 from nlp_skills.training.targets import load_target
 from nlp_skills.training.targets.before_sending import check_before_sending
-from nlp_skills.training.targets.definition import read_target
+from nlp_skills.training.targets.definition import Target, read_target
 from nlp_skills.training.targets.local import end_run, start_run
 
 
@@ -35,7 +36,7 @@ class StartingPlan(Record):
     epochs: float
     base_model: str
     predicted: Forecast | None = None
-    """Memory, time and cost on this machine; None for another target, or where it cannot be predicted."""
+    """Memory, time and cost; None where it cannot be predicted, as for a target that names no hardware."""
     usd_per_hour: float | None = None
     """The target's price, where the file or the service tells it."""
     message: str
@@ -55,7 +56,7 @@ def start_training(
     place = None if target == "local" else read_target(task, target)
     kind = place.type if place else "local"
     if not confirm:
-        return _starting_plan(task, folder, job, target, load_target(kind).usd_per_hour(place))
+        return _starting_plan(task, folder, job, target, place, load_target(kind).usd_per_hour(place))
     if place:
         check_before_sending(task, folder, job, place)
     load_target(kind).start(task, folder, place)
@@ -63,18 +64,25 @@ def start_training(
 
 
 def _starting_plan(
-    task: Path, folder: Path, job: Job | None, target: str, usd_per_hour: float | None
+    task: Path, folder: Path, job: Job | None, target: str, place: Target | None, usd_per_hour: float | None
 ) -> StartingPlan:
     config = TrainConfig.load(folder / "config.yaml")
     rows = DataSnapshot.load(folder / "data_snapshot.json").splits["train"].count
-    where = "on this machine" if target == "local" else f"on {target}"
-    predicted = _predicted(task, folder) if target == "local" else None
-    takes = f" It takes {predicted.words()}; {predicted.correction.words()}." if predicted else ""
+    predicted = _predicted(task, folder, place, usd_per_hour)
+    takes = [f"It takes {predicted.words()}; {predicted.correction.words()}."] if predicted else []
     if predicted and not predicted.fits:
-        takes += f" HW-FIT: that is not enough; see what would fit: nlp-skills plan-training {task.name}."
-    if target != "local":
+        takes.append(f"HW-FIT: that is not enough; see what would fit: nlp-skills plan-training {task.name}.")
+    if place is None:
+        takes += _too_many_processes(config)
+    else:
         known = "not known: put usd_per_hour into configs/targets.yaml"
-        takes = f" The price there is {known if usd_per_hour is None else f'{usd_per_hour:g} USD an hour'}."
+        takes.append(
+            f"The price there is {known if usd_per_hour is None else f'{usd_per_hour:g} USD an hour'}."
+        )
+        if place.hardware is None:
+            takes.append("What it takes there is not known: put hardware into configs/targets.yaml.")
+    where = f"on {target}" if place else "on this machine"
+    what = f"Would {'resume' if job else 'train'} {folder.name} of {task.name} {where}: {config.method} with {config.peft}"
     return StartingPlan(
         task=task.name,
         version=folder.name,
@@ -84,15 +92,38 @@ def _starting_plan(
         epochs=config.epochs,
         base_model=config.base_model,
         predicted=predicted,
-        message=f"Would {'resume' if job else 'train'} {folder.name} of {task.name} {where}: {config.method}"
-        f" with {config.peft} on {rows} rows for {config.epochs:g} epochs.{takes} Call again with confirm=true.",
+        message=" ".join(
+            [
+                f"{what} on {rows} rows for {config.epochs:g} epochs.",
+                *takes,
+                "Call again with confirm=true.",
+            ]
+        ),
     )
 
 
-def _predicted(task: Path, folder: Path) -> Forecast | None:
-    """The estimate; a Hub model whose config.json cannot be fetched now has none."""
+def _too_many_processes(config: TrainConfig) -> list[str]:
+    """num_processes is meant for GPUs: of these there may be fewer here, or none."""
+    devices = visible_devices()
+    if config.num_processes == 1 or (devices != [CPU] and len(devices) >= config.num_processes):
+        return []
+    if devices == [CPU]:
+        found = "no GPU here, so that the processes share one processor and are no faster"
+    else:
+        found = f"{counted(len(devices), 'GPU')} here, so that the run would be refused"
+    return [
+        f"num_processes is {config.num_processes}, and there is {found}; make a version with --settings num_processes=1."
+    ]
+
+
+def _predicted(task: Path, folder: Path, place: Target | None, usd_per_hour: float | None) -> Forecast | None:
+    """The estimate, elsewhere for the hardware that the target names; a Hub model whose config.json cannot be fetched now has none."""
+    if place is not None and place.hardware is None:
+        return None
     try:
-        return forecast_version(task, folder.name)
+        return forecast_version(
+            task, folder.name, hardware=place.hardware if place else None, usd_per_hour=usd_per_hour
+        )
     except NlpSkillsError:
         return None
 

@@ -22,6 +22,7 @@ from nlp_skills.data.secret import expand
 from nlp_skills.data.sources.source import Values
 from nlp_skills.errors import NotFound, NotReady, NotValid, did_you_mean
 from nlp_skills.records import Record
+from nlp_skills.training.planning.hardware import HardwareName
 
 _NAMES = re.compile(r"\$\{([A-Za-z_]\w*)\}")
 
@@ -55,6 +56,8 @@ class Target(Record):
     """What is installed there; None: a wheel made of this very package, with the extra train."""
     usd_per_hour: float | None = Field(default=None, ge=0)
     """Your own price; otherwise the service's, where it tells one."""
+    hardware: HardwareName | None = None
+    """What it is, in the names of plan-training: memory and time are predicted from it before anything is started."""
 
 
 class SSHTarget(Target):
