@@ -95,6 +95,24 @@ def _own(task: Path, config: TrainConfig) -> TrainConfig:
 def _make_fold(
     task: Path, place: Path, config: TrainConfig, examples: list[Example], held_out: set[int], seed: int
 ) -> Path:
+    sides = {
+        "train": [e for row, e in enumerate(examples) if row not in held_out],
+        "valid": [e for row, e in enumerate(examples) if row in held_out],
+    }
+    return _lay(task, place, config, sides, seed, f"{place.name} of a cross-validation")
+
+
+def make_part(
+    task: Path, place: Path, config: TrainConfig, sides: dict[str, list[Example]], seed: int, change: str
+) -> Path:
+    """A task folder of its own with these rows and one version v1, made whole or found; `change` says what it is."""
+    return _lay(task, place, _own(task, config), sides, seed, change)
+
+
+def _lay(
+    task: Path, place: Path, config: TrainConfig, sides: dict[str, list[Example]], seed: int, change: str
+) -> Path:
+    """`train` and `valid`, task.yaml and v1; held_out.json lists the ids of `valid`."""
     if place.is_dir():
         return place
     place.parent.mkdir(parents=True, exist_ok=True)
@@ -102,10 +120,6 @@ def _make_fold(
     try:
         data = staging / "data"
         data.mkdir(parents=True)
-        sides = {
-            "train": [e for row, e in enumerate(examples) if row not in held_out],
-            "valid": [e for row, e in enumerate(examples) if row in held_out],
-        }
         for name, rows in sides.items():
             write_examples(data / f"{name}.jsonl", rows)
         before = DataSnapshot.load(task / "data" / "data_snapshot.json")
@@ -122,10 +136,10 @@ def _make_fold(
         new_version(
             staging,
             {"config.yaml": config.to_bytes(".yaml"), "data_snapshot.json": snapshot.to_bytes()},
-            [f"{place.name} of a cross-validation"],
+            [change],
             None,
         )
-        write_atomic(staging / "held_out.json", to_json(sorted(examples[row].meta.id for row in held_out)))
+        write_atomic(staging / "held_out.json", to_json(sorted(row.meta.id for row in sides["valid"])))
         staging.rename(place)
     finally:
         shutil.rmtree(staging, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""Why a version is as it is: looks at its records give causes with evidence, and diagnose ranks them."""
