@@ -11,6 +11,7 @@ from rich.text import Text
 from nlp_skills.records import Record
 from nlp_skills.tables import (
     data,
+    diagnosis,
     jobs,
     plan,
     preflight,
@@ -45,6 +46,8 @@ RENDERERS: dict[str, Callable[[Any], RenderableType]] = {
     "Restored": data.restored,
     "FixReport": data.fixes,
     "ValidationReport": data.validation,
+    "Diagnosis": diagnosis.diagnosis,
+    "LearningCurve": diagnosis.learning_curve,
     "EvalResult": results.evaluation,
     "Comparison": results.comparison,
     "Preview": sources.preview,
