@@ -46,7 +46,8 @@ class Score(Record):
     model: str | None = None
     """What made the predictions, in words."""
     gain: Interval | None = None
-    """Of a baseline: how much better the tuned model is on the task's metric, paired row by row."""
+    """Of a baseline: how much better the tuned model is on the metric that decides, paired row by row; above 0 is
+    better, also where less is better (perplexity)."""
     p_value: float | None = None
     """Of a baseline: that the gain is chance; paired test, corrected for the number of baselines (Holm)."""
 
@@ -65,7 +66,7 @@ class SliceScore(Record):
     p_rest: float | None = None
     """That it differs from the rest by chance (not paired), corrected for the number of slices (Holm)."""
     gain: Interval | None = None
-    """Against the prompted base model on the same rows."""
+    """How much better than the prompted base model, on the same rows."""
     p_gain: float | None = None
     """That the gain is chance (paired), corrected for the number of slices (Holm)."""
 
@@ -89,6 +90,8 @@ class Forgetting(Record):
     reason: str
     lost: list[str] = []
     """Questions that only the base model answers rightly."""
+    won: list[str] = []
+    """Questions that only the tuned model answers rightly."""
 
 
 class Sanity(Record):
@@ -168,6 +171,8 @@ class Prediction(msgspec.Struct, omit_defaults=True, kw_only=True):
     """As the task's type judges a row (marking.py)."""
     scores: dict[str, float] | None = None
     """Choice → probability, where choices were scored: labels, or chosen and rejected."""
+    log_prob: float | None = None
+    """Of a plain text, all its tokens together, in nats (plain_text.py)."""
     samples: list[str] = []
     """Every answer that was drawn, where there were several."""
     passed: list[bool] = []

@@ -10,7 +10,10 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from nlp_skills.evaluation.compare import TOO_FEW
+from nlp_skills.evaluation.metrics import METRICS
 from nlp_skills.evaluation.results import EvalResult, Interval
+from nlp_skills.evaluation.significance import SIGNIFICANT
+from nlp_skills.evaluation.slices import show_slice, weak_slices, worse_slices
 from nlp_skills.task.comparison import Comparison
 from nlp_skills.task.task import Task
 
@@ -18,19 +21,24 @@ BASELINES = {
     "majority": "the most frequent answer",
     "tfidf": "TF-IDF",
     "prompted_base": "the base model with a prompt",
+    "few_shot": "the base model with solved rows in its prompt",
+    "endpoint": "the endpoint",
+    "longer_answer": "always the longer answer",
 }
 """What needs no fine-tuning, by its name in results.json, as words."""
 
-METRIC_NAMES = {
-    "macro_f1": "macro F1",
-    "token_f1": "token F1",
-    "exact_match": "exact match",
-}
+ALWAYS = ("majority", "tfidf", "prompted_base")
+"""Baselines that are missed where they were not measured; the others where results.json says that they were left out."""
+
+ONE_BASELINE = ("bits_per_byte", "perplexity", "preference_accuracy")
+"""Metrics that only a language model can be judged by."""
 
 _AS_GOOD = {
     "majority": "Always giving the most frequent answer does as well: the model has learned nothing useful.",
     "tfidf": "TF-IDF does as well: you do not need a language model.",
     "prompted_base": "The base model with a prompt does as well: you do not need to fine-tune.",
+    "few_shot": "The base model with solved rows in its prompt does as well: you do not need to fine-tune.",
+    "endpoint": "The endpoint does as well: weigh its price and where your data goes.",
 }
 
 Answer = Literal["yes", "no", "cannot tell"]
@@ -64,45 +72,113 @@ def worth_it(version: str, metric: str, result: EvalResult | None) -> Statement:
             f"Cannot tell whether {version} was worth it.",
             f"It reaches {metric_name(metric)} {show_interval(own)}, but nothing that needs no fine-tuning was measured beside it.",
         )
-    strongest = max(measured, key=lambda name: measured[name].value)
-    gain = result.baseline[strongest].gain or difference(own, measured[strongest])
-    return _against(version, metric, own, gain, strongest, measured, result.count)
+    if result.sane is not None and result.sane.verdict == "harness error":
+        return Statement(
+            question,
+            "cannot tell",
+            f"Cannot tell: {version} was not measured soundly.",
+            f"Harness error, which says nothing about the model. {result.sane.reason}",
+        )
+    strongest = strongest_baseline(metric, result) or next(iter(measured))
+    return _against(version, metric, result, strongest, measured)
+
+
+def strongest_baseline(metric: str, result: EvalResult) -> str | None:
+    """The name of the baseline that does best on the metric; None where none was measured."""
+    sign = 1 if is_higher_better(metric) else -1
+    measured = {n: sign * s.metrics[metric].value for n, s in result.baseline.items() if metric in s.metrics}
+    return max(measured, key=lambda name: measured[name]) if measured else None
+
+
+def is_higher_better(metric: str) -> bool:
+    """Whether more of it is better."""
+    return metric not in METRICS or METRICS[metric].higher_is_better
 
 
 def _against(
-    version: str,
-    metric: str,
-    own: Interval,
-    gain: Interval,
-    strongest: str,
-    measured: Mapping[str, Interval],
-    count: int,
+    version: str, metric: str, result: EvalResult, strongest: str, measured: Mapping[str, Interval]
 ) -> Statement:
     question = "Is it better than what needs no fine-tuning?"
-    rival, words = measured[strongest], baseline_name(strongest)
-    missing = [baseline_name(name) for name in BASELINES if name not in measured]
+    own, rival, words = result.metrics[metric], measured[strongest], baseline_name(strongest)
+    score, count = result.baseline[strongest], result.count
+    higher = is_higher_better(metric)
+    gain = score.gain or (difference(own, rival) if higher else difference(rival, own))
+    missing = _not_measured(metric, result, measured)
     numbers = f"{capitalize(metric_name(metric))}: {version} {show_interval(own)}, {words} {show_interval(rival)}; the difference is {show_signed(gain)}, on {count:,} test rows."
     gap = f" Not measured: {', '.join(missing)}." if missing else ""
+    p = score.p_value
+    tested = f" Paired test, corrected for {len(measured)} baselines: {show_p(p)}." if p is not None else ""
+    is_real = gain.low > 0 or gain.high < 0 if p is None else p < SIGNIFICANT
     if count < TOO_FEW:
         few = f" Fewer than {TOO_FEW} test rows decide nothing."
         return Statement(
             question, "cannot tell", f"Cannot tell whether {version} beats {words}.", numbers + few + gap
         )
-    if gain.low > 0:
+    if is_real and gain.value > 0:
         scope = "everything that was measured and needs no" if missing else "everything that needs no"
-        return Statement(question, "yes", f"{version} beats {scope} fine-tuning.", numbers + gap)
-    if gain.high < 0:
-        return Statement(question, "no", f"{capitalize(words)} does better than {version}.", numbers + gap)
-    if own.value <= rival.value:
+        return Statement(question, "yes", f"{version} beats {scope} fine-tuning.", numbers + tested + gap)
+    if is_real and gain.value < 0:
+        return Statement(
+            question, "no", f"{capitalize(words)} does better than {version}.", numbers + tested + gap
+        )
+    if gain.value <= 0:
         sure = " Even so, the interval leaves room for a small gain." if gain.high > 0 else ""
-        as_good = _AS_GOOD.get(strongest, f"{words} does as well: you do not need to fine-tune.")
+        as_good = _AS_GOOD.get(strongest, f"{capitalize(words)} does as well: you do not need to fine-tune.")
         return Statement(question, "no", as_good, numbers + sure + gap)
+    may_be = tested or " The interval includes zero."
     return Statement(
         question,
         "cannot tell",
         f"Cannot tell whether {version} beats {words}.",
-        f"{numbers} The interval includes zero, so the gain may be chance; until more test rows decide it, "
+        f"{numbers}{may_be} So the gain may be chance; until more test rows decide it, "
         f"the simpler one is the safer choice.{gap}",
+    )
+
+
+def _not_measured(metric: str, result: EvalResult, measured: Mapping[str, Interval]) -> list[str]:
+    always = ("prompted_base",) if metric in ONE_BASELINE else ALWAYS
+    asked = [name for name in BASELINES if name in always or name in result.not_measured]
+    return [baseline_name(name) for name in asked if name not in measured]
+
+
+def keeps_knowledge(version: str, result: EvalResult | None) -> Statement | None:
+    """Does it still know what the base model knew? None where that was not asked."""
+    if result is None or result.forgetting is None:
+        return None
+    headlines: dict[str, tuple[Answer, str]] = {
+        "kept": ("yes", f"{version} has kept what the base model knew."),
+        "forgotten": ("no", f"{version} has forgotten what the base model knew."),
+        "cannot tell": ("cannot tell", f"Cannot tell what {version} has forgotten."),
+    }
+    answer, headline = headlines[result.forgetting.verdict]
+    return Statement("Has it kept its general knowledge?", answer, headline, result.forgetting.reason)
+
+
+def good_everywhere(version: str, result: EvalResult | None) -> Statement | None:
+    """Which kinds of rows it is weak on, or worse on than the prompted base model; None where none stands out.
+
+    That none stands out is no proof that there is none: so there is no yes.
+    """
+    if result is None or result.slice_metric is None:
+        return None
+    higher = is_higher_better(result.slice_metric)
+    worse = worse_slices(result.slices, higher_is_better=higher)
+    weak = weak_slices(result.slices, higher_is_better=higher)
+    if not worse and not weak:
+        return None
+    parts = []
+    if worse:
+        named = ", ".join(f"{s.name} ({s.gain.value:+.2f})" for s in worse if s.gain)
+        parts.append(f"Worse than the base model with a prompt: {named}.")
+    if weak:
+        named = ", ".join(show_slice(s.name, s.score) for s in weak)
+        parts.append(f"Clearly below the other rows in {metric_name(result.slice_metric)}: {named}.")
+    kinds = ", ".join(s.name for s in (worse or weak)[:3])
+    return Statement(
+        "Is it good on every kind of rows?",
+        "no",
+        f"{version} is weak on {kinds}.",
+        f"{' '.join(parts)} Of {len(result.slices)} kinds of rows that were looked at; corrected for their number.",
     )
 
 
@@ -126,7 +202,7 @@ def better_than_parent(
     }
     answer, headline = headlines[comparison.verdict]
     reason = comparison.reason.replace(metric, metric_name(metric))
-    if comparison.p_value is not None:
+    if comparison.p_value is not None and comparison.p_metric is None:
         reason += f" McNemar test: {show_p(comparison.p_value)}."
     return Statement(question, answer, headline, capitalize(reason))
 
@@ -177,7 +253,7 @@ def difference(a: Interval, b: Interval) -> Interval:
 
 def metric_name(metric: str) -> str:
     """`macro_f1` as people write it."""
-    return METRIC_NAMES.get(metric, metric.replace("_", " "))
+    return METRICS[metric].words if metric in METRICS else metric.replace("_", " ")
 
 
 def baseline_name(name: str) -> str:

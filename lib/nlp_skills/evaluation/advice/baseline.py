@@ -9,11 +9,12 @@ from nlp_skills.base_model import require_training, resolve_base_model
 from nlp_skills.data.example import Example, read_examples
 from nlp_skills.errors import NotReady
 from nlp_skills.evaluation.baselines import tfidf_classifier, tfidf_neighbour
-from nlp_skills.evaluation.evaluate import choose_decoding, latency, score
+from nlp_skills.evaluation.decoding import choose_decoding
 from nlp_skills.evaluation.marking import mark
 from nlp_skills.evaluation.predictors import Answered, predict
 from nlp_skills.evaluation.predictors.local import load_local
 from nlp_skills.evaluation.results import Score
+from nlp_skills.evaluation.scoring import score
 from nlp_skills.records import Progress, Record, sha256_file
 from nlp_skills.task.task import Task
 from nlp_skills.training.environment import free_cores
@@ -76,4 +77,4 @@ def _prompted(definition: Task, train: list[Example], asked: list[Example], prog
     progress("loading the base model", 0, None)
     loaded = load_local(resolve_base_model(definition.base_model), None)
     answered = predict(loaded, asked, choose_decoding(definition, train, asked), progress=progress)
-    return score(definition, mark(definition, asked, answered), loaded.name, latency(answered))
+    return score(definition, mark(definition, asked, answered), loaded.name)

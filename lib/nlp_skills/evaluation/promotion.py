@@ -1,0 +1,251 @@
+"""May this version go to users? Every criterion of task.yaml: yes, no, or cannot tell; what was not measured is never a yes.
+
+    criteria:
+      - {metric: macro_f1, at_least: 0.8}                      its interval's worse end has to reach 0.8
+      - {metric: accuracy, slice: language, at_least: 0.7}     in each language on its own
+      - {metric: gain, at_least: 0}                            better than the strongest baseline
+      - {metric: latency_p95_ms, at_most: 300}
+      - {metric: forgetting, at_most: 0.1, on: value}          general questions lost, as a share
+
+Without criteria the target, a gain over what needs no fine-tuning, the constraints and forgetting are asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from nlp_skills.evaluation.compare import TOO_FEW, read_predictions
+from nlp_skills.evaluation.forgetting import ALLOWED
+from nlp_skills.evaluation.marking import deciding_metric
+from nlp_skills.evaluation.metrics import METRICS
+from nlp_skills.evaluation.results import EvalResult, Interval, Prediction
+from nlp_skills.evaluation.significance import interval
+from nlp_skills.evaluation.slices import LEAST, groups_of
+from nlp_skills.evaluation.verdict import Answer, metric_name, show_interval, strongest_baseline
+from nlp_skills.records import Record
+from nlp_skills.task.task import Criterion, Task
+from nlp_skills.task.version import version_folder
+
+
+class CriterionResult(Record):
+    """One criterion and what was measured."""
+
+    criterion: str
+    """In words."""
+    answer: Answer
+    reason: str
+
+
+class Promotion(Record):
+    """The gate: `passed` only where every criterion is a yes."""
+
+    task: str
+    version: str
+    answer: Answer
+    passed: bool
+    criteria: list[CriterionResult]
+    message: str
+
+
+class Measured(NamedTuple):
+    """A figure with its interval, where it has one, or why there is none."""
+
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    missing: str = ""
+    place: str = ""
+
+
+def check_promotion(task: Path, *, version: str | None = None) -> Promotion:
+    """Hold a version's results against the criteria of task.yaml; the newest version by default.
+
+    Reads records only. Raises NotReady without any version.
+    """
+    folder = version_folder(task, version)
+    definition = Task.load(task / "task.yaml")
+    file = folder / "results.json"
+    result = EvalResult.load(file) if file.is_file() else None
+    rows = read_predictions(folder) if result is not None and _asks_slices(definition) else []
+    return judge_promotion(definition, folder.name, result, rows)
+
+
+def _asks_slices(task: Task) -> bool:
+    return any(criterion.slice is not None for criterion in task.criteria)
+
+
+def judge_promotion(
+    task: Task, version: str, result: EvalResult | None, rows: Sequence[Prediction] = ()
+) -> Promotion:
+    """The gate from a version's results; `rows` are its predictions, for criteria about slices."""
+    asked = task.criteria or default_criteria(task, result)
+    found = [_check(task, criterion, version, result, rows) for criterion in asked]
+    fault = result.sane if result is not None and result.sane else None
+    if fault is not None and fault.verdict == "harness error":
+        found.append(
+            CriterionResult(criterion="the measurement is sound", answer="cannot tell", reason=fault.reason)
+        )
+    answers = [one.answer for one in found]
+    answer: Answer = "no" if "no" in answers else "cannot tell" if "cannot tell" in answers else "yes"
+    return Promotion(
+        task=task.name,
+        version=version,
+        answer=answer,
+        passed=answer == "yes",
+        criteria=found,
+        message=_message(task.name, version, answer, found),
+    )
+
+
+def default_criteria(task: Task, result: EvalResult | None) -> list[Criterion]:
+    """What target and constraints say, a gain over the baselines, and that nothing was forgotten."""
+    metric = deciding_metric(task, list(result.metrics)) if result else task.chosen_metric
+    limits = task.constraints
+    asked = [Criterion(metric="gain", at_least=0), Criterion(metric="forgetting", at_most=ALLOWED)]
+    if task.target is not None:
+        asked.insert(0, Criterion(metric=metric, at_least=task.target))
+    if limits.latency_ms is not None:
+        asked.append(Criterion(metric="latency_p95_ms", at_most=limits.latency_ms))
+    if limits.memory_gb is not None:
+        asked.append(Criterion(metric="memory_gb", at_most=limits.memory_gb))
+    return asked
+
+
+def _check(
+    task: Task,
+    criterion: Criterion,
+    version: str,
+    result: EvalResult | None,
+    rows: Sequence[Prediction],
+) -> CriterionResult:
+    words = show_criterion(criterion)
+    if result is None:
+        reason = (
+            f"{version} was not evaluated. Run: nlp-skills evaluate-version {task.name} --version {version}"
+        )
+        return CriterionResult(criterion=words, answer="cannot tell", reason=reason)
+    measured = (
+        [_measured(task, criterion.metric, result)]
+        if criterion.slice is None
+        else _on_slices(task, criterion, rows)
+    )
+    answers = [_answer(criterion, one) for one in measured]
+    for worst in ("no", "cannot tell", "yes"):
+        if worst in answers:
+            told = [_show(one) for one, said in zip(measured, answers, strict=True) if said == worst]
+            return CriterionResult(criterion=words, answer=worst, reason="; ".join(told) + ".")
+    raise AssertionError("a criterion has at least one answer")
+
+
+def _answer(criterion: Criterion, measured: Measured) -> Answer:
+    value, low, high = measured.value, measured.low, measured.high
+    if value is None:
+        return "cannot tell"
+    if criterion.on == "value" or low is None or high is None:
+        low = high = value
+    answers: list[Answer] = []
+    if criterion.at_least is not None:
+        limit = criterion.at_least
+        answers.append("yes" if low >= limit else "no" if high < limit else "cannot tell")
+    if criterion.at_most is not None:
+        limit = criterion.at_most
+        answers.append("yes" if high <= limit else "no" if low > limit else "cannot tell")
+    return "no" if "no" in answers else "cannot tell" if "cannot tell" in answers else "yes"
+
+
+def _measured(task: Task, name: str, result: EvalResult) -> Measured:
+    """A figure of results.json about all rows."""
+    if name == "gain":
+        return _gain(deciding_metric(task, list(result.metrics)), result)
+    if name == "forgetting":
+        found = result.forgetting
+        if found is None:
+            return Measured(
+                missing=result.not_measured.get(
+                    "forgetting", "the general questions were not asked; evaluate the version again"
+                )
+            )
+        if found.verdict == "cannot tell" and found.base.low <= 0.25:
+            return Measured(missing=found.reason)
+        change = found.change
+        return Measured(-change.value, -change.high, -change.low, place="general questions lost")
+    if name.startswith("latency_"):
+        taken = result.latency
+        percentile = name.removeprefix("latency_").removesuffix("_ms")
+        return Measured(getattr(taken, percentile)) if taken else Measured(missing="no time was measured")
+    if name == "memory_gb":
+        memory = result.memory_mb
+        return Measured(memory / 1024) if memory is not None else Measured(missing="no memory was measured")
+    found = result.metrics.get(name)
+    if found is None:
+        return Measured(missing=f"{metric_name(name)} was not measured")
+    if result.count < TOO_FEW:
+        return Measured(missing=f"fewer than {TOO_FEW} test rows decide nothing")
+    return _with_interval(found)
+
+
+def _gain(metric: str, result: EvalResult) -> Measured:
+    name = strongest_baseline(metric, result)
+    gain = result.baseline[name].gain if name is not None else None
+    if name is None or gain is None:
+        return Measured(missing="no baseline was measured beside it")
+    if result.count < TOO_FEW:
+        return Measured(missing=f"fewer than {TOO_FEW} test rows decide nothing")
+    return _with_interval(gain, f"{metric_name(metric)} over {name}")
+
+
+def _with_interval(found: Interval, place: str = "") -> Measured:
+    return Measured(found.value, found.low, found.high, place=place)
+
+
+def _on_slices(task: Task, criterion: Criterion, rows: Sequence[Prediction]) -> list[Measured]:
+    """The metric on the slice, or on each slice of the kind."""
+    kind, _, value = (criterion.slice or "").partition("=")
+    found = []
+    for (by, of), places in groups_of(task, rows).items():
+        if by == kind and value in ("", of):
+            some = [rows[i] for i in places]
+            if criterion.metric in METRICS and METRICS[criterion.metric].applies(some):
+                found.append(_with_interval(interval(criterion.metric, some), f"{by}={of}"))
+    if found:
+        return found
+    return [
+        Measured(
+            missing=f"no {criterion.slice} has {LEAST} test rows or more for which {criterion.metric} is measured"
+        )
+    ]
+
+
+def _show(measured: Measured) -> str:
+    if measured.value is None:
+        return f"Not measured: {measured.missing.rstrip('.')}"
+    place = f"{measured.place}: " if measured.place else ""
+    if measured.low is None or measured.high is None:
+        return f"{place}measured {measured.value:.3g}"
+    found = Interval(value=measured.value, low=measured.low, high=measured.high)
+    return f"{place}measured {show_interval(found)}"
+
+
+def show_criterion(criterion: Criterion) -> str:
+    """`macro F1 at least 0.8 for each language`."""
+    limits = [
+        f"{words} {limit:g}"
+        for words, limit in (("at least", criterion.at_least), ("at most", criterion.at_most))
+        if limit is not None
+    ]
+    kind, _, value = (criterion.slice or "").partition("=")
+    where = f" for {kind} {value}" if value else f" for each {kind}" if kind else ""
+    by = " (by the value alone)" if criterion.on == "value" else ""
+    return f"{metric_name(criterion.metric)} {' and '.join(limits)}{where}{by}"
+
+
+def _message(task: str, version: str, answer: Answer, found: Sequence[CriterionResult]) -> str:
+    if answer == "yes":
+        return f"{version} of {task} meets all {len(found)} criteria."
+    failed = [one.criterion for one in found if one.answer == "no"]
+    unknown = [one.criterion for one in found if one.answer == "cannot tell"]
+    parts = [f"it fails: {', '.join(failed)}"] if failed else []
+    parts += [f"cannot tell: {', '.join(unknown)}"] if unknown else []
+    return f"{version} of {task} is not to be promoted: {'; '.join(parts)}."

@@ -1,0 +1,136 @@
+"""EVAL-SANE: do these numbers speak of the model, or of how it was asked and how its answers were marked?
+
+    marking     the right answers, given as answers, have to be marked as right
+    reading     more than 20 % of the answers that nobody can read as an answer: the harness
+    known rows  training rows asked through the same way: a tuned model that knows none of them was asked otherwise
+    score       0 on every row is a harness that went wrong far more often than a model that knows nothing
+
+A chat template that was left out and a wrong stop token look like a bad model (pitfall P23: lm-evaluation-harness
+#1841 and #3513, lighteval #649, gorilla #1047).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+from nlp_skills.data.example import Example
+from nlp_skills.evaluation.metrics import METRICS
+from nlp_skills.evaluation.results import Prediction, Sanity
+from nlp_skills.evaluation.tool_use.replies import read_reply
+from nlp_skills.task.task import Task, TaskType
+
+Found = Literal["ok", "harness error", "cannot tell"]
+
+UNREADABLE = 0.2
+"""Share of answers that cannot be read from which on the harness is to blame."""
+PROBES = 12
+"""Training rows that are asked."""
+FEW = 10
+"""With fewer rows than this nothing is said about the harness."""
+
+
+def probe_rows(train: Sequence[Example]) -> list[Example]:
+    """The known rows: PROBES of the training rows, spread over all of them, the same every time."""
+    if len(train) <= PROBES:
+        return list(train)
+    return [train[i * len(train) // PROBES] for i in range(PROBES)]
+
+
+def check_sanity(
+    task: Task, metric: str, rows: Sequence[Prediction], known: Sequence[Prediction] = ()
+) -> Sanity:
+    """Whether the harness works, from the predictions and those of some training rows.
+
+    `metric` is the one that judges; `known` may be empty (a model that was not trained on them need not know them).
+    """
+    unreadable = share_unreadable(task, rows)
+    right = sum(row.correct for row in known)
+    verdict, reason = _verdict(task, metric, rows, known, unreadable)
+    return Sanity(verdict=verdict, reason=reason, unreadable=unreadable, known=len(known), known_right=right)
+
+
+def _verdict(
+    task: Task, metric: str, rows: Sequence[Prediction], known: Sequence[Prediction], unreadable: float
+) -> tuple[Found, str]:
+    wrong = _marked_wrongly(metric, rows)
+    if wrong is not None:
+        return "harness error", wrong
+    if unreadable > UNREADABLE:
+        shown = next((r.predicted for r in rows if not is_readable(task, r)), "")
+        return (
+            "harness error",
+            f"{unreadable:.0%} of the answers cannot be read as an answer (for example {shown[:60]!r}): look at the chat"
+            " template, the stop tokens and max_new_tokens before you blame the model.",
+        )
+    if len(rows) < FEW:
+        return "cannot tell", f"{len(rows)} rows are too few to tell a bad harness from a bad model."
+    if not any(row.correct for row in rows) and METRICS[metric].measure(rows) in (0.0, _worst(metric)):
+        about = (
+            " It does not know its own training rows either, so it was asked otherwise than it was trained."
+            if known and not any(row.correct for row in known)
+            else ""
+        )
+        return (
+            "harness error",
+            f"Not one of {len(rows)} rows is right.{about} Look at a few predictions first.",
+        )
+    if known and not any(row.correct for row in known) and task.type.has_labels:
+        return (
+            "harness error",
+            f"None of {len(known)} training rows is answered rightly: the prompts are not those of the training.",
+        )
+    return "ok", f"Marking and answers are as they should be; {unreadable:.0%} of the answers cannot be read."
+
+
+def _worst(metric: str) -> float:
+    return 0.0 if METRICS[metric].higher_is_better else 1.0
+
+
+def _marked_wrongly(metric: str, rows: Sequence[Prediction]) -> str | None:
+    """Why the marking cannot be trusted: the expected answers do not get the best score; None where they do."""
+    if not rows or metric not in ORACLE:
+        return None
+    oracle = [msgspec.structs.replace(row, predicted=row.expected, correct=True, scores=None) for row in rows]
+    found = METRICS[metric].measure(oracle)
+    if found > 0.999:
+        return None
+    return f"The expected answers themselves get {metric} {found:.3f} instead of 1: the marking is wrong, or rows expect nothing."
+
+
+ORACLE = ("accuracy", "macro_f1", "micro_f1", "weighted_f1", "exact_match", "token_f1")
+"""Metrics that are 1 for right answers, whatever else a prediction has."""
+
+
+def share_unreadable(task: Task, rows: Sequence[Prediction]) -> float:
+    """Share of the answers that are none at all."""
+    return sum(not is_readable(task, row) for row in rows) / len(rows) if rows else 0.0
+
+
+def is_readable(task: Task, row: Prediction) -> bool:
+    """Whether an answer is of the kind that is asked for, right or wrong."""
+    if row.scores is not None or row.log_prob is not None:
+        return True
+    if task.type.has_labels:
+        labels = {label.casefold() for label in task.labels}
+        return row.predicted.strip().casefold() in labels if labels else bool(row.predicted.strip())
+    if task.type is TaskType.TOOL_USE:
+        return not read_reply(row.predicted).unreadable
+    if _looks_like_json(row.expected):
+        return _is_json(row.predicted)
+    return bool(row.predicted.strip()) or not row.expected.strip()
+
+
+def _looks_like_json(text: str) -> bool:
+    return text.lstrip()[:1] in ("{", "[")
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
