@@ -14,6 +14,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import httpx2
+
 from nlp_skills.errors import MissingExtra, NotFound, NotReady, NotValid
 from nlp_skills.records import Record, sha256_file, sync_folder
 
@@ -255,7 +257,7 @@ def local_config(name: str, revision: str | None = None) -> Path:
         return config
     require_reference(name)
     try:
-        from huggingface_hub import hf_hub_download, try_to_load_from_cache
+        from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_cache
         from huggingface_hub.errors import HfHubHTTPError
     except ImportError:
         raise MissingExtra("Reading a Hub model's config.json", "train") from None
@@ -263,8 +265,12 @@ def local_config(name: str, revision: str | None = None) -> Path:
     if isinstance(found, str):
         return Path(found)
     try:
+        if not constants.HF_HUB_OFFLINE:
+            HfApi(endpoint=constants.ENDPOINT).auth_check(
+                name
+            )  # once: the download would try for half a minute where there is no network
         return Path(hf_hub_download(name, "config.json", revision=revision))
-    except (OSError, HfHubHTTPError) as error:
+    except (OSError, HfHubHTTPError, httpx2.HTTPError) as error:
         reason = str(error).strip().splitlines()[0]
         wanted = f" --revision {revision}" if revision else ""
         raise NotReady(

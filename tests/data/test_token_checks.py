@@ -31,6 +31,7 @@ from nlp_skills.data.checks.token_faults import TOOLS_NOT_SHOWN
 from nlp_skills.data.checks.tokens import Tokens
 from nlp_skills.data.example import Example, Message, Meta
 from nlp_skills.data.report import Finding
+from nlp_skills.data.token_findings import told_with
 from nlp_skills.data.tokens import configured_max_length
 from nlp_skills.task.task import Task
 
@@ -444,3 +445,10 @@ def test_the_length_is_the_newest_versions(tmp_path: Path):
     assert configured_max_length(tmp_path) == 500
     (tmp_path / "versions" / "v10" / "config.yaml").write_text("epochs: 2\n", encoding="utf-8")
     assert configured_max_length(tmp_path) == 1024
+
+
+def test_what_was_found_with_another_thinking_mode_does_not_hold() -> None:
+    plain = context(SMOLLM2)
+    told = [told_with(replace(plain, enable_thinking=thinking)) for thinking in (None, False, True)]
+    assert told[0] == told_with(plain)
+    assert len(set(told)) == 3

@@ -12,7 +12,7 @@ from nlp_skills.data.example import Example, Message, Meta
 from nlp_skills.data.tokens import IGNORED, TokenRow
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.preflight.check import Refused, prepare
-from nlp_skills.training.preflight.row_faults import row_findings
+from nlp_skills.training.preflight.row_faults import cut_findings, row_findings
 from nlp_skills.training.preflight.rows import SplitRows
 
 
@@ -47,6 +47,15 @@ def checked(rows: list[TokenRow], tokenizer: Any, **settings: Any) -> list[tuple
     split = SplitRows([Example(meta=Meta(id="a", source="s"), messages=[Message("user", "a")])], rows)
     found, _ = row_findings(model, config, {"train": split, "valid": SplitRows([], [])})
     return [(f.check, f.count) for f in found if f.level == "error"]
+
+
+def test_texts_that_are_learned_in_pieces_are_told_of() -> None:
+    config = TrainConfig(method="cpt", max_length=128)
+    assert list(cut_findings(config, 3, 128, 3)) == []
+    (found,) = cut_findings(config, 3, 128, 7)
+    assert (found.check, found.level, found.count) == ("LEN-CUT", "warning", 4)
+    assert found.message.startswith("3 texts are learned in 7 pieces of up to 128 tokens (max_length 128)")
+    assert list(cut_findings(config.with_changes(method="sft"), 3, 128, 7)) == []
 
 
 def test_faults_of_labels_are_found_without_the_text() -> None:

@@ -15,14 +15,15 @@ CHECKS = frozenset(check for family in TOKENS for check in family.checks)
 
 
 def told_with(context: Context) -> str:
-    """What decides about findings in tokens beside the rows: base model, max_length and the task's thresholds.
+    """What decides about findings in tokens beside the rows: base model, the settings of the training and the task's thresholds.
 
     A tokenizer that is exchanged under the same name is not noticed.
     """
     asked = {check: value for check, value in context.task.quality.items() if check in CHECKS}
     thresholds = ", ".join(f"{check} {value}" for check, value in sorted(asked.items())) or "no thresholds"
     tools = ", tools_in_prompt" if context.tools_in_prompt else ""
-    return f"{context.task.base_model}, max_length {context.max_length}, {thresholds}{tools}"
+    thinking = "" if context.enable_thinking is None else f", enable_thinking {context.enable_thinking}"
+    return f"{context.task.base_model}, max_length {context.max_length}, {thresholds}{tools}{thinking}"
 
 
 def known_tokens(before: ValidationReport | None, data_sha256: str, context: Context) -> frozenset[str]:

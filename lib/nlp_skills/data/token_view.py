@@ -25,6 +25,7 @@ from nlp_skills.data.token_runs import Mark, PreviewedRow, TokenPreview, preview
 from nlp_skills.data.tokens import (
     TurnsRewritten,
     configured_max_length,
+    configured_thinking,
     configured_tools_in_prompt,
     tokenize_all,
     tokenize_apart,
@@ -55,7 +56,9 @@ def preview_tokens(
     model = TokenModel(local_tokenizer(definition.base_model))
     max_length = configured_max_length(task)
     chosen = _lines(task / file, line) if line else _choose(task / file, rows)
-    trained = _Trained(definition.type is TaskType.PREFERENCE, configured_tools_in_prompt(task))
+    trained = _Trained(
+        definition.type is TaskType.PREFERENCE, configured_tools_in_prompt(task), configured_thinking(task)
+    )
     shown = [row for number, raw in chosen for row in _rows(model, file, number, raw, max_length, trained)]
     if not line:
         shown = _with_the_longest(shown, rows)
@@ -122,6 +125,8 @@ class _Trained(NamedTuple):
     judged: bool
     """Only the last answer is learned."""
     tools_in_prompt: bool
+    thinking: bool | None
+    """enable_thinking."""
 
 
 def _rows(
@@ -141,9 +146,11 @@ def _rows(
     if example.messages is None:
         names = [f"{example.meta.id} ({answer})" for answer in ("chosen", "rejected")]
     rows = []
-    for part, found, name in zip(parts, tokenize_all(model.encoder, parts), names, strict=False):
+    for part, found, name in zip(
+        parts, tokenize_all(model.encoder, parts, trained.thinking), names, strict=False
+    ):
         if isinstance(found, TurnsRewritten):  # the training makes a row of each answer
-            made = tokenize_apart(model.encoder, part)
+            made = tokenize_apart(model.encoder, part, trained.thinking)
             named = [(row, f"{name} (answer {n})") for n, row in enumerate(made, start=1)]
         else:
             named = [(found, name)]

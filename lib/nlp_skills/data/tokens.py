@@ -90,6 +90,12 @@ def configured_tools_in_prompt(task: Path) -> bool:
     return _configured(task, "tools_in_prompt") is True
 
 
+def configured_thinking(task: Path) -> bool | None:
+    """enable_thinking of the newest version's config.yaml; None: the template's own default."""
+    thinking = _configured(task, "enable_thinking")
+    return thinking if isinstance(thinking, bool) else None
+
+
 def _configured(task: Path, field: str) -> Any:
     newest = newest_version(task)
     names = version_names(task)

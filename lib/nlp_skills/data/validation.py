@@ -33,7 +33,7 @@ from nlp_skills.data.snapshot import DataSnapshot, in_buckets
 from nlp_skills.data.sources.source import SPLITS, DataSources
 from nlp_skills.data.token_findings import CHECKS as CHECKS_OF_TOKENS
 from nlp_skills.data.token_findings import known_tokens, told_with
-from nlp_skills.data.tokens import configured_max_length, configured_tools_in_prompt
+from nlp_skills.data.tokens import configured_max_length, configured_thinking, configured_tools_in_prompt
 from nlp_skills.data.validation_page import render_validation
 from nlp_skills.errors import NotFound, NotReady
 from nlp_skills.records import Progress, now, silent, write_atomic
@@ -102,6 +102,7 @@ def _context(task: Path, definition: Task, files: Mapping[str, Path]) -> Context
         before=before,
         max_length=configured_max_length(task),
         tools_in_prompt=configured_tools_in_prompt(task),
+        enable_thinking=configured_thinking(task),
     )
 
 

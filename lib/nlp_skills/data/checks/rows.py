@@ -40,6 +40,8 @@ class Context:
     """Tokens a row may have in the training that comes next."""
     tools_in_prompt: bool = False
     """Whether that training writes tools and calls as text, for templates that show none."""
+    enable_thinking: bool | None = None
+    """What that training gives to chat templates with a thinking mode."""
 
 
 @dataclass(frozen=True)

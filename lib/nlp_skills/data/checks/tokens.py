@@ -55,6 +55,7 @@ class Tokens:
         self._max_length = context.max_length
         self._judged = context.task.type is TaskType.PREFERENCE
         self._tools_in_prompt = context.tools_in_prompt
+        self._thinking = context.enable_thinking
         self._faults = tallies()
         self._cut, self._absent = (Tally("LEN-CUT", "warning", "", "") for _ in range(2))
         self._reasoning, self._without = (Tally("TMPL-THINK", "warning", "", "") for _ in range(2))
@@ -81,7 +82,7 @@ class Tokens:
         parts = [conversations(example, judged=self._judged) for example in rows.examples]
         if self._tools_in_prompt:
             parts = [[with_prompted_tools(part) for part in row] for row in parts]
-        found = iter(tokenize_all(model.encoder, [part for row in parts for part in row]))
+        found = iter(tokenize_all(model.encoder, [part for row in parts for part in row], self._thinking))
         for line, example, row in zip(rows.lines, rows.examples, parts, strict=True):
             tokens = [(part, next(found)) for part in row]
             told: dict[str, str] = {}
@@ -97,7 +98,9 @@ class Tokens:
                 row
                 for part, result in tokens
                 for row in (
-                    tokenize_apart(model.encoder, part) if isinstance(result, TurnsRewritten) else [result]
+                    tokenize_apart(model.encoder, part, self._thinking)
+                    if isinstance(result, TurnsRewritten)
+                    else [result]
                 )
             ]
             self._measure(rows.file, line, example, [row for row in made if isinstance(row, TokenRow)])

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import httpx2
+
 from nlp_skills.data.report import Finding
 
 NEEDED = ("repo.write", "job.write")
@@ -23,7 +25,7 @@ def rights_findings(namespace: str | None) -> Iterator[Finding]:
     elif token:
         try:
             reason = missing_right(HfApi(endpoint=constants.ENDPOINT, token=token).whoami(), namespace)
-        except (HfHubHTTPError, OSError) as error:
+        except (HfHubHTTPError, httpx2.HTTPError) as error:
             reason = f"the Hub does not say whose the token is ({type(error).__name__})"
     if reason:
         yield Finding(

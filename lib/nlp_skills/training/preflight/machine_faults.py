@@ -10,6 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import httpx2
+
 from nlp_skills.base_model import EMBEDDED
 from nlp_skills.data.report import Finding
 from nlp_skills.training.config import TrainConfig
@@ -133,8 +135,7 @@ def unknown_arguments(given: Iterable[str], kind: Any, package: str) -> Iterator
 def hub_findings(config: TrainConfig, is_version: bool) -> Iterator[Finding]:
     """HUB-ACCESS: a base model on the Hub that this user may not read, asked before anything is downloaded.
 
-    Says nothing about what lies on this machine, nor where the Hub cannot be reached: loading says that. No
-    token is shown.
+    Says nothing about what lies on this machine. No token is shown.
     """
     name = config.base_model
     path = Path(name).expanduser()
@@ -144,12 +145,15 @@ def hub_findings(config: TrainConfig, is_version: bool) -> Iterator[Finding]:
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 
     cached = isinstance(try_to_load_from_cache(name, "config.json", revision=config.base_revision), str)
-    if cached or constants.HF_HUB_OFFLINE:
+    if cached:
+        return
+    if constants.HF_HUB_OFFLINE:
+        yield _unreachable(config, "HF_HUB_OFFLINE is set")
         return
     login = "log in with: hf auth login (or set HF_TOKEN), then run the same command again"
     page = f"{constants.ENDPOINT}/{name}"
     try:
-        HfApi().auth_check(name)
+        HfApi(endpoint=constants.ENDPOINT).auth_check(name)
     except GatedRepoError:
         yield _error(
             "HUB-ACCESS", f"The base model {name} is gated.", f"Accept its terms at {page}, and {login}"
@@ -168,5 +172,14 @@ def hub_findings(config: TrainConfig, is_version: bool) -> Iterator[Finding]:
                 f"The Hub refuses the base model {name} ({status}).",
                 f"Look at {page}, and {login}",
             )
-    except OSError:  # no network: what loading says of it is exact
-        return
+    except httpx2.HTTPError as error:  # loading would try again and again for half a minute
+        yield _unreachable(config, f"{type(error).__name__}: {error}")
+
+
+def _unreachable(config: TrainConfig, reason: str) -> Finding:
+    revision = f" --revision {config.base_revision}" if config.base_revision else ""
+    return _error(
+        "HUB-ACCESS",
+        f"The base model {config.base_model} is not on this machine, and the Hub cannot be reached ({reason}).",
+        f"Fetch it where the Hub can be reached: hf download {config.base_model}{revision}. Or name a folder as base_model",
+    )

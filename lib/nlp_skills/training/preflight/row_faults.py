@@ -50,7 +50,11 @@ def row_findings(
         for line, example, row in _viewed(config, rows):
             _look(model, config, f"data/{split}.jsonl", line, example, row, found)
     findings = [finding for tally in found.values() for finding in tally.findings()]
-    return [*findings, *_tokenizer(model, config)], _facts(model, splits["train"].rows)
+    facts, texts = _facts(model, splits["train"].rows), 0
+    if config.method == "cpt":
+        texts = sum(1 for _ in splits["train"].examples)
+    cut = cut_findings(config, texts, facts.longest.longest if facts.longest else 0, facts.rows)
+    return [*findings, *cut, *_tokenizer(model, config)], facts
 
 
 def validation_findings(rows: int) -> Iterator[Finding]:
@@ -63,6 +67,19 @@ def validation_findings(rows: int) -> Iterator[Finding]:
             " checkpoint can be chosen.",
             count=0,
             fix="Set split.valid in data_source.yaml, then run: nlp-skills regenerate-data TASK",
+        )
+
+
+def cut_findings(config: TrainConfig, texts: int, longest: int, pieces: int) -> Iterator[Finding]:
+    """LEN-CUT of plain text: texts beyond max_length are learned in pieces, and no piece sees the one before it."""
+    if config.method == "cpt" and pieces > texts:
+        yield Finding(
+            check="LEN-CUT",
+            level="warning",
+            message=f"{texts:,} texts are learned in {pieces:,} pieces of up to {longest:,} tokens (max_length"
+            f" {config.max_length:,}): what a piece begins with is learned without the text before it.",
+            count=pieces - texts,
+            fix="Raise max_length where the memory allows it, or divide the texts where their sections end",
         )
 
 
