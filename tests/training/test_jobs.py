@@ -1,6 +1,7 @@
 """Several runs at once: each waits its turn, the table is the files, and lineage is recorded once."""
 
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -42,7 +43,9 @@ def test_runs_wait_in_order_while_the_device_is_taken_and_a_kill_of_everything_l
             "queued",
             Waiting(place=2, behind=["elsewhere v7"]),
         )
-        with pytest.raises(NotValid, match="first v1 is being trained already"):
+        with pytest.raises(
+            NotValid, match=r"first v1 is being trained already.*training-status first .*stop-training first "
+        ):
             start_training(first, confirm=True)
         assert [(job.task, job.status, job.place) for job in list_jobs(home).jobs] == [
             ("first", "queued", 1),
@@ -156,3 +159,24 @@ def test_run_outlives_the_process_that_started_it_and_its_pid_is_its_own(tmp_pat
             assert os.getsid(process.pid) == process.pid
     assert process.wait() == 0
     assert training_status(task).status == "succeeded"
+    lines = training_log(task, lines=100).lines
+    assert any(line.endswith("parameters are trained") for line in lines)
+    assert [line for line in lines if not re.match(r"\d{4}-\d\d-\d\dT[\d:]{8}Z (INFO|WARNING) ", line)] == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the interpreter is a shell script here")
+def test_process_that_ends_before_it_has_begun_is_told_with_its_words_and_its_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = make_small_task(tmp_path / "tasks")
+    broken = tmp_path / "python"
+    broken.write_text("#!/bin/sh\necho 'No module named nlp_skills' >&2\nexit 3\n", encoding="utf-8")
+    broken.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(broken))
+    start_training(task, confirm=True)
+    status = training_status(task)
+    assert (status.status, status.error) == (
+        "failed",
+        "The process ended with exit status 3 before it began: No module named nlp_skills. Read versions/v1/train.log:"
+        " nlp-skills training-log support --version v1",
+    )

@@ -15,6 +15,7 @@ from nlp_skills.task.version import trial_words
 from nlp_skills.training.job import Job, lock_file
 from nlp_skills.training.new_version import create_version
 from nlp_skills.training.overview import show_task
+from nlp_skills.training.status import training_status
 
 
 @pytest.fixture
@@ -60,6 +61,25 @@ def test_a_run_that_was_killed_is_shown_as_failed(news: Path):
     assert show_task(news).versions[0].training == "failed"
     with FileLock(lock_file(folder)):
         assert show_task(news).versions[0].training == "running"
+
+
+def test_what_a_training_measured_is_shown_until_there_are_results(news: Path):
+    folder = news / "versions" / "v1"
+    folder.mkdir()
+    Job(id="j1", status="succeeded", started="2026-11-21T08:00:00Z", log="versions/v1/train.log").save(
+        folder / "job.json"
+    )
+    lines = (
+        '{"step": 4, "eval_loss": 0.69, "eval_rewards/accuracies": 0.5}',
+        '{"step": 8, "loss": 0.4, "rewards/accuracies": 1.0}',
+        '{"step": 8, "eval_loss": 0.51, "eval_rewards/accuracies": 0.75}',
+    )
+    (folder / "metrics.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    pairs = {"eval_rewards/accuracies": 0.75, "rewards/accuracies": 1.0}
+    assert show_task(news).versions[0].measured == {"eval_loss": 0.51, **pairs}
+    assert training_status(news).measured == pairs
+    (folder / "lineage.yaml").write_text("results: {accuracy: 0.5}", encoding="utf-8")
+    assert show_task(news).versions[0].measured == {}
 
 
 def test_a_source_that_was_not_read_yet_is_read_next(tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ from small_task import make_small_task
 
 from nlp_skills.data.regenerate import convert_data
 from nlp_skills.data.sources.source import DataSources
-from nlp_skills.errors import NotReady
+from nlp_skills.errors import NotReady, RunFailed
 from nlp_skills.records import sha256_tree
+from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.model_info import ModelInfo
 from nlp_skills.training.reproduce import reproduce
 from nlp_skills.training.train import train_model
@@ -32,7 +33,7 @@ def test_version_is_made_again_to_the_byte_and_a_changed_world_is_told(tmp_path:
     assert found.passed
     assert found.message == (
         "v1 of support was made again from the splits kept in data/, and to compare with them: the kept raw rows,"
-        " converted and divided again: nothing differs."
+        " converted and divided again: nothing differs. It lies in benchmarks/reproduced-v1 of the task's folder."
     )
     assert {
         "data: train made again",
@@ -59,6 +60,14 @@ def test_version_is_made_again_to_the_byte_and_a_changed_world_is_told(tmp_path:
         "data: test made again",
     ]
     assert "model" in again.same
+
+    shutil.rmtree(TrainConfig.load(task / "versions" / "v1" / "config.yaml").base_model)
+    with pytest.raises(RunFailed, match=r"^support v1 could not be made again: .*small-model.*") as failure:
+        reproduce(task)
+    assert str(failure.value).endswith(
+        f"See {task / found.folder / 'versions' / 'v1' / 'train.log'}. When the cause is mended, the same command goes on:"
+        " nlp-skills reproduce support --version v1"
+    )
 
 
 def test_rows_that_are_kept_nowhere_are_read_from_the_source_again(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from nlp_skills.task.version import Version, derive_lineage
 from nlp_skills.training.job import Job, read_job
 from nlp_skills.training.job_table import list_jobs
 from nlp_skills.training.model_info import ModelInfo
+from nlp_skills.training.queue import Waiting
 from nlp_skills.training.run.metrics_log import read_metrics
 from nlp_skills.training.status import TrainingStatus, training_status
 from nlp_skills.training.targets.connection import Unreachable
@@ -109,6 +110,12 @@ def test_run_survives_a_cut_connection_a_stop_and_a_resume_and_comes_back_whole(
     with pytest.raises(NotValid, match="is being trained already"):
         start_training(task, target="box", confirm=True)
     assert [(job.target, job.status) for job in list_jobs(task.parent).jobs] == [("box", "running")]
+    other = copy(untrained, "behind")
+    declare(other, ssh_machine)
+    start_training(other, target="box", confirm=True)
+    assert training_status(other).waiting == Waiting(place=1, behind=["support v1"])
+    assert [(job.status, job.place) for job in list_jobs(other.parent).jobs] == [("queued", 1)]
+    assert (stop_training(other).status, training_status(other).waiting) == ("cancelled", None)
     stopped = stop_training(task)
     assert stopped.status == "cancelled"
     assert "--target box" in stopped.next
@@ -121,6 +128,7 @@ def test_run_survives_a_cut_connection_a_stop_and_a_resume_and_comes_back_whole(
     job = job_of(task)
     assert (job.resumed, job.target, job.remote["target"]) == (1, "ssh", "box")
     assert job.cost is not None
+    assert job.predicted is not None, "for the machine there, beside what it took"
     assert job.cost.usd == round(job.cost.seconds / 1000, 4)
     jobs = Path(ssh_machine.target.folder) / "jobs"
     assert list(jobs.glob("*")) == [], "what was sent is removed when the results are here"

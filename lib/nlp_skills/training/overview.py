@@ -13,6 +13,8 @@ from nlp_skills.records import Record, read_mapping
 from nlp_skills.task.task import Task
 from nlp_skills.task.version import is_trial, version_names
 from nlp_skills.training.job import is_running
+from nlp_skills.training.run.metrics_log import read_metrics
+from nlp_skills.training.status import newest_figures
 
 
 class VersionOverview(Record):
@@ -24,6 +26,8 @@ class VersionOverview(Record):
     training: str
     """The job's status, or "not trained"."""
     results: dict[str, float] = {}
+    measured: dict[str, float] = {}
+    """What its training measured last, of a version that has no results yet: validation loss, pairs, rewards."""
 
 
 class TaskOverview(Record):
@@ -65,6 +69,8 @@ def _version(folder: Path) -> VersionOverview:
     training = str(job.get("status", "not trained"))
     if training == "running" and job.get("target", "local") == "local" and not is_running(folder):
         training = "failed"  # killed, so that it could not say so itself
+    if not shown.get("results"):
+        shown["measured"] = newest_figures(read_metrics(folder / "metrics.jsonl"))
     try:
         return VersionOverview.parse({"version": folder.name, "training": training, **shown}, folder)
     except NotValid:

@@ -14,11 +14,11 @@ from pathlib import Path
 from nlp_skills.base_model import require_training
 from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.data.writing import describe_split
-from nlp_skills.errors import NotReady, counted
+from nlp_skills.errors import NotReady, NotValid, RunFailed, counted
 from nlp_skills.records import Progress, Record, now, sha256_file, silent
 from nlp_skills.task.version import derive_lineage, version_folder
 from nlp_skills.training.config import TrainConfig
-from nlp_skills.training.job import Environment, Job, read_job
+from nlp_skills.training.job import Environment, Job, is_running, read_job
 from nlp_skills.training.model_info import ModelInfo
 from nlp_skills.training.reproduce_data import Difference, Found, reproduce_data
 from nlp_skills.training.run.metrics_log import read_metrics
@@ -29,7 +29,7 @@ VERSION = "v1"
 """What the version is called in the folder of its reproduction."""
 
 
-class Prepared(Record):
+class RebuiltData(Record):
     """`prepared.json`: the rows are in place, and how they compare."""
 
     data_from: str
@@ -75,12 +75,12 @@ def reproduce(task: Path, *, version: str | None = None, progress: Progress = si
     place = task / "benchmarks" / f"reproduced-{source.name}"
     if not (place / "prepared.json").is_file() or (place / "reproduction.json").is_file():
         _prepare(task, source, job, place, progress)
-    prepared = Prepared.load(place / "prepared.json")
+    data = RebuiltData.load(place / "prepared.json")
     ended = read_job(place / "versions" / VERSION)
     if ended is None or ended.status != "succeeded":
-        train_model(place, version=VERSION, progress=progress)
+        _train(task, source.name, place, progress)
     same, different = compare(source, place / "versions" / VERSION, task, place)
-    different = [*prepared.different, *different]
+    different = [*data.different, *different]
     told = (
         "nothing differs"
         if not different
@@ -90,12 +90,33 @@ def reproduce(task: Path, *, version: str | None = None, progress: Progress = si
         task=task.name,
         version=source.name,
         folder=place.relative_to(task).as_posix(),
-        data_from=prepared.data_from,
-        same=[*prepared.same, *same],
+        data_from=data.data_from,
+        same=[*data.same, *same],
         different=different,
         passed=not different,
-        message=f"{source.name} of {task.name} was made again from {prepared.data_from}: {told}.",
+        message=f"{source.name} of {task.name} was made again from {data.data_from}: {told}."
+        f" It lies in {place.relative_to(task).as_posix()} of the task's folder.",
     ).save(place / "reproduction.json")
+
+
+def _train(task: Path, version: str, place: Path, progress: Progress) -> None:
+    """Train the version in `place`, which is no task of the tasks folder: no command takes it by its name."""
+    again = f"nlp-skills reproduce {task.name} --version {version}"
+    folder = place / "versions" / VERSION
+    if is_running(folder):
+        raise NotValid(
+            f"{task.name} {version} is being made again by another process at this moment, in {place}. When it has"
+            f" ended, compare: {again}"
+        )
+    try:
+        train_model(place, version=VERSION, progress=progress)
+    except RunFailed:
+        job = read_job(folder)
+        said = (job and job.error) or "it was stopped"
+        raise RunFailed(
+            f"{task.name} {version} could not be made again: {said} See {folder / 'train.log'}. When the cause is mended,"
+            f" the same command goes on: {again}"
+        ) from None
 
 
 def _prepare(task: Path, source: Path, job: Job, place: Path, progress: Progress) -> None:
@@ -120,7 +141,9 @@ def _prepare(task: Path, source: Path, job: Job, place: Path, progress: Progress
     made = snapshot.with_changes(splits=splits)
     made.save(folder / "data_snapshot.json").save(place / "data" / "data_snapshot.json")
     derive_lineage(folder, VERSION, now(), None, [f"{source.name} made again"]).save(folder / "lineage.yaml")
-    Prepared(data_from=found.words, same=found.same, different=found.different).save(place / "prepared.json")
+    RebuiltData(data_from=found.words, same=found.same, different=found.different).save(
+        place / "prepared.json"
+    )
 
 
 def _config(task: Path, source: Path, job: Job) -> TrainConfig:

@@ -16,6 +16,15 @@ from nlp_skills.training.queue import Waiting, waiting
 from nlp_skills.training.run.metrics_log import last_value, read_metrics
 from nlp_skills.training.targets import load_target
 
+MEASURED = (
+    "eval_loss",
+    "eval_rewards/accuracies",
+    "eval_rewards/margins",
+    "eval_reward",
+    "rewards/accuracies",
+    "reward",
+)
+"""Figures of metrics.jsonl by which a run is judged while it has no results: losses, pairs in the right order, rewards."""
 KILLED = "The process ended without a word (killed, or out of memory)."
 
 
@@ -34,6 +43,8 @@ class TrainingStatus(Record):
     epoch: float | None = None
     loss: float | None = None
     eval_loss: float | None = None
+    measured: dict[str, float] = {}
+    """The newest of each figure beside the loss: the share of pairs in the right order, the reward."""
     seconds: float | None = None
     seconds_left: float | None = None
     warnings: list[str] = []
@@ -68,6 +79,7 @@ def training_status(task: Path, *, version: str | None = None) -> TrainingStatus
         epoch=last_value(rows, "epoch"),
         loss=last_value(rows, "loss"),
         eval_loss=last_value(rows, "eval_loss"),
+        measured={name: value for name, value in newest_figures(rows).items() if name != "eval_loss"},
         seconds=last_value(rows, "seconds"),
         seconds_left=_left(folder, job, rows) if job.status == "running" else None,
         warnings=job.warnings,
@@ -76,6 +88,12 @@ def training_status(task: Path, *, version: str | None = None) -> TrainingStatus
         log=job.log,
         next=_next(task, folder.name, job),
     )
+
+
+def newest_figures(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """The last value of each figure by which a run can be judged, of those that it has."""
+    found = {name: last_value(rows, name) for name in MEASURED}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def place_in_queue(task: Path, version: str, job: Job) -> Waiting | None:

@@ -28,11 +28,12 @@ from nlp_skills.training.preflight.check import REPORT, SMALLER
 from nlp_skills.training.preflight.ladder import LongestRows, next_rung
 from nlp_skills.training.preflight.out_of_memory import kernel_kills, killed_for_memory
 from nlp_skills.training.queue import in_queue
+from nlp_skills.training.run.log_lines import say
 from nlp_skills.training.run.lookout import KillNote, Lookout
 from nlp_skills.training.run.processes import failure_of, is_worker, run_workers
 from nlp_skills.training.run.verify import check_fresh_load
 from nlp_skills.training.run.watch import repeats
-from nlp_skills.training.run.worker import NO_MEMORY, NO_MEMORY_TO_EVALUATE, say, work
+from nlp_skills.training.run.worker import NO_MEMORY, NO_MEMORY_TO_EVALUATE, work
 from nlp_skills.training.version_model import resolve_model
 
 KILLS = "memory-kills.json"

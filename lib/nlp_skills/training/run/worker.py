@@ -5,19 +5,16 @@ preflight → weights → dry step → training → the saved model, looked at
 
 from __future__ import annotations
 
-import logging
-import sys
-import time
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from filelock import FileLock
 
 from nlp_skills.base_model import chat_template_sha256
 from nlp_skills.data.report import Finding
 from nlp_skills.errors import NlpSkillsError
-from nlp_skills.records import now, sha256_tree
+from nlp_skills.records import sha256_tree
 from nlp_skills.training.checkpoints import checkpoints, step_of
 from nlp_skills.training.environment import Stopwatch, environment, free_cores, peak_memory_mb
 from nlp_skills.training.job import Cost, Job, update_job
@@ -39,6 +36,7 @@ from nlp_skills.training.preflight.check import (
 from nlp_skills.training.preflight.disk import is_disk_full
 from nlp_skills.training.preflight.out_of_memory import EvaluationOutOfMemory, is_out_of_memory
 from nlp_skills.training.run.best_checkpoint import load_kept, watch_validation
+from nlp_skills.training.run.log_lines import say, say_figures, say_what_libraries_log
 from nlp_skills.training.run.metrics_log import MetricsLog
 from nlp_skills.training.run.processes import end_with_parent, is_writer, joined_processes, report_failure
 from nlp_skills.training.run.repetition import Probe
@@ -93,7 +91,7 @@ def train_version(task: Path, folder: Path) -> None:
     """From config.yaml and the splits to model_info.json, and the cost in job.json."""
     import torch
 
-    log_as_we_do()
+    say_what_libraries_log()
     job = Job.load(folder / "job.json")
     prepared = _prepared(task, folder, job)
     config = prepared.config
@@ -124,6 +122,7 @@ def train_version(task: Path, folder: Path) -> None:
             bool(newest),
         )
     _dry_step(trainer, prepared, folder, (trainable, total), resumes=newest is not None)
+    say_figures(trainer)
     watch_validation(trainer, config, folder / "metrics.jsonl")
     report_to_sinks(trainer, config.report_to, Sink(task, task.name, folder.name, job.id), stopwatch, say)
     trainer.train(resume_from_checkpoint=str(newest) if newest else None)
@@ -133,7 +132,7 @@ def train_version(task: Path, folder: Path) -> None:
         return
     check_model(saved)
     if config.peft == "none" and not check_changed(saved, prepared.files):
-        say(NOT_COMPARED)
+        say(NOT_COMPARED, "WARNING")
         update_job(folder, warnings=[*Job.load(folder / "job.json").warnings, NOT_COMPARED])
     if not (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled):
         check_difference(trainer, prepared.rows["train"])
@@ -258,24 +257,3 @@ def _listener(log: MetricsLog, stopwatch: Stopwatch, prepared: Prepared, folder:
     if config.method in ("sft", "dpo", "orpo", "kto") and config.num_processes == 1:
         probe = Probe(prepared.tokenizer, prepared.splits["valid"].examples, config.enable_thinking)
     return log.callback(stopwatch, method=config.method, told=told, probe=probe)
-
-
-def say(message: str, level: Literal["INFO", "WARNING", "ERROR"] = "INFO") -> None:
-    """A line for train.log: `2026-11-21T08:00:00Z INFO what is said`."""
-    sys.stderr.write(f"{now()} {level} {message}\n")
-    sys.stderr.flush()
-
-
-def log_as_we_do() -> None:
-    """What libraries log or warn of becomes lines of the same form."""
-    from transformers.utils import logging as transformers_logging
-
-    form = logging.Formatter("%(asctime)sZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
-    form.converter = time.gmtime
-    handler = logging.StreamHandler()
-    handler.setFormatter(form)
-    logging.getLogger().addHandler(handler)
-    logging.captureWarnings(True)
-    transformers_logging.set_verbosity_warning()
-    transformers_logging.disable_default_handler()
-    transformers_logging.enable_propagation()
