@@ -17,6 +17,7 @@ CONFIG: dict[str, Any] = {
     "lora_r": 4,
     "epochs": 2,
     "per_device_train_batch_size": 4,
+    "gradient_accumulation_steps": 1,
     "per_device_eval_batch_size": 4,
     "max_length": 64,
     "save_steps": 2,

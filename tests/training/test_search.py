@@ -189,3 +189,17 @@ def test_space_that_makes_no_sense_is_refused(untrained: Path, space: dict[str, 
 def test_without_a_space_the_error_shows_how_to_give_one(untrained: Path) -> None:
     with pytest.raises(NotReady, match=r"lora_r=\{choices: \[8, 16, 32\]\}"):
         search_settings(untrained)
+
+
+@pytest.mark.parametrize(
+    ("metric", "said"),
+    [
+        ("eval_los", r'there is no \'eval_los\' \(did you mean "eval_loss"\?\)\. Choose from: eval_loss, '),
+        ("eval_kl", r"sft does not measure eval_kl \(kto does\)"),
+        ("eval_loss_se", "there is no 'eval_loss_se'"),
+        ("f1", "there is no 'f1'"),
+    ],
+)
+def test_metric_that_nobody_measures_is_refused(untrained: Path, metric: str, said: str) -> None:
+    with pytest.raises(NotValid, match=said):
+        search_settings(untrained, settings=SPACE, metric=metric)

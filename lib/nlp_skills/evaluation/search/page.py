@@ -77,7 +77,7 @@ def _header(definition: SearchDefinition, report: SearchReport) -> Html:
 
 
 def _trials(definition: SearchDefinition, report: SearchReport, valued: Sequence[Trial]) -> Html:
-    better = "Lower" if definition.by_loss else "Higher"
+    better = "Lower" if definition.lower_is_better else "Higher"
     if not valued:
         return section("trials", "Trials", absent("No trial has a value yet."))
     points = [(float(t.number), t.value or 0.0, t.state == "complete") for t in valued]

@@ -15,6 +15,7 @@ from typing import Any, Literal, Self
 
 from filelock import FileLock, Timeout
 
+from nlp_skills.evaluation.search.measures import lower_is_better
 from nlp_skills.records import Record
 from nlp_skills.training.planning.forecast import show_seconds
 from nlp_skills.training.search_space import Space
@@ -31,7 +32,7 @@ class SearchDefinition(Record):
     parent: str
     """The version whose other settings all trials have."""
     metric: str
-    """eval_loss, another figure of metrics.jsonl that begins with eval_, or a metric of the task."""
+    """A figure of the validation (measures.py), or a metric of the task."""
     prune: bool
     """End a trial early that is behind (ASHA)."""
     seed: int
@@ -45,8 +46,13 @@ class SearchDefinition(Record):
 
     @property
     def by_loss(self) -> bool:
-        """Whether the validation loss decides, and lower is better."""
+        """Whether the validation loss decides."""
         return self.metric == "eval_loss"
+
+    @property
+    def lower_is_better(self) -> bool:
+        """Of the metric's values."""
+        return lower_is_better(self.metric)
 
     def folder(self, task: Path) -> Path:
         """Where its files lie."""
@@ -54,7 +60,7 @@ class SearchDefinition(Record):
 
     def better(self, a: float, b: float) -> bool:
         """Whether value a is better than b."""
-        return a < b if self.by_loss else a > b
+        return a < b if self.lower_is_better else a > b
 
 
 class Trial(Record):

@@ -17,6 +17,7 @@ from nlp_skills.base_model import require_training
 from nlp_skills.data.present import describe_data, hash_files
 from nlp_skills.data.replacement import settle_data
 from nlp_skills.errors import MissingExtra, NlpSkillsError, NotReady, NotValid, RunFailed
+from nlp_skills.evaluation.search.measures import SAME_UNIT, require_measured
 from nlp_skills.evaluation.search.record import (
     SearchDefinition,
     SearchReport,
@@ -115,13 +116,10 @@ def _define(
         )
     folder = version_folder(task, parent)
     before = TrainConfig.load(folder / "config.yaml")
-    known = METRICS[Task.load(task / "task.yaml").type]
-    if not metric.startswith("eval_") and metric not in known:
-        raise NotValid(f"metric: {metric} is none of this task. Choose from: eval_loss, {', '.join(known)}.")
-    if metric == "eval_loss" and before.method == "grpo":
-        raise NotValid("grpo measures no validation loss. Search by a metric of the task.")
+    require_measured(metric, before, METRICS[Task.load(task / "task.yaml").type])
     space = read_space(task, settings)
-    require_searchable(space, before, snapshot.splits["train"].count, by_loss=metric == "eval_loss")
+    by_loss = metric.startswith("eval_") and metric not in SAME_UNIT
+    require_searchable(space, before, snapshot.splits["train"].count, by_loss=by_loss)
     return SearchDefinition(
         space=space,
         parent=folder.name,

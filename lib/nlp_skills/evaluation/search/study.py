@@ -39,7 +39,7 @@ def open_study(folder: Path, definition: SearchDefinition, first_rung: float) ->
     return optuna.create_study(
         storage=f"sqlite:///{(folder / 'trials.db').as_posix()}",
         study_name=definition.key,
-        direction="minimize" if definition.by_loss else "maximize",
+        direction="minimize" if definition.lower_is_better else "maximize",
         pruner=pruner,
         load_if_exists=True,
     )
