@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from nlp_skills.errors import clip
+from nlp_skills.errors import clip, counted
 from nlp_skills.tables.grid import table
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def _speed(found: ToolUseResult) -> str:
 
 def context(found: ContextCost) -> RenderableType:
     """Windows, the largest tools, and what could go."""
-    shown = f"{found.tokens:,} tokens for {len(found.tools)} tools with {found.model}, tools given"
+    shown = f"{found.tokens:,} tokens for {counted(found.together, 'tool')} at once with {found.model}, tools given"
     parts: list[RenderableType] = [
         Text(f"{shown} {'by the chat template' if found.calling == 'native' else 'in the system prompt'}")
     ]

@@ -21,6 +21,7 @@ from nlp_skills.base_model import local_tokenizer
 from nlp_skills.data.example import Example, Message, Meta, read_examples
 from nlp_skills.data.prompted_tools import with_prompted_tools
 from nlp_skills.data.tokens import render
+from nlp_skills.data.turns import to_tools
 from nlp_skills.errors import NotReady
 from nlp_skills.evaluation.tool_use.own_tools import read_tools
 from nlp_skills.evaluation.tool_use.record import Calling
@@ -46,7 +47,7 @@ class ToolCost(Record):
     name: str
     tokens: int
     share: float
-    """Of the tokens of all definitions."""
+    """Of the tokens of all tools that are listed."""
     used: int | None = None
     """Calls of it in the data; None where the data hold no calls."""
 
@@ -76,8 +77,10 @@ class ContextCost(Record):
     calling: Calling
     source: str
     """Where the definitions were read."""
+    together: int
+    """Tools that a prompt offers at once: all of them; of rows, those of the row that offers most."""
     tokens: int
-    """Of all definitions together, with the words around them."""
+    """Of these together, with the words around them."""
     windows: list[WindowShare]
     tools: list[ToolCost]
     """The largest first."""
@@ -103,7 +106,8 @@ def measure_context(
     `model` is a base model's reference (the task's when left out), `window` its context where it is served with another
     than its own. `save` keeps the definitions in configs/tools.json. Raises NotReady where no tools are known.
     """
-    definitions = read_tools(tools, task) if tools is not None else _offered(task)
+    offered = [read_tools(tools, task)] if tools is not None else _offered(task)
+    definitions = _largest_of_each_name(offered)
     name, revision = original_model(task, model or Task.load(task / "task.yaml").base_model)
     tokenizer, _, positions = local_tokenizer(name, revision)
     calling, count = _counter(tokenizer, definitions)
@@ -111,8 +115,9 @@ def measure_context(
         write_atomic(task / SAVED, to_json(definitions))
     return context_cost(
         definitions,
+        max(offered, key=lambda some: len(json.dumps(some))),
         count,
-        _used(task),
+        _used(task, definitions),
         window or positions,
         model=name,
         calling=calling,
@@ -127,6 +132,7 @@ Count = Callable[[Sequence[Mapping[str, Any]]], int]
 
 def context_cost(
     tools: Sequence[Mapping[str, Any]],
+    together: Sequence[Mapping[str, Any]],
     count: Count,
     used: Counter[str] | None,
     window: int | None,
@@ -137,25 +143,26 @@ def context_cost(
     saved: str | None = None,
 ) -> ContextCost:
     """The costs, largest first; one definition's is what the prompt grows by when it is listed once more."""
-    bare = count([])
-    total = count(tools) - bare
+    tokens = count(together) - count([])
     found = {_name(tool): count([tool, tool]) - count([tool]) for tool in tools}
+    total = sum(found.values())
     costs = [
         ToolCost(
             name=name,
-            tokens=tokens,
-            share=round(tokens / max(1, total), 4),
+            tokens=size,
+            share=round(size / max(1, total), 4),
             used=None if used is None else used[name],
         )
-        for name, tokens in sorted(found.items(), key=lambda item: (-item[1], item[0]))
+        for name, size in sorted(found.items(), key=lambda item: (-item[1], item[0]))
     ]
     windows = [window] if window else []
     return ContextCost(
         model=model,
         calling=calling,
         source=source,
-        tokens=total,
-        windows=[_window(size, total, size == window) for size in dict.fromkeys([*windows, *USUAL_WINDOWS])],
+        together=len(together),
+        tokens=tokens,
+        windows=[_window(size, tokens, size == window) for size in dict.fromkeys([*windows, *USUAL_WINDOWS])],
         tools=costs,
         prune=list(_prune(tools, costs)),
         saved=saved,
@@ -244,26 +251,33 @@ def _rows(task: Path) -> Iterator[Example]:
             yield from read_examples(file)
 
 
-def _offered(task: Path) -> list[dict[str, Any]]:
-    """Every tool that some row offers, once. Raises NotReady where none does."""
-    found: dict[str, dict[str, Any]] = {}
-    for row in _rows(task):
-        for tool in row.tools or []:
-            found.setdefault(json.dumps(tool, sort_keys=True), tool)
+def _offered(task: Path) -> list[list[dict[str, Any]]]:
+    """The tools of each row that offers some. Raises NotReady where none does."""
+    found = [to_tools(row.tools) or [] for row in _rows(task) if row.tools]
     if not found:
         raise NotReady(
             f"{task.name}: no row of its data offers tools. Name them: --tools .mcp.json#SERVER, a URL, an OpenAPI file or a"
             " JSON list."
         )
-    return [tool if "function" in tool else {"type": "function", "function": tool} for tool in found.values()]
+    return found
 
 
-def _used(task: Path) -> Counter[str] | None:
-    """How often each tool is called in the data; None where nothing is called."""
+def _largest_of_each_name(offered: Sequence[Sequence[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Every tool once; rows may describe the same one in several ways."""
+    found: dict[str, dict[str, Any]] = {}
+    for tool in (tool for some in offered for tool in some):
+        known = found.setdefault(_name(tool), tool)
+        if len(json.dumps(tool)) > len(json.dumps(known)):
+            found[_name(tool)] = tool
+    return list(found.values())
+
+
+def _used(task: Path, tools: Sequence[Mapping[str, Any]]) -> Counter[str] | None:
+    """How often each tool is called in the data; None where none of them is: the data are about others."""
     called = Counter(
         call.get("function", call)["name"]
         for row in _rows(task)
         for message in row.messages or []
         for call in message.tool_calls or []
     )
-    return called or None
+    return called if any(called[_name(tool)] for tool in tools) else None

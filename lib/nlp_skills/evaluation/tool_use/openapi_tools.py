@@ -54,7 +54,7 @@ def _operations(
 
 
 def _name(operation: Mapping[str, Any], method: str, address: str) -> str:
-    name = str(operation.get("operationId") or f"{method}_{address}")
+    name = str(operation.get("operationId") or f"{method}{address}")
     return _NOT_IN_A_NAME.sub("_", name).strip("_")[:_LONGEST_NAME]
 
 
