@@ -25,6 +25,8 @@ class Answered:
     """Without special tokens and the blanks around it; tool calls as `Example.output_text` writes them."""
     scores: dict[str, float] | None = None
     """Label → probability (they sum to 1), where labels were scored."""
+    log_prob: float | None = None
+    """Of what was said, all tokens together, in nats; only where the interface tells it."""
     milliseconds: float | None = None
     """Of this row; of rows that share a batch, the batch's time divided by its rows."""
     prompt_sha256: str = ""

@@ -1,0 +1,208 @@
+"""A GGUF file, answered by llama.cpp in this process: the program that serves it is the one that is tested.
+
+    row ──▶ /apply-template ──▶ prompt ──▶ /v1/chat/completions            an answer, tool calls read by llama.cpp
+                                   └─────▶ /completion, held to a label    its tokens' probabilities
+
+A label is scored by a grammar that leaves the model no other tokens; the probabilities that llama.cpp reports
+are those before the grammar, over the whole vocabulary. It ends with the token that the model ends with.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from nlp_skills.data.example import Example
+from nlp_skills.data.prompted_tools import with_prompted_tools
+from nlp_skills.data.sources.generation.answer import NoAnswer
+from nlp_skills.errors import MissingExtra, NotFound, NotValid
+from nlp_skills.evaluation.predictors.asking import Asking
+from nlp_skills.evaluation.predictors.chat import answer_text, chat_messages
+from nlp_skills.evaluation.predictors.predictor import Answered, Decoding
+from nlp_skills.evaluation.predictors.reply import prompt_hash
+from nlp_skills.evaluation.predictors.requesting import ask_rows
+from nlp_skills.records import Progress, sha256_file, silent
+from nlp_skills.training.environment import free_cores
+
+SLOTS = 4
+"""Requests that llama.cpp works on at once; more of them wait."""
+
+CONTEXT = 4096
+"""Tokens for each of them together with its answer; all share one pool, so a single one may have them all."""
+
+SECONDS = 600.0
+
+
+class GgufPredictor:
+    """A GGUF file in llama.cpp (xllamacpp), reached on loopback."""
+
+    can_score = True
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        thinking: bool | None = None,
+        tools_in_prompt: bool = False,
+        context: int = CONTEXT,
+    ) -> None:
+        """Loads the file. Raises NotFound, NotValid for a file that llama.cpp cannot read, MissingExtra."""
+        try:
+            import xllamacpp
+        except ImportError:
+            raise MissingExtra("Asking a GGUF file", "serve") from None
+        if not path.is_file():
+            raise NotFound(f"The GGUF file {path} does not exist.")
+        self.name = f"{path.name} in llama.cpp"
+        self.identity = f"gguf {sha256_file(path)}"
+        self._thinking = thinking
+        self._tools_in_prompt = tools_in_prompt
+        try:
+            self._server = _serve(xllamacpp, path, context)
+        except RuntimeError as error:
+            raise NotValid(f"llama.cpp cannot load {path}: {error}") from None
+        self._client = httpx2.Client(base_url=self._server.listening_address, timeout=SECONDS)
+        self._asking = Asking(self.name, f"Rows may have {SLOTS * context:,} tokens with their answer.")
+
+    def prompt_hashes(self, examples: Sequence[Example]) -> list[str]:
+        """Of the text that the file's own chat template makes."""
+        return [prompt_hash(self._prompt(example)) for example in examples]
+
+    def answer(
+        self, examples: Sequence[Example], how: Decoding, progress: Progress = silent
+    ) -> Iterator[tuple[int, Answered]]:
+        """Labels are scored, free text is generated; four requests at a time. Raises RunFailed."""
+        how = how.with_changes(batch_size=min(how.batch_size, SLOTS))
+        if how.labels is None:
+            yield from ask_rows(self._asking, self._once, examples, how, progress, self.name)
+            return
+        for row, example in enumerate(examples):
+            yield row, self._scored(example, how.labels)
+            progress(f"{self.name}: scoring labels", row + 1, len(examples))
+
+    def score_choices(
+        self, examples: Sequence[Example], choices: Sequence[Sequence[str]]
+    ) -> list[list[float]]:
+        """The log-probability of each of a row's own choices, end token included."""
+        return [
+            self._log_probs(self._prompt(example), said)
+            for example, said in zip(examples, choices, strict=True)
+        ]
+
+    def close(self) -> None:
+        """Ends the server and gives back its memory."""
+        self._client.close()
+        self._server = None
+
+    def _asked(self, example: Example) -> dict[str, Any]:
+        shown = with_prompted_tools(example) if self._tools_in_prompt else example
+        asked: dict[str, Any] = {"messages": chat_messages(shown.context)}
+        if shown.tools:
+            asked |= {"tools": shown.tools, "parallel_tool_calls": True}
+        if self._thinking is not None:
+            asked["chat_template_kwargs"] = {"enable_thinking": self._thinking}
+        return asked
+
+    def _prompt(self, example: Example) -> str:
+        return self._asking.one(lambda: self._post("/apply-template", self._asked(example)))["prompt"]
+
+    def _once(self, example: Example, how: Decoding, number: int) -> Answered:
+        asked = self._asked(example)
+        drawn = {"top_k": 0, "top_p": 1.0, "min_p": 0.0, "seed": how.seed + number} if how.temperature else {}
+        started = time.perf_counter()
+        reply = self._post(
+            "/v1/chat/completions",
+            {
+                **asked,
+                **drawn,
+                "temperature": how.temperature,
+                "max_tokens": how.max_new_tokens,
+                "reasoning_format": "none",
+            },
+        )
+        spent = (time.perf_counter() - started) * 1000
+        choice, usage = reply["choices"][0], reply["usage"]
+        calls = [call["function"] for call in choice["message"].get("tool_calls") or ()]
+        named = [(call["name"], call["arguments"]) for call in calls]
+        return Answered(
+            answer_text(example, choice["message"].get("content"), named),
+            milliseconds=spent,
+            prompt_sha256=prompt_hash(self._post("/apply-template", asked)["prompt"]),
+            prompt_tokens=usage["prompt_tokens"],
+            tokens=usage["completion_tokens"],
+            cut=choice["finish_reason"] == "length",
+        )
+
+    def _scored(self, example: Example, labels: Sequence[str]) -> Answered:
+        started = time.perf_counter()
+        prompt = self._prompt(example)
+        totals = self._log_probs(prompt, labels)
+        most = max(totals)
+        shares = [math.exp(total - most) for total in totals]
+        best = labels[totals.index(most)]
+        return Answered(
+            best,
+            {label: share / sum(shares) for label, share in zip(labels, shares, strict=True)},
+            milliseconds=(time.perf_counter() - started) * 1000,
+            prompt_sha256=prompt_hash(prompt),
+            prompt_tokens=len(self._tokens(prompt)),
+            tokens=len(self._tokens(best)) + 1,
+        )
+
+    def _log_probs(self, prompt: str, choices: Sequence[str]) -> list[float]:
+        def ask(number: int) -> float:
+            ids = self._tokens(choices[number])
+            reply = self._post(
+                "/completion",
+                {
+                    "prompt": prompt,
+                    "grammar": "root ::= " + (" ".join(f"<[{token}]>" for token in ids) or '""'),
+                    "n_predict": len(ids) + 1,
+                    "n_probs": 1,
+                    "temperature": 0,
+                    "samplers": ["temperature"],
+                },
+            )
+            said = reply["completion_probabilities"]
+            if [token["id"] for token in said[:-1]] != ids or reply["stop_type"] != "eos":
+                raise NoAnswer(
+                    f"it did not say {choices[number]!r} though nothing else was left", 200, final=True
+                )
+            return sum(token["logprob"] for token in said)
+
+        found = dict(self._asking.all(ask, len(choices), SLOTS))
+        return [found[number] for number in range(len(choices))]
+
+    def _tokens(self, text: str) -> list[int]:
+        asked = {"content": text, "add_special": False, "parse_special": True}
+        return self._asking.one(lambda: self._post("/tokenize", asked))["tokens"]
+
+    def _post(self, path: str, asked: dict[str, Any]) -> Any:
+        try:
+            reply = self._client.post(path, json=asked)
+        except httpx2.TransportError as error:
+            raise NoAnswer(f"{type(error).__name__}: {error}") from None
+        if reply.is_error:
+            raise NoAnswer(reply.text, reply.status_code)
+        return reply.json()
+
+
+def _serve(xllamacpp: Any, path: Path, context: int) -> Any:
+    settings = xllamacpp.CommonParams()
+    settings.model.path = str(path)
+    settings.hostnames = ["127.0.0.1"]
+    settings.port = 0
+    settings.n_parallel = SLOTS
+    settings.n_ctx = SLOTS * context
+    settings.kv_unified = True
+    settings.use_jinja = True
+    settings.warmup = False
+    settings.verbosity = -1
+    settings.cpuparams.n_threads = free_cores()
+    settings.cpuparams_batch.n_threads = free_cores()
+    return xllamacpp.Server(settings)

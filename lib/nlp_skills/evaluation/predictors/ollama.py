@@ -1,0 +1,186 @@
+"""A model that Ollama serves, by its name there; OLLAMA_HOST says where, as for Ollama's own programs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from nlp_skills.data.example import Example
+from nlp_skills.data.prompted_tools import with_prompted_tools
+from nlp_skills.data.sources.generation.answer import NoAnswer, retry_after
+from nlp_skills.data.tokens import as_dicts
+from nlp_skills.errors import MissingExtra, NotValid
+from nlp_skills.evaluation.predictors.asking import Asking
+from nlp_skills.evaluation.predictors.chat import answer_text
+from nlp_skills.evaluation.predictors.predictor import Answered, Decoding
+from nlp_skills.evaluation.predictors.reply import prompt_hash
+from nlp_skills.evaluation.predictors.requesting import ask_rows, no_scores
+from nlp_skills.records import Progress, silent
+
+SECONDS = 600.0
+"""For one answer; the first one waits for the model to be loaded."""
+
+SMALLEST_WINDOW = 4096
+
+
+class OllamaPredictor:
+    """Ollama's own chat API through its official client."""
+
+    can_score = False
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        host: str | None = None,
+        thinking: bool | None = None,
+        tools_in_prompt: bool = False,
+        first_wait: float = 0.5,
+    ) -> None:
+        """Raises MissingExtra without the client."""
+        try:
+            import httpx
+            import ollama
+        except ImportError:
+            raise MissingExtra("Asking Ollama", "llm") from None
+
+        def refuse(response: httpx.Response) -> None:
+            """The client's own error has lost the headers, and Retry-After with them."""
+            if response.is_error:
+                response.read()
+                raise NoAnswer(response.text, response.status_code, wait=retry_after(response.headers))
+
+        self._broken = httpx.TransportError
+        self._client = ollama.Client(host=host, timeout=SECONDS, event_hooks={"response": [refuse]})
+        self._model = model
+        self.name = f"{model} in Ollama"
+        self._thinking = thinking
+        self._tools_in_prompt = tools_in_prompt
+        self._window = SMALLEST_WINDOW
+        cure = f"See that it runs and knows the model: ollama show {model}. What has been answered is kept."
+        self._asking = Asking(self.name, cure, first_wait=first_wait)
+
+    @property
+    def identity(self) -> str:
+        """With the digest that Ollama has for the weights, where it tells it."""
+        try:
+            known = {entry.model: entry.digest for entry in self._client.list().models}
+        except (NoAnswer, ConnectionError, self._broken, ValueError):
+            known = {}
+        full = self._model if ":" in self._model else f"{self._model}:latest"
+        return f"ollama {self._model} {known.get(full) or ''}"
+
+    def prompt_hashes(self, examples: Sequence[Example]) -> list[str]:
+        """Of the messages and the tools that are sent."""
+        return [_hash(self._asked(example)) for example in examples]
+
+    def answer(
+        self, examples: Sequence[Example], how: Decoding, progress: Progress = silent
+    ) -> Iterator[tuple[int, Answered]]:
+        """`how.batch_size` requests at a time. Raises NotValid for labels, RunFailed without an answer."""
+        if how.labels is not None:
+            raise no_scores(self.name)
+        for example in examples:
+            self._require_whole_tools(example)
+        # One window for all rows: Ollama loads the model anew for another one, and cuts what does not fit without a word.
+        room = (
+            max((len(msgspec.json.encode(self._asked(e))) for e in examples), default=0) + how.max_new_tokens
+        )
+        self._window = max(SMALLEST_WINDOW, 1 << (room - 1).bit_length())
+        yield from ask_rows(self._asking, self._once, examples, how, progress, self.name)
+
+    def score_choices(  # it takes what every predictor takes
+        self,
+        examples: Sequence[Example],  # noqa: ARG002
+        choices: Sequence[Sequence[str]],  # noqa: ARG002
+    ) -> list[list[float]]:
+        """Ollama gives the probabilities of what the model says, never of a given text: NotValid."""
+        raise no_scores(self.name)
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._client.close()
+
+    def _asked(self, example: Example) -> dict[str, Any]:
+        shown = with_prompted_tools(example) if self._tools_in_prompt else example
+        asked: dict[str, Any] = {"model": self._model, "messages": _messages(shown)}
+        if shown.tools:
+            asked["tools"] = shown.tools
+        if self._thinking is not None:
+            asked["think"] = self._thinking
+        return asked
+
+    def _once(self, example: Example, how: Decoding, number: int) -> Answered:
+        asked = self._asked(example)
+        # Greedy, or drawn from the whole distribution: the penalties and limits of a Modelfile stay out.
+        options: dict[str, Any] = {
+            "num_predict": how.max_new_tokens,
+            "num_ctx": self._window,
+            "seed": how.seed + number,
+            "temperature": how.temperature,
+            "top_k": 0 if how.temperature else 1,
+            "top_p": 1.0,
+            "min_p": 0.0,
+            "repeat_penalty": 1.0,
+        }
+        started = time.perf_counter()
+        try:
+            reply = self._client.chat(**asked, options=options)
+        except ConnectionError as error:
+            raise NoAnswer(str(error), reached=False) from None
+        except self._broken as error:
+            raise NoAnswer(f"{type(error).__name__}: {error}") from None
+        except ValueError as error:
+            raise NoAnswer(f"the answer is no JSON: {error}", 200) from None
+        calls = reply.message.tool_calls or []
+        return Answered(
+            answer_text(
+                example,
+                reply.message.content,
+                [(call.function.name, dict(call.function.arguments)) for call in calls],
+            ),
+            milliseconds=(time.perf_counter() - started) * 1000,
+            prompt_sha256=_hash(asked),
+            prompt_tokens=reply.prompt_eval_count,
+            tokens=reply.eval_count,
+            cut=reply.done_reason == "length",
+        )
+
+    def _require_whole_tools(self, example: Example) -> None:
+        for tool in [] if self._tools_in_prompt else example.tools or []:
+            function = tool.get("function", tool)
+            for name, schema in function.get("parameters", {}).get("properties", {}).items():
+                if isinstance(schema, Mapping) and (lost := NOT_CARRIED & schema.keys()):
+                    raise NotValid(
+                        f"Row {example.meta.id}: Ollama's client leaves {', '.join(sorted(lost))} out of the parameter"
+                        f" {name!r} of the tool {function.get('name')!r}, so the model would not see it. List the tools in"
+                        f" the prompt (prompted calling), or ask http://localhost:11434/v1#{self._model}, Ollama's"
+                        " OpenAI-compatible address."
+                    )
+
+
+NOT_CARRIED = {"properties", "anyOf", "oneOf", "allOf", "$ref"}
+"""What ollama 0.6's Tool has no field for and drops without a word; `items` it carries."""
+
+
+def _messages(example: Example) -> list[dict[str, Any]]:
+    """As Ollama wants them: calls without ids, arguments as an object, the tool of a result by its name."""
+    called: list[str] = []
+    said: list[dict[str, Any]] = []
+    for turn in as_dicts(example.context):
+        told = {"role": turn["role"], "content": turn.get("content") or ""}
+        if calls := [call.get("function", call) for call in turn.get("tool_calls", ())]:
+            called = [call["name"] for call in calls]
+            plain = [{"name": call["name"], "arguments": call.get("arguments", {})} for call in calls]
+            told["tool_calls"] = [{"function": call} for call in plain]
+        elif turn["role"] == "tool" and (name := turn.get("name") or (called.pop(0) if called else None)):
+            told["tool_name"] = name
+        said.append(told)
+    return said
+
+
+def _hash(asked: dict[str, Any]) -> str:
+    return prompt_hash(msgspec.json.encode(asked).decode())
