@@ -14,7 +14,14 @@ from nlp_skills.errors import RunFailed
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.methods import load_method
 from nlp_skills.training.new_version import create_version
-from nlp_skills.training.preflight.check import Prepared, build_trainer, check_training, prepare, try_step
+from nlp_skills.training.preflight.check import (
+    Prepared,
+    build_trainer,
+    check_training,
+    prepare,
+    try_rewards,
+    try_step,
+)
 from nlp_skills.training.preflight.row_faults import row_findings, validation_findings
 from nlp_skills.training.preflight.rows import SplitRows
 
@@ -159,7 +166,8 @@ def test_no_method_notices_it(method: str, task: Path, tmp_path: Path) -> None:
     assert [f.check for f in findings if f.level == "error"] == []
     ready = Prepared(config, learned, files, tokenizer, splits, facts, findings)
     plain = trained(ready, tmp_path / "plain", lambda _: None)
-    stepped = trained(ready, tmp_path / "stepped", lambda trainer: try_step(trainer, ready))
+    tried = (try_step, try_rewards)
+    stepped = trained(ready, tmp_path / "stepped", lambda trainer: [each(trainer, ready) for each in tried])
     assert stepped[1] == plain[1]
     assert stepped[0] == plain[0]
 
@@ -167,7 +175,12 @@ def test_no_method_notices_it(method: str, task: Path, tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_check_training_finds_own_rewards_and_says_what_is_wrong_with_them(tmp_path: Path) -> None:
     home = tmp_path / "tasks"
-    given = {"num_generations": 4, "max_completion_length": 4, "per_device_train_batch_size": 4}
+    given = {
+        "num_generations": 4,
+        "max_completion_length": 4,
+        "per_device_train_batch_size": 4,
+        "gradient_accumulation_steps": 1,
+    }
     task = make_small_task(home, rows=8)
     file = task / "rewards.py"
     file.write_text("def even(answer, example):\n    return len(answer) % 2\n", encoding="utf-8")
@@ -176,6 +189,14 @@ def test_check_training_finds_own_rewards_and_says_what_is_wrong_with_them(tmp_p
     report = check_training(task)
     assert [f for f in report.findings if f.level == "error"] == []
     assert report.step is not None
+    assert [f.check for f in report.findings] == [], "answers of one or two letters earn 0 or 1"
+    create_version(task, method="grpo", settings={**settings, "rewards": ["label"]})
+    report = check_training(task)
+    (told,) = report.findings
+    assert (told.check, told.level, told.count, report.passed) == ("RL-PREFLIGHT", "warning", 8, True)
+    assert told.message.startswith(
+        "For 8 of 8 prompts all 4 answers of the base model earn the same (mean reward 0)"
+    )
     create_version(task, method="grpo", settings={**settings, "num_generations": 3})
     (wrong,) = (f for f in check_training(task).findings if f.level == "error")
     assert wrong.check == "RL-PREFLIGHT"

@@ -16,6 +16,7 @@ from nlp_skills.training.run.metrics_log import read_metrics
 GRPO: dict[str, Any] = {
     "num_generations": 4,
     "per_device_train_batch_size": 8,
+    "gradient_accumulation_steps": 1,
     "max_completion_length": 8,
     "learning_rate": 0.05,
     "epochs": 4,

@@ -98,6 +98,7 @@ def test_a_run_that_was_stopped_goes_on_as_it_was_although_the_kernel_has_killed
         assert process.poll() is None
     assert (place / KILLS).exists() == (kernel_kills() is not None)
     assert stop_training(task).status == "cancelled"
+    process.wait()
     assert not (place / KILLS).exists(), "what the kernel kills from now on is no matter of this run"
     train_model(task)
     job = read_job(task / "versions" / "v1")

@@ -18,7 +18,11 @@ def steps(config: TrainConfig, lengths: LongestRows | None = None) -> list[dict[
 
 def test_the_whole_ladder_of_a_plain_run_in_its_order():
     config = TrainConfig(
-        per_device_train_batch_size=4, per_device_eval_batch_size=2, lora_r=16, lora_alpha=32
+        per_device_train_batch_size=4,
+        gradient_accumulation_steps=1,
+        per_device_eval_batch_size=2,
+        lora_r=16,
+        lora_alpha=32,
     )
     assert steps(config, LongestRows(longest=900, most=300)) == [
         {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 2, "per_device_eval_batch_size": 1},
@@ -32,7 +36,11 @@ def test_the_whole_ladder_of_a_plain_run_in_its_order():
 
 
 def test_the_words_say_what_was_and_what_is():
-    rung = next_rung(TrainConfig(per_device_train_batch_size=6, per_device_eval_batch_size=1))
+    rung = next_rung(
+        TrainConfig(
+            per_device_train_batch_size=6, gradient_accumulation_steps=1, per_device_eval_batch_size=1
+        )
+    )
     assert rung is not None
     assert rung.words == "per_device_train_batch_size 6 → 3, gradient_accumulation_steps 1 → 2"
     assert rung.keeps_checkpoints
@@ -49,7 +57,12 @@ def test_rows_are_left_out_only_where_that_makes_the_longest_much_shorter():
 
 
 def test_full_fine_tuning_has_neither_bits_nor_rank_to_give():
-    config = TrainConfig(peft="none", per_device_train_batch_size=2, per_device_eval_batch_size=1)
+    config = TrainConfig(
+        peft="none",
+        per_device_train_batch_size=2,
+        gradient_accumulation_steps=1,
+        per_device_eval_batch_size=1,
+    )
     assert steps(config) == [
         {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 2},
         {"gradient_checkpointing": True},
