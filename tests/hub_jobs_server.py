@@ -56,6 +56,8 @@ class HubJob:
 class Ordered:
     jobs: dict[str, HubJob] = field(default_factory=dict)
     visibility: dict[str, Any] = field(default_factory=dict)
+    role: str = "write"
+    """Of the token."""
     refusal: Sent | None = None
     """What is answered to the next order, which is then not taken."""
     after: Callable[[], None] = lambda: None
@@ -86,7 +88,9 @@ class HubJobsServer(HubServer):
         if token != f"Bearer {TOKEN}":
             return Sent(401, b'{"error": "Invalid username or password."}')
         if path == "/api/whoami-v2":
-            return reply({"type": "user", "name": "ann", "auth": {}})
+            return reply(
+                {"type": "user", "name": "ann", "auth": {"accessToken": {"role": self.ordered.role}}}
+            )
         if parts[1] == "repos":
             return self._repository(parts[2], json.loads(body))
         if parts[1] == "jobs":

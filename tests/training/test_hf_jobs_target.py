@@ -143,6 +143,17 @@ def test_order_that_is_refused_leaves_no_repository_behind(
     assert "--target hub --confirm" in status.next
 
 
+def test_token_that_may_only_read_is_refused_before_anything_is_sent(
+    hub: HubJobsServer, task: Path, secret: None
+) -> None:
+    hub.ordered.role = "read"
+    with pytest.raises(
+        NotReady, match=r"HUB-ACCESS: .* \(hub\), and the token may only read\. .* hf auth login"
+    ):
+        start_training(task, target="hub", confirm=True)
+    assert (hub.datasets, hub.ordered.jobs, read_job(task / "versions" / "v1")) == ({}, {}, None)
+
+
 @pytest.mark.slow
 def test_start_that_is_killed_after_its_order_is_taken_up_and_not_ordered_twice(
     hub: HubJobsServer, task: Path, secret: None

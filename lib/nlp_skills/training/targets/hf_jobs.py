@@ -26,6 +26,7 @@ from nlp_skills.errors import MissingExtra, NotReady, NotValid, RunFailed
 from nlp_skills.records import now, read_mapping, to_json, write_atomic
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.job import Busy, Job, holding, read_job
+from nlp_skills.training.preflight.hub_rights import missing_right
 from nlp_skills.training.targets.baggage import (
     base_model_files,
     local_base_model,
@@ -84,7 +85,7 @@ def start(task: Path, folder: Path, target: HFJobsTarget) -> None:
     with holding(folder), _answers(target):
         if _adopted(folder, read_job(folder)) is not None:
             return
-        namespace = target.namespace or _api().whoami()["name"]
+        namespace = _namespace(target)
         job = new_job(task, folder)
         repository = f"{namespace}/nlp-skills-{_plain(task.name)}-{folder.name}-{job.id}"
         remote = {"target": target.name, "namespace": namespace, "repository": repository}
@@ -104,6 +105,18 @@ def start(task: Path, folder: Path, target: HFJobsTarget) -> None:
             job.with_changes(status="failed", ended=now(), error=text).save(folder / "job.json")
             raise
         job.with_changes(remote={**remote, "job": started}).save(folder / "job.json")
+
+
+def _namespace(target: HFJobsTarget) -> str:
+    """Who pays. Raises NotReady where the token may not write there, or start jobs."""
+    who = _api().whoami()
+    lacking = missing_right(who, target.namespace)
+    if lacking:
+        raise NotReady(
+            f"HUB-ACCESS: the run would be sent to the Hub ({target.name}), and {lacking}. Make a token with the role write"
+            " at https://huggingface.co/settings/tokens, and log in with it: hf auth login"
+        )
+    return target.namespace or who["name"]
 
 
 def _is_open(error: BaseException) -> bool:
