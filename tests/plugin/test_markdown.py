@@ -180,7 +180,8 @@ def test_an_agent_only_reads(path: Path) -> None:
     fields = front_matter(path)
     assert set(fields) == {"name", "description", "tools"}
     assert fields["name"] == path.stem
-    reading = {"list_tasks", "show_task", "preview_source", "training_status", "compare_versions"}
+    reading = {"list_tasks", "show_task", "preview_source", "compare_versions"}
+    reading |= {"training_status", "training_log", "check_training"}
     tools = set(re.split(r",\s*", fields["tools"]))
     assert tools <= {"Read", "Grep", "Glob", *(f"mcp__plugin_nlp-skills_lib__{name}" for name in reading)}
 
