@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from functools import cache
 from importlib.resources import files
@@ -30,12 +31,20 @@ def understand(said: str) -> Symptom | None:
     """The symptom whose words were said; of several the one with the longest words. None where none is meant."""
     text = _folded(said)
     heard = [
-        (len(_folded(word)), -place, symptom)
+        (len(word), -place, symptom)
         for place, symptom in enumerate(known_symptoms())
         for word in symptom.words
-        if _folded(word) in text
+        if _pattern(word).search(text)
     ]
     return max(heard, key=lambda found: found[:2])[2] if heard else None
+
+
+@cache
+def _pattern(words: str) -> re.Pattern[str]:
+    """Words in this order with up to three others between two of them; a word may go on (memoris-e)."""
+    parts = [re.escape(part) for part in _folded(words).split()]
+    begins = r"\b" if parts[0].isascii() else ""
+    return re.compile(begins + r"(?:\W+\w+){0,3}?\W+".join(parts))
 
 
 def _folded(text: str) -> str:
