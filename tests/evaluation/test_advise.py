@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from nlp_skills.data.regenerate import regenerate_data
 from nlp_skills.data.sample import SUPPORT_MESSAGES
 from nlp_skills.data.sourcing import add_source
+from nlp_skills.data.validation import validate_data
+from nlp_skills.errors import NotValid
 from nlp_skills.evaluation.advice.advise import NEXT, Advice, advise, give_advice
 from nlp_skills.evaluation.advice.baseline import AdviceBaseline
 from nlp_skills.evaluation.advice.facts import FACTS, read_facts
@@ -24,7 +26,7 @@ from nlp_skills.evaluation.advice.rules import (
 )
 from nlp_skills.evaluation.results import EvalResult, Interval, Score
 from nlp_skills.operations import find_operation
-from nlp_skills.records import write_atomic
+from nlp_skills.records import sha256_file, write_atomic
 from nlp_skills.task.task import Task, TaskType, create_task
 
 RULES = {rule.id: rule for rule in load_rules()}
@@ -159,7 +161,7 @@ def score(value: float, low: float, high: float, **more: Any) -> Score:
 def test_facts_are_read_from_the_files_that_are_named(task: Path) -> None:
     snapshot = json.loads((task / "data" / "data_snapshot.json").read_bytes())
     train = snapshot["splits"]["train"]
-    facts = read_facts(task)
+    facts = read_facts(task).facts
     assert facts["rows"] == Evidence(
         figure=FACTS["rows"], value=train["count"], file="data/data_snapshot.json"
     )
@@ -175,7 +177,7 @@ def test_a_measured_prompt_that_is_good_enough_says_so_and_a_later_evaluation_go
     AdviceBaseline(
         base_model=Task.load(task / "task.yaml").base_model,
         split="valid",
-        data_sha256="x",
+        data_sha256=sha256_file(task / "data" / "valid.jsonl"),
         rows=50,
         seed=13,
         baseline={"prompted_base": score(0.95, 0.92, 0.98), "tfidf": score(0.5, 0.4, 0.6)},
@@ -191,13 +193,90 @@ def test_a_measured_prompt_that_is_good_enough_says_so_and_a_later_evaluation_go
     EvalResult(
         **score(0.95, 0.91, 0.98).model_dump(),
         split="test",
-        data_sha256="x",
+        data_sha256=sha256_file(task / "data" / "test.jsonl"),
         baseline={"prompted_base": score(0.6, 0.5, 0.7, gain=gain)},
     ).save(version / "results.json")
     found = advise(task)
     assert found.verdict == "sft"
     assert [point.rule for point in found.points] == ["ADV-TUNING-HELPS", "ADV-GAP"]
     assert {e.file for e in found.points[0].evidence} == {"versions/v1/results.json"}
+
+
+def test_what_was_measured_on_other_data_does_not_count_and_is_named_with_its_command(task: Path) -> None:
+    validate_data(task)
+    assert "conflict_share" in read_facts(task).facts
+    valid, test = (task / "data" / f"{split}.jsonl" for split in ("valid", "test"))
+    AdviceBaseline(
+        base_model=Task.load(task / "task.yaml").base_model,
+        split="valid",
+        data_sha256=sha256_file(valid),
+        rows=50,
+        seed=13,
+        baseline={"prompted_base": score(0.95, 0.92, 0.98)},
+    ).save(AdviceBaseline.place(task))
+    assert (advise(task).verdict, advise(task).old) == ("prompt", [])
+    with valid.open("ab") as file:
+        file.write(valid.read_bytes().splitlines(keepends=True)[0])
+    version = task / "versions" / "v3"
+    version.mkdir()
+    (version / "results.json").write_bytes(
+        EvalResult(**score(0.9, 0.8, 1.0).model_dump(), split="test", data_sha256="x").to_bytes()
+    )
+    found = advise(task)
+    assert found.verdict != "prompt"
+    assert found.old == [
+        "data/validation.json is of other data than there are now. Check these: nlp-skills validate-data support",
+        "benchmarks/advise.json is of other valid rows than there are now. Measure it again: nlp-skills advise support"
+        " --baseline",
+        "versions/v3/results.json is of other test rows than there are now. Evaluate again: nlp-skills evaluate-version"
+        " support --version v3",
+    ]
+    assert not {"conflict_share", "prompted_low", "tuned_low"} & set(read_facts(task).facts)
+    assert test.is_file()
+    definition = Task.load(task / "task.yaml")
+    definition.with_changes(base_model="owner/other").save(task / "task.yaml")
+    assert (
+        "benchmarks/advise.json is of smollm2-135m-instruct, and base_model is owner/other"
+        in advise(task).old[1]
+    )
+
+
+def test_a_budget_of_nothing_is_enough_where_this_machine_can_train(task: Path, smollm2: object) -> None:
+    assert smollm2
+    definition = Task.load(task / "task.yaml")
+    definition.with_changes(constraints={"budget_usd": 0}).save(task / "task.yaml")
+    assert "ADV-BUDGET" not in {point.rule for point in advise(task).points}
+    large = task.parent / "large"
+    large.mkdir()
+    sizes = {
+        "model_type": "llama",
+        "hidden_size": 8192,
+        "intermediate_size": 28672,
+        "num_hidden_layers": 80,
+        "num_attention_heads": 64,
+        "num_key_value_heads": 8,
+        "vocab_size": 128256,
+    }
+    (large / "config.json").write_text(json.dumps(sizes), encoding="utf-8")
+    Task.load(task / "task.yaml").with_changes(base_model=str(large)).save(task / "task.yaml")
+    [budget] = [point for point in advise(task).points if point.rule == "ADV-BUDGET"]
+    assert budget.verdict == "prompt"
+    assert isinstance(budget.evidence[0].value, float)
+    assert budget.evidence[0].value > 0
+
+
+def test_a_version_that_is_better_already_goes_before_the_budget() -> None:
+    found = give_advice("task", evidence({"gain_low": 0.1, "cheapest_usd": 5.0, "budget_usd": 0.0}))
+    assert [(point.rule, point.verdict) for point in found.points] == [
+        ("ADV-TUNING-HELPS", "sft"),
+        ("ADV-BUDGET", "prompt"),
+    ]
+
+
+def test_preferences_have_no_baseline_to_be_asked_for(tmp_path: Path) -> None:
+    create_task(tmp_path, "pairs", type=TaskType.PREFERENCE, goal="Prefer the better.")
+    with pytest.raises(NotValid, match="pairs: rows of a preference task have no one right answer"):
+        advise(tmp_path / "pairs", baseline=True)
 
 
 def test_questions_whose_answers_stand_nowhere_want_retrieval(tmp_path: Path) -> None:
@@ -214,13 +293,15 @@ def test_questions_whose_answers_stand_nowhere_want_retrieval(tmp_path: Path) ->
     ]
     file = tmp_path / "facts" / "data" / "train.jsonl"
     write_atomic(file, "".join(json.dumps(row) + "\n" for row in rows).encode())
-    points = {point.rule: point for point in give_advice("facts", read_facts(tmp_path / "facts")).points}
+    points = {
+        point.rule: point for point in give_advice("facts", read_facts(tmp_path / "facts").facts).points
+    }
     assert points["ADV-CLOSED-BOOK"].verdict == "retrieval"
     rows[0]["messages"][0]["content"] += " (Person0 Surname0 does.)"
     for row in rows:
         row["messages"][0]["content"] += f" Hint: {row['messages'][1]['content']}"
     write_atomic(file, "".join(json.dumps(row) + "\n" for row in rows).encode())
-    open_book = give_advice("facts", read_facts(tmp_path / "facts")).points
+    open_book = give_advice("facts", read_facts(tmp_path / "facts").facts).points
     assert "ADV-CLOSED-BOOK" not in {point.rule for point in open_book}
 
 
@@ -236,7 +317,7 @@ def test_the_base_model_is_asked_validation_rows(task: Path, smollm2: object) ->
     )
     latency = measured.baseline["prompted_base"].latency
     assert latency is not None
-    assert read_facts(task)["prompted_p95_ms"].value == latency.p95
+    assert read_facts(task).facts["prompted_p95_ms"].value == latency.p95
 
 
 def test_advice_is_found_by_the_words_that_people_use() -> None:

@@ -103,6 +103,7 @@ def advice(found: Advice) -> RenderableType:
         Text(found.reason),
         Text(),
         points,
+        *([Text(), *(Text(f"Not counted: {line}") for line in found.old)] if found.old else []),
         *([Text(), Text("Not known: " + "; ".join(found.unknown))] if found.unknown else []),
         Text(),
         Text(f"Next: {found.next}"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from nlp_skills.errors import NlpSkillsError
@@ -37,6 +38,8 @@ class Advice(Record):
     points: list[Point] = []
     unknown: list[str] = []
     """Facts that rules ask for and no file has."""
+    old: list[str] = []
+    """Evidence of other data than there are now, which does not count, with the command that makes it anew."""
     next: str
 
 
@@ -46,19 +49,20 @@ def advise(
     """Should this task be fine-tuned? prompt, retrieval, a simple classifier, sft, preference, rl, or more data first.
 
     With `baseline` the base model is asked `rows` validation rows first, which takes a while; otherwise only
-    what was measured before counts. Raises NotReady for that without validation rows.
+    what was measured before, on the data that lie there now, counts. Raises NotReady for that without validation
+    rows, NotValid for it with preference pairs.
     """
     definition = Task.load(task / "task.yaml")
     if baseline:
         measure_baseline(task, definition, rows, seed, progress)
-    facts = read_facts(task)
+    facts, old = read_facts(task)
     if "budget_usd" in facts:
         facts |= _cost(task, progress)
-    return give_advice(task.name, facts)
+    return give_advice(task.name, facts, old)
 
 
-def give_advice(task: str, facts: dict[str, Evidence]) -> Advice:
-    """The verdict on these facts."""
+def give_advice(task: str, facts: dict[str, Evidence], old: Sequence[str] = ()) -> Advice:
+    """The verdict on these facts; `old`: what is known to be out of date."""
     rules = load_rules()
     points = apply_rules(rules, facts)
     asked = dict.fromkeys(name for rule in rules for name in facts_of(rule))
@@ -69,19 +73,26 @@ def give_advice(task: str, facts: dict[str, Evidence]) -> Advice:
         reason=points[0].says if points else "No rule has the facts that it needs.",
         points=points,
         unknown=[FACTS[name] for name in asked if name not in facts],
+        old=list(old),
         next=NEXT[verdict].format(task=task),
     )
 
 
 def _cost(task: Path, progress: Progress) -> dict[str, Evidence]:
-    """What the cheapest rented hardware would cost; nothing where that cannot be planned."""
+    """What a training would cost: nothing where this machine can, else what the cheapest rented hardware takes.
+
+    Nothing is said where that cannot be planned.
+    """
     try:
         plan = plan_training(task, progress=progress)
     except NlpSkillsError:
         return {}
-    costs = [(place.usd, place.name) for place in plan.elsewhere if place.fits and place.usd is not None]
-    if not costs:
-        return {}
-    usd, name = min(costs)
+    if plan.forecast.fits:
+        usd, name = 0.0, plan.forecast.hardware
+    else:
+        costs = [(place.usd, place.name) for place in plan.elsewhere if place.fits and place.usd is not None]
+        if not costs:
+            return {}
+        usd, name = min(costs)
     figure = f"{FACTS['cheapest_usd']} ({name})"
     return {"cheapest_usd": Evidence(figure=figure, value=round(usd, 4), file="plan-training")}

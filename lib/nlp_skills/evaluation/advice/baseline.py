@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nlp_skills.base_model import require_training, resolve_base_model
 from nlp_skills.data.example import Example, read_examples
-from nlp_skills.errors import NotReady
+from nlp_skills.errors import NotReady, NotValid
 from nlp_skills.evaluation.baselines import tfidf_classifier, tfidf_neighbour
 from nlp_skills.evaluation.decoding import choose_decoding
 from nlp_skills.evaluation.marking import mark
@@ -16,7 +16,7 @@ from nlp_skills.evaluation.predictors.local import load_local
 from nlp_skills.evaluation.results import Score
 from nlp_skills.evaluation.scoring import score
 from nlp_skills.records import Progress, Record, sha256_file
-from nlp_skills.task.task import Task
+from nlp_skills.task.task import Task, TaskType
 from nlp_skills.training.environment import free_cores
 
 
@@ -39,7 +39,15 @@ class AdviceBaseline(Record):
 def measure_baseline(
     task: Path, definition: Task, rows: int, seed: int, progress: Progress
 ) -> AdviceBaseline:
-    """Ask the base model some validation rows; the test rows stay unseen. Raises NotReady without such rows."""
+    """Ask the base model some validation rows; the test rows stay unseen.
+
+    Raises NotReady without such rows, NotValid for preferences, whose rows have no one right answer.
+    """
+    if definition.type is TaskType.PREFERENCE:
+        raise NotValid(
+            f"{task.name}: rows of a preference task have no one right answer that a prompted model could be held"
+            f" against. Ask without --baseline: nlp-skills advise {task.name}"
+        )
     require_training()
     file = task / "data" / "valid.jsonl"
     asked = list(read_examples(file)) if file.is_file() else []

@@ -1,6 +1,7 @@
 """The facts that `advise` judges by: figures that stand in the task's files, each with the file.
 
-Nothing is estimated here and nothing is asked of a model; a figure that no file has is not known.
+Nothing is estimated here and nothing is asked of a model; a figure that no file has is not known. What was measured
+on other data than lie there now is old: it is named, with the command that measures it anew, and it counts for nothing.
 """
 
 from __future__ import annotations
@@ -8,7 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
+from nlp_skills.data.checked import is_of_present_data
 from nlp_skills.data.example import Example, read_examples
 from nlp_skills.data.report import ValidationReport
 from nlp_skills.data.snapshot import DataSnapshot
@@ -16,6 +19,7 @@ from nlp_skills.errors import NotFound
 from nlp_skills.evaluation.advice.baseline import AdviceBaseline
 from nlp_skills.evaluation.advice.rules import Evidence, Value
 from nlp_skills.evaluation.results import EvalResult, Score
+from nlp_skills.records import sha256_file
 from nlp_skills.task.task import Task, TaskType
 from nlp_skills.task.version import version_names
 
@@ -39,7 +43,7 @@ FACTS = {
     "tuned_high": "tuned model, upper end",
     "gain_low": "gain over the prompted base model, lower end",
     "gain_high": "gain over the prompted base model, upper end",
-    "cheapest_usd": "cost of a training on the cheapest hardware that fits",
+    "cheapest_usd": "cost of a training on the cheapest hardware that fits, this machine being free",
 }
 """Fact → what it is, in words; rules may use these and no others."""
 
@@ -47,23 +51,37 @@ CLOSED_BOOK_SAMPLE = 2000
 """Training rows that are looked at for answers that stand in their input."""
 
 
-def read_facts(task: Path) -> dict[str, Evidence]:
-    """All facts that the task's files have."""
+class Known(NamedTuple):
+    """What the task's files have to say."""
+
+    facts: dict[str, Evidence]
+    old: list[str]
+    """Files that speak of other data than there are now, each with the command that makes it anew."""
+
+
+def read_facts(task: Path) -> Known:
+    """All facts that the task's files have, and what among these files is old."""
     definition = Task.load(task / "task.yaml")
+    old: list[str] = []
     found: dict[str, Evidence] = {}
     for name, value, file in (
         *_goal(definition),
         *_data(task, definition),
-        *_checks(task),
+        *_checks(task, old),
         *_answers(task, definition),
-        *_baseline(task, definition),
-        *_results(task, definition),
+        *_baseline(task, definition, old),
+        *_results(task, definition, old),
     ):
         found[name] = Evidence(figure=FACTS[name], value=value, file=file)
-    return found
+    return Known(found, old)
 
 
 Found = Iterator[tuple[str, Value, str]]
+
+
+def _is_of_present_split(task: Path, split: str, sha256: str) -> bool:
+    file = task / "data" / f"{split}.jsonl"
+    return file.is_file() and sha256_file(file) == sha256
 
 
 def _goal(task: Task) -> Found:
@@ -95,11 +113,16 @@ def _data(task: Path, definition: Task) -> Found:
         yield "changed_share", round(snapshot.changed / total, 4), file
 
 
-def _checks(task: Path) -> Found:
+def _checks(task: Path, old: list[str]) -> Found:
     file = "data/validation.json"
     if not (task / file).is_file():
         return
     report = ValidationReport.load(task / file)
+    if not is_of_present_data(report, task):
+        old.append(
+            f"{file} is of other data than there are now. Check these: nlp-skills validate-data {task.name}"
+        )
+        return
     total = sum(report.files.values())
     if report.checks.get("DATA-CONFLICT") in ("passed", "found") and total:
         rows = sum(finding.count for finding in report.findings if finding.check == "DATA-CONFLICT")
@@ -130,22 +153,34 @@ def _is_closed_book(example: Example) -> bool:
     return bool(parts) and sum(part in given for part in parts) < len(parts) / 2
 
 
-def _baseline(task: Path, definition: Task) -> Found:
+def _baseline(task: Path, definition: Task, old: list[str]) -> Found:
     """Measured by `advise --baseline` on a sample, where no version was evaluated yet."""
     file = AdviceBaseline.place(task)
-    if file.is_file():
-        measured = AdviceBaseline.load(file)
-        if measured.base_model == definition.base_model:
-            yield from _scores(measured.baseline, definition, file.relative_to(task).as_posix())
+    if not file.is_file():
+        return
+    measured, name = AdviceBaseline.load(file), file.relative_to(task).as_posix()
+    again = f"Measure it again: nlp-skills advise {task.name} --baseline"
+    if measured.base_model != definition.base_model:
+        old.append(f"{name} is of {measured.base_model}, and base_model is {definition.base_model}. {again}")
+    elif not _is_of_present_split(task, measured.split, measured.data_sha256):
+        old.append(f"{name} is of other {measured.split} rows than there are now. {again}")
+    else:
+        yield from _scores(measured.baseline, definition, name)
 
 
-def _results(task: Path, definition: Task) -> Found:
+def _results(task: Path, definition: Task, old: list[str]) -> Found:
     """Of the newest version that was evaluated."""
     for version in reversed(version_names(task)):
         file = f"versions/{version}/results.json"
         if not (task / file).is_file():
             continue
         result = EvalResult.load(task / file)
+        if not _is_of_present_split(task, result.split, result.data_sha256):
+            old.append(
+                f"{file} is of other {result.split} rows than there are now. Evaluate again:"
+                f" nlp-skills evaluate-version {task.name} --version {version}"
+            )
+            return
         yield from _scores(result.baseline, definition, file)
         own = result.metrics.get(definition.chosen_metric)
         if own:
