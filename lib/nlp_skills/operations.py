@@ -433,6 +433,7 @@ PARAMETERS = {
     "advise rows": "how many validation rows the base model is asked",
     "advise seed": "which rows are asked",
     "confirm": "really do it",
+    "check_training target": "where it will be trained: local, or a name in configs/targets.yaml, whose access is asked for",
     "start_training target": "where: local, or the name of a machine or service in configs/targets.yaml",
     "lines": "how many lines",
     "limit": "how many ended runs at most",
