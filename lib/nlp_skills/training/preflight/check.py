@@ -12,8 +12,10 @@ A run does it by itself and keeps the report as preflight.json in its version's 
 from __future__ import annotations
 
 import json
+import logging
 import re
 import tempfile
+import warnings
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -108,6 +110,8 @@ def _require(findings: Sequence[Finding]) -> None:
 
 def prepare(task: Path, version: str, adjusted: dict[str, Any]) -> Prepared:
     """Everything up to the weights. Raises Refused with what stands against the run, or what says that files are missing."""
+    # It tells at each import of an optional package that is not there, before anything of ours is said.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     folder = version_folder(task, version)
     written = TrainConfig.load(folder / "config.yaml")
     config = written.with_changes(**adjusted)
@@ -265,7 +269,13 @@ def check_training(
     prepared.findings[:0] = access
     progress("loading the base model, one step", 0, None)
     # Inside the task, as a run's own: files of own rewards are looked for above it.
-    with tempfile.TemporaryDirectory(prefix=".check.", dir=task / "models" / folder.name) as output:
+    place_for_files = task / "models" / folder.name
+    with (
+        tempfile.TemporaryDirectory(prefix=".check.", dir=place_for_files) as output,
+        warnings.catch_warnings(),
+    ):
+        # transformers says of its own names, which TRL sets, that later releases will have others.
+        warnings.simplefilter("ignore", FutureWarning)
         return _with_step(folder.name, prepared, Path(output), adjusted)
 
 
