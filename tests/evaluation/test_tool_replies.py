@@ -55,6 +55,7 @@ def test_calls_are_read_as_models_write_them(text: str):
         '{"name": "f", "arguments": "not JSON"}',
         '[f(a=1, b="',
         "[TOOL_CALLS]f[ARGS]",
+        '{"name": "f", "description": "Does.", "parameters": {"type": "object", "properties": {"a": {"type": "string"}}}}',
         '<tool_call>{"name": "f", "arguments": {}}</tool_call><tool_call>{"name": 7, "arguments": {}}</tool_call>',
     ],
 )

@@ -49,6 +49,12 @@ def _call(value: Mapping[str, Any]) -> Call | None:
         except (ValueError, RecursionError):
             return None
     name = value["name"]
+    if (
+        isinstance(arguments, dict)
+        and isinstance(arguments.get("properties"), dict)
+        and "description" in value
+    ):
+        return None  # the definition of a tool, said again
     return Call(name, arguments) if isinstance(name, str) and name and isinstance(arguments, dict) else None
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -20,7 +21,7 @@ from nlp_skills.data.example import Example, read_examples
 from nlp_skills.errors import NotReady, NotValid, clip
 from nlp_skills.evaluation.metrics import METRICS
 from nlp_skills.evaluation.metrics.tool_calls import TOOL_CALLS, marks
-from nlp_skills.evaluation.predictors.predictor import Answered, Decoding, Predictor
+from nlp_skills.evaluation.predictors import Answered, Decoding, Predictor, open_predictor
 from nlp_skills.evaluation.results import Interval, Latency, Prediction
 from nlp_skills.evaluation.significance import interval
 from nlp_skills.evaluation.tool_use.asking import with_tools
@@ -53,11 +54,10 @@ def evaluate_tools(
     """Measure tool calls and write benchmarks/tool_use/<key>.json, with a line for each row beside it.
 
     With `categories` BFCL is asked (fetched once, 1.9 MB, then read offline); without, the rows of `split`, with their own
-    tools or with `tools`. Without `model` the newest trained version is measured, or the base model where there is none.
+    tools or with `tools`. What was answered is kept until the record is written: a run that was interrupted goes on, but for
+    scenarios of several turns, which begin anew. Without `model` the newest trained version is measured, or the base model where there is none.
     Raises NotReady without rows or data, NotValid for an unknown category or a model that is shown no tools.
     """
-    from nlp_skills.evaluation.predictors import open_predictor
-
     if categories and tools:
         raise NotValid("BFCL's rows bring their own tools: give categories, or tools of your own, not both.")
     chosen = category_names(categories or [])
@@ -66,13 +66,16 @@ def evaluate_tools(
     reference = model or _newest_trained(task) or "base"
     predictor = open_predictor(task, reference)
     how = Decoding(max_new_tokens=max_new_tokens, batch_size=batch_size)
-    asked = Asked(predictor, how, calling, limit, seed, progress)
+    unfinished = task / "benchmarks" / "tool_use" / "unfinished"
+    asked = Asked(predictor, how, calling, limit, seed, progress, unfinished)
+    resumed = unfinished.is_dir()
     started = time.perf_counter()
     try:
         judged = (
             [ask_category(package, name, asked) for name in chosen] if package else [ask_rows(own, asked)]
         )
-        seconds = time.perf_counter() - started
+        # Kept answers took time that nobody has measured here.
+        seconds = None if resumed else time.perf_counter() - started
         billions = billions_of(predictor)
     finally:
         predictor.close()
@@ -83,13 +86,15 @@ def evaluate_tools(
     rows = [row for one in judged for row in one.rows]
     file = f"benchmarks/tool_use/{_key(result, predictor, rows)}.json"
     write_lines((task / file).with_suffix(".jsonl"), (msgspec.json.encode(row) for row in rows))
-    return result.with_changes(file=file).save(task / file)
+    saved = result.with_changes(file=file).save(task / file)
+    shutil.rmtree(unfinished, ignore_errors=True)
+    return saved
 
 
 def summarise(
-    judged: Sequence[Judged], asked: Asked, source: str, seconds: float, billions: float | None
+    judged: Sequence[Judged], asked: Asked, source: str, seconds: float | None, billions: float | None
 ) -> ToolUseResult:
-    """The record of rows that are judged; `seconds` is what all of them took."""
+    """The record of rows that are judged; `seconds` is what all of them took, where that is known."""
     rows = [row for one in judged for row in one.rows]
     answers = [answer for one in judged for answer in one.answers]
     measured, latency = _measured(rows), _latency(answers)
@@ -170,8 +175,8 @@ def _latency(answers: Sequence[Answered]) -> Latency | None:
     return Latency(p50=p50, p95=p95, p99=p99)
 
 
-def _rate(number: int, seconds: float) -> float | None:
-    return round(number / seconds, 2) if number and seconds > 0 else None
+def _rate(number: int, seconds: float | None) -> float | None:
+    return round(number / seconds, 2) if number and seconds else None
 
 
 def _key(result: ToolUseResult, predictor: Predictor, rows: Iterable[Prediction]) -> str:

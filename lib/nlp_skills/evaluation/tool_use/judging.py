@@ -34,6 +34,12 @@ class Asked:
     limit: int | None
     seed: int
     progress: Progress
+    unfinished: Path | None = None
+    """The folder where answers are kept until the record is written; None: nowhere."""
+
+    def keep(self, category: str) -> Path | None:
+        """The file of a category's answers."""
+        return self.unfinished / f"{category.replace(' ', '_')}.jsonl" if self.unfinished else None
 
 
 @dataclass(frozen=True)
@@ -50,9 +56,8 @@ def ask_rows(rows: list[Example], asked: Asked) -> Judged:
     """The user's rows: a call is right when tool and arguments are those of the row."""
     chosen = drawn(rows, asked.limit, asked.seed)
     calling = choose_calling(asked.predictor, chosen[0], asked.calling)
-    answers = predict(
-        asked.predictor, [shown(row, calling) for row in chosen], asked.how, progress=asked.progress
-    )
+    given = [shown(row, calling) for row in chosen]
+    answers = predict(asked.predictor, given, asked.how, keep=asked.keep("own rows"), progress=asked.progress)
     judged = [
         _prediction(row, row.output_text, answer.text, answer, marks_of(row.output_text, answer.text))
         for row, answer in zip(chosen, answers, strict=True)
@@ -68,9 +73,8 @@ def ask_category(package: Path, category: str, asked: Asked) -> Judged:
     questions = drawn(read_questions(package, category), asked.limit, asked.seed)
     examples = [question_example(question) for question in questions]
     calling = choose_calling(asked.predictor, examples[0], asked.calling)
-    answers = predict(
-        asked.predictor, [shown(row, calling) for row in examples], asked.how, progress=asked.progress
-    )
+    given = [shown(row, calling) for row in examples]
+    answers = predict(asked.predictor, given, asked.how, keep=asked.keep(category), progress=asked.progress)
     rows = [
         _judge(question, example, answer)
         for question, example, answer in zip(questions, examples, answers, strict=True)
