@@ -11,8 +11,6 @@ import textwrap
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-import msgspec
-
 from nlp_skills.data.example import Example
 from nlp_skills.evaluation.metrics.code_sandbox import LIMITS, Limits, run_code
 from nlp_skills.evaluation.metrics.metric import Metric, mean
@@ -53,28 +51,6 @@ def run_tests(
             progress("running the answers' tests", done, len(jobs))
     results = iter(passed)
     return [[next(results) for _ in given] for given in answers]
-
-
-def have_tests(examples: Sequence[Example]) -> bool:
-    """Whether every row comes with tests of its own."""
-    return bool(examples) and all(example.meta.tests is not None for example in examples)
-
-
-def mark_code(
-    examples: Sequence[Example],
-    rows: Sequence[Prediction],
-    *,
-    limits: Limits = LIMITS,
-    workers: int = 1,
-    progress: Progress = silent,
-) -> list[Prediction]:
-    """The rows with `passed`, of each sample or of the one answer; right is one whose first answer passed."""
-    given = [row.samples or [row.predicted] for row in rows]
-    passed = run_tests(examples, given, limits=limits, workers=workers, progress=progress)
-    return [
-        msgspec.structs.replace(row, passed=results, correct=results[0])
-        for row, results in zip(rows, passed, strict=True)
-    ]
 
 
 def programs(prompt: str, answer: str) -> list[str]:

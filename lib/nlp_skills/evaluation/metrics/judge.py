@@ -3,9 +3,11 @@
     pair      asked twice, A and B swapped    the same winner both times → that one · anything else → a tie
     answer    asked once                      1 to 5 → 0 to 1
 
+    answer_questions, pair_questions ──▶ any Predictor ──▶ read_marks, read_pairs
+
 A judge prefers what stands first, what is longer and what it wrote itself (Zheng et al. 2023, arXiv:2306.05685): a
 swap takes the first of these away. How far to trust the rest, agreement.py measures. A reply that gives no verdict
-counts as none. Any Predictor can judge; who calls it has named the price before.
+counts as none.
 """
 
 from __future__ import annotations
@@ -15,14 +17,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
-import msgspec
 import xxhash
 
 from nlp_skills.data.example import Example, Message, Meta
 from nlp_skills.evaluation.metrics.metric import Metric
-from nlp_skills.evaluation.predictors.predictor import Decoding, Predictor
+from nlp_skills.evaluation.predictors.predictor import Decoding
 from nlp_skills.evaluation.results import Prediction
-from nlp_skills.records import Progress, silent
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 Winner: TypeAlias = Literal["a", "b", "tie"]
 
 RUBRIC = "The better answer is correct, does what was asked, leaves nothing important out, and adds nothing untrue."
+HOW = Decoding(max_new_tokens=400, batch_size=8)
+"""How a judge answers: greedily, with room for its reasons."""
 BEST = 5
 """The highest mark of an answer; the lowest is 1."""
 
@@ -81,31 +83,17 @@ class Verdict(NamedTuple):
         return {"a": 0.0, "b": 1.0, "tie": 0.5}[self.winner]
 
 
-def judge_pairs(
-    judge: Predictor, pairs: Sequence[Pair], *, rubric: str = RUBRIC, progress: Progress = silent
-) -> list[Verdict]:
-    """The verdict on each pair, in their order; two requests a pair.
-
-    Raises what the judge raises (Predictor.answer).
-    """
-    replies = _ask(judge, pair_questions(pairs, rubric), progress)
+def read_pairs(replies: Sequence[str]) -> list[Verdict]:
+    """The verdicts of the replies to `pair_questions`, two a pair."""
     return [
         Verdict(_winner(first), _swap(_winner(second)))
         for first, second in zip(replies[::2], replies[1::2], strict=True)
     ]
 
 
-def judge_answers(
-    judge: Predictor, rows: Sequence[Prediction], *, rubric: str = RUBRIC, progress: Progress = silent
-) -> list[Prediction]:
-    """The rows with `judged`: the mark of each answer from 0 to 1, None where the reply gave none; a request a row.
-
-    Raises what the judge raises (Predictor.answer).
-    """
-    replies = _ask(judge, answer_questions(rows, rubric), progress)
-    return [
-        msgspec.structs.replace(row, judged=_mark(reply)) for row, reply in zip(rows, replies, strict=True)
-    ]
+def read_marks(replies: Sequence[str]) -> list[float | None]:
+    """The marks of the replies to `answer_questions`, from 0 to 1; None where a reply gave none."""
+    return [_mark(reply) for reply in replies]
 
 
 def pair_questions(pairs: Sequence[Pair], rubric: str = RUBRIC) -> list[Example]:
@@ -148,12 +136,6 @@ def preferred_pairs(examples: Sequence[Example]) -> tuple[list[Pair], list[Winne
         pairs.append(Pair(example.meta.id, example.input_text, a, b))
         said.append("a" if first else "b")
     return pairs, said
-
-
-def _ask(judge: Predictor, questions: Sequence[Example], progress: Progress) -> list[str]:
-    how = Decoding(max_new_tokens=400, batch_size=8)
-    replies = dict(judge.answer(questions, how, progress))
-    return [replies[number].text for number in range(len(questions))]
 
 
 def _example(name: str, system: str, user: str) -> Example:

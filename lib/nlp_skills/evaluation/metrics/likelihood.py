@@ -1,7 +1,7 @@
 """Plain text: how well a model foresees it (continued pre-training).
 
-    bits per byte   -log2 p(text) / bytes of the text, over all texts: comparable between tokenizers
-    perplexity      exp(-ln p(text) / tokens), over all texts: comparable between models of one tokenizer
+bits per byte   -log2 p(text) / bytes of the text, over all texts: comparable between tokenizers
+perplexity      exp(-ln p(text) / tokens), over all texts: comparable between models of one tokenizer
 """
 
 from __future__ import annotations
@@ -50,7 +50,5 @@ LIKELIHOOD: dict[str, Metric] = {
         higher_is_better=False,
         applies=has_likelihood,
     ),
-    "perplexity": Metric(
-        "perplexity", _nats, _perplexity, higher_is_better=False, applies=has_likelihood
-    ),
+    "perplexity": Metric("perplexity", _nats, _perplexity, higher_is_better=False, applies=has_likelihood),
 }
