@@ -1,17 +1,20 @@
 """A GGUF file, answered by llama.cpp in this process: the program that serves it is the one that is tested.
 
-    row ──▶ /apply-template ──▶ prompt ──▶ /v1/chat/completions            an answer, tool calls read by llama.cpp
-                                   └─────▶ /completion, held to a label    its tokens' probabilities
+    row ──▶ /apply-template ──▶ prompt ──▶ /v1/chat/completions   an answer, tool calls read by llama.cpp
+                                   └─────▶ /completion            one token of a label, and its probability
 
-A label is scored by a grammar that leaves the model no other tokens; the probabilities that llama.cpp reports
-are those before the grammar, over the whole vocabulary. It ends with the token that the model ends with.
+A label is scored token by token, along the tree of all labels (choice_tree.py): each token is forced by a bias,
+and the probability that llama.cpp reports is the one before the bias, over the whole vocabulary. A grammar
+would hold the model to a whole label at once, and ends the process where a token is half a character.
 """
 
 from __future__ import annotations
 
 import math
+import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +23,11 @@ import httpx2
 from nlp_skills.data.example import Example
 from nlp_skills.data.prompted_tools import with_prompted_tools
 from nlp_skills.data.sources.generation.answer import NoAnswer
+from nlp_skills.data.text_encoder import END_OF_TURN
 from nlp_skills.errors import MissingExtra, NotFound, NotValid
 from nlp_skills.evaluation.predictors.asking import Asking
 from nlp_skills.evaluation.predictors.chat import answer_text, chat_messages
+from nlp_skills.evaluation.predictors.choice_tree import ROOT, forest
 from nlp_skills.evaluation.predictors.predictor import Answered, Decoding
 from nlp_skills.evaluation.predictors.reply import prompt_hash
 from nlp_skills.evaluation.predictors.requesting import ask_rows
@@ -36,6 +41,8 @@ CONTEXT = 4096
 """Tokens for each of them together with its answer; all share one pool, so a single one may have them all."""
 
 SECONDS = 600.0
+
+WHOLE_VOCABULARY = 1 << 30
 
 
 class GgufPredictor:
@@ -109,7 +116,7 @@ class GgufPredictor:
         return asked
 
     def _prompt(self, example: Example) -> str:
-        return self._asking.one(lambda: self._post("/apply-template", self._asked(example)))["prompt"]
+        return self._apply(self._asked(example))["prompt"]
 
     def _once(self, example: Example, how: Decoding, number: int) -> Answered:
         asked = self._asked(example)
@@ -150,41 +157,76 @@ class GgufPredictor:
             {label: share / sum(shares) for label, share in zip(labels, shares, strict=True)},
             milliseconds=(time.perf_counter() - started) * 1000,
             prompt_sha256=prompt_hash(prompt),
-            prompt_tokens=len(self._tokens(prompt)),
-            tokens=len(self._tokens(best)) + 1,
+            prompt_tokens=len(self._tokens(prompt, add_special=True)),
+            tokens=len(self._tokens(best + self._end)),
         )
 
     def _log_probs(self, prompt: str, choices: Sequence[str]) -> list[float]:
-        def ask(number: int) -> float:
-            ids = self._tokens(choices[number])
-            reply = self._post(
-                "/completion",
-                {
-                    "prompt": prompt,
-                    "grammar": "root ::= " + (" ".join(f"<[{token}]>" for token in ids) or '""'),
-                    "n_predict": len(ids) + 1,
-                    "n_probs": 1,
-                    "temperature": 0,
-                    "samplers": ["temperature"],
-                },
-            )
-            said = reply["completion_probabilities"]
-            if [token["id"] for token in said[:-1]] != ids or reply["stop_type"] != "eos":
-                raise NoAnswer(
-                    f"it did not say {choices[number]!r} though nothing else was left", 200, final=True
-                )
-            return sum(token["logprob"] for token in said)
+        given = self._tokens(prompt, add_special=True)
+        ids = [self._tokens(choice + self._end) for choice in choices]
+        tree, end = forest(ids, most=sys.maxsize)[0], ids[0][-1]
+        lines: dict[int, list[int]] = {ROOT: []}
+        for node, seen in tree.sight:
+            lines.setdefault(node, []).append(tree.tokens[seen])
+        # The edges stand in the order of a walk through the tree: each slot's cache holds all but the last steps of the next.
+        size = max(8, math.ceil(len(tree.edges) / SLOTS))
+        walks = [tree.edges[start : start + size] for start in range(0, len(tree.edges), size)]
 
-        found = dict(self._asking.all(ask, len(choices), SLOTS))
-        return [found[number] for number in range(len(choices))]
+        def ask(number: int) -> list[float]:
+            return [self._edge([*given, *lines[node]], token, end, number) for node, token in walks[number]]
 
-    def _tokens(self, text: str) -> list[int]:
-        asked = {"content": text, "add_special": False, "parse_special": True}
+        found = dict(self._asking.all(ask, len(walks), SLOTS))
+        edges = [value for number in range(len(walks)) for value in found[number]]
+        totals = {
+            place: sum(edges[e] for e in path) for place, path in zip(tree.places, tree.paths, strict=True)
+        }
+        return [totals[place] for place in range(len(choices))]
+
+    def _edge(self, before: list[int], token: int, end: int, slot: int) -> float:
+        """The log-probability of a token after those before it; `end` is one that ends an answer."""
+        said = self._forced(before, token, slot, 1)
+        if said is None:  # half a character, of which llama.cpp tells nothing until the other half has come
+            said = self._forced(before, end, slot, WHOLE_VOCABULARY)
+        known = {one["id"]: one["logprob"] for one in (said, *said["top_logprobs"])} if said else {}
+        if token not in known:
+            raise NoAnswer(f"it told no probability of the token {token}", 200, final=True)
+        return known[token]
+
+    def _forced(self, before: list[int], token: int, slot: int, told: int) -> Any:
+        """What is told of the next token where it has to be this one: its own probability, and the `told` highest."""
+        asked = {"prompt": before, "n_predict": 1, "n_probs": told, "logit_bias": [[token, 1e6]]}
+        reply = self._post("/completion", {**asked, "samplers": ["top_k"], "top_k": 1, "id_slot": slot})
+        return next(iter(reply.get("completion_probabilities") or ()), None)
+
+    @cached_property
+    def _end(self) -> str:
+        """What the template writes behind an answer, up to the token that ends it."""
+        turns = [{"role": role, "content": "x"} for role in ("user", "assistant", "user")]
+        prompt, whole = (self._apply({"messages": some})["prompt"] for some in (turns[:1], turns))
+        tail = whole[len(prompt) + 1 :] if whole.startswith(f"{prompt}x") else ""
+        eos = self._asking.one(lambda: self._get("/props"))["eos_token"]
+        ends = [(tail.find(name), name) for name in (*END_OF_TURN, eos) if name and name in tail]
+        if not ends:
+            return eos
+        place, name = min(ends)
+        return tail[: place + len(name)]
+
+    def _tokens(self, text: str, *, add_special: bool = False) -> list[int]:
+        asked = {"content": text, "add_special": add_special, "parse_special": True}
         return self._asking.one(lambda: self._post("/tokenize", asked))["tokens"]
 
+    def _apply(self, asked: dict[str, Any]) -> Any:
+        return self._asking.one(lambda: self._post("/apply-template", asked))
+
+    def _get(self, path: str) -> Any:
+        return self._read(lambda: self._client.get(path))
+
     def _post(self, path: str, asked: dict[str, Any]) -> Any:
+        return self._read(lambda: self._client.post(path, json=asked))
+
+    def _read(self, send: Callable[[], httpx2.Response]) -> Any:
         try:
-            reply = self._client.post(path, json=asked)
+            reply = send()
         except httpx2.TransportError as error:
             raise NoAnswer(f"{type(error).__name__}: {error}") from None
         if reply.is_error:
