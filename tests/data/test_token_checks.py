@@ -32,7 +32,7 @@ from nlp_skills.data.checks.tokens import Tokens
 from nlp_skills.data.example import Example, Message, Meta
 from nlp_skills.data.report import Finding
 from nlp_skills.data.token_findings import told_with
-from nlp_skills.data.tokens import configured_max_length
+from nlp_skills.data.tokens import MAX_LENGTH, configured_max_length
 from nlp_skills.task.task import Task
 
 Turns = list[tuple[str, str]]
@@ -436,7 +436,7 @@ def test_where_the_embedding_is_not_known_only_that_check_does_not_run(folders: 
 
 
 def test_the_length_is_the_newest_versions(tmp_path: Path):
-    assert configured_max_length(tmp_path) == 1024
+    assert configured_max_length(tmp_path) == MAX_LENGTH
     for version, text in (("v2", "max_length: 300\n"), ("v10", "max_length: 500\n"), ("v11", None)):
         folder = tmp_path / "versions" / version
         folder.mkdir(parents=True)
@@ -444,7 +444,7 @@ def test_the_length_is_the_newest_versions(tmp_path: Path):
             (folder / "config.yaml").write_text(text, encoding="utf-8")
     assert configured_max_length(tmp_path) == 500
     (tmp_path / "versions" / "v10" / "config.yaml").write_text("epochs: 2\n", encoding="utf-8")
-    assert configured_max_length(tmp_path) == 1024
+    assert configured_max_length(tmp_path) == MAX_LENGTH
 
 
 def test_what_was_found_with_another_thinking_mode_does_not_hold() -> None:

@@ -103,7 +103,7 @@ def test_a_conversation_becomes_runs_that_are_trained_or_not(task: Path):
         task="cards",
         file="data/train.jsonl",
         base_model="smollm2-135m-instruct",
-        max_length=1024,
+        max_length=2048,
         marks={"<|endoftext|>": "end", "<|im_start|>": "begin", "<|im_end|>": "end"},
         page=str(task / "data" / "tokens.html"),
         notes=[PAD],

@@ -26,7 +26,7 @@ from nlp_skills.task.version import newest_version, version_names
 IGNORED = -100
 """The label that the loss leaves out (PyTorch's ignore_index)."""
 
-MAX_LENGTH = 1024
+MAX_LENGTH = 2048
 """Tokens that a row may have where no config.yaml says otherwise."""
 
 

@@ -1,7 +1,7 @@
 """What a search can compare trials by: the figures that each method measures on the validation rows, and which way is better.
 
 Names are those of metrics.jsonl (training/run/metrics_log.py); figures that are neither good nor bad when they are high
-(the entropy, the length of answers) are none of them. A metric of the task is always better when it is higher.
+(the entropy, the length of answers) are none of them. Metrics of the task say themselves which way is better.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from nlp_skills.errors import NotValid, did_you_mean
+from nlp_skills.evaluation.metrics import METRICS
 from nlp_skills.training.config import MethodName, TrainConfig
 
 PAIRS: tuple[MethodName, ...] = ("dpo", "orpo")
@@ -50,7 +51,9 @@ def measures_of(config: TrainConfig) -> list[str]:
 
 
 def lower_is_better(metric: str) -> bool:
-    """Which way a figure is better; a single reward and a metric of the task are better when they are higher."""
+    """Which way a figure is better; a single reward is better when it is higher."""
+    if metric in METRICS:
+        return not METRICS[metric].higher_is_better
     return metric in MEASURES and MEASURES[metric].lower_is_better
 
 
