@@ -74,7 +74,7 @@ def test_lineage_says_what_its_neighbours_say(fresh: tuple[Path, dict[str, Any]]
 
 def test_v1_beats_the_prompted_base_beyond_both_intervals(fresh: tuple[Path, dict[str, Any]]) -> None:
     results = EvalResult.load(fresh[0] / "tasks" / "support" / "versions" / "v1" / "results.json")
-    assert set(results.baseline) == {"majority", "tfidf", "prompted_base"}
+    assert set(results.baseline) == {"majority", "tfidf", "prompted_base", "few_shot"}
     base = results.baseline["prompted_base"]
     assert results.metrics["accuracy"].low > base.metrics["accuracy"].high
     assert base.gain is not None
@@ -85,7 +85,7 @@ def test_closing_words_name_all_predictors_and_the_next_steps(fresh: tuple[Path,
     said = fresh[1]
     names = [line["name"] for line in said["scores"]]
     assert names[-2:] == ["v1", "v2"]
-    assert len(names) == 5
+    assert len(names) == 6
     comparison = compare_versions(fresh[0] / "tasks" / "support", "v1", "v2")
     assert said["comparison"] == comparison.model_dump(mode="json")
     assert comparison.config_changes == {"epochs": (3.0, 5.0)}

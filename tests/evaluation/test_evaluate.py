@@ -10,7 +10,8 @@ from nlp_skills.data.regenerate import regenerate_data
 from nlp_skills.data.sourcing import add_source
 from nlp_skills.data.tokens import answer_ids
 from nlp_skills.errors import NotReady
-from nlp_skills.evaluation.evaluate import choose_decoding, evaluate_version
+from nlp_skills.evaluation.decoding import choose_decoding
+from nlp_skills.evaluation.evaluate import evaluate_version
 from nlp_skills.records import sha256_tree
 from nlp_skills.task.task import Task, TaskType, create_task
 from nlp_skills.training.model_info import ModelInfo

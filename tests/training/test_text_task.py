@@ -1,5 +1,6 @@
 """A file of plain text, from the source to a model: continued pre-training as a task does it."""
 
+import math
 import random
 from pathlib import Path
 
@@ -78,8 +79,14 @@ def test_plain_text_is_learned_and_the_checkpoint_that_is_kept_is_recorded(task:
     log = (task / job.log).read_text(encoding="utf-8")
     pieces = int(log.split(" training rows")[0].rsplit("\n", 1)[-1].rsplit(" ", 1)[-1])
     assert pieces > sum(1 for _ in read_examples(train)), "texts beyond max_length become several rows"
-    with pytest.raises(NotValid, match="texts: plain text has no question and answer to test"):
-        evaluate_version(task)
+    result = evaluate_version(task)
+    assert (result.metric, list(result.metrics)) == ("bits_per_byte", ["bits_per_byte", "perplexity"])
+    base = result.baseline["prompted_base"]
+    assert result.metrics["bits_per_byte"].high < base.metrics["bits_per_byte"].low
+    assert base.gain is not None and base.gain.low > 0
+    kept = next(row for row in evaluations if row["step"] == (job.kept_step or evaluations[-1]["step"]))
+    perplexity = evaluate_version(task, split="valid").metrics["perplexity"].value
+    assert perplexity == pytest.approx(math.exp(kept["eval_loss"]), rel=0.03)
 
 
 def test_a_text_has_no_better_and_worse_answer(task: Path) -> None:

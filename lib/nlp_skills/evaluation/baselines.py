@@ -1,8 +1,10 @@
 """What needs no fine-tuning: the numbers that a tuned model has to beat.
 
-majority   always the most frequent answer of the training rows
-tfidf      TF-IDF with logistic regression; for free text the answer of the most similar training row
-prompted   the base model with the same prompt, untuned (predictions.py)
+majority       always the most frequent answer of the training rows
+tfidf          TF-IDF with logistic regression; for free text the answer of the most similar training row
+longer_answer  of two answers always the longer one, which people often prefer (preferences)
+
+The base model with a prompt, with solved rows before the question, and an endpoint: baseline_answers.py.
 """
 
 from __future__ import annotations
@@ -13,6 +15,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from nlp_skills.data.example import Example
+from nlp_skills.evaluation.marking import preference_texts
+from nlp_skills.evaluation.metrics.preference import CHOSEN, REJECTED
+from nlp_skills.evaluation.results import Prediction
 
 Answers = list[str]
 
@@ -63,3 +68,22 @@ def _tfidf(train: Sequence[Example], test: Sequence[Example]) -> tuple[Any, Any]
     )
     rows = vectorizer.fit_transform(texts)
     return rows, vectorizer.transform([example.input_text for example in test])
+
+
+def longer_answer(test: Sequence[Example]) -> list[Prediction]:
+    """Of both answers the longer one; of equally long ones neither."""
+    rows = []
+    for example in test:
+        chosen, rejected = preference_texts(example)
+        sure = 0.5 if len(chosen) == len(rejected) else float(len(chosen) > len(rejected))
+        rows.append(
+            Prediction(
+                id=example.meta.id,
+                input=example.input_text,
+                expected=chosen,
+                predicted=chosen if sure == 1 else rejected,
+                correct=sure == 1,
+                scores={CHOSEN: sure, REJECTED: 1 - sure},
+            )
+        )
+    return rows

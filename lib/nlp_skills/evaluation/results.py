@@ -120,6 +120,8 @@ class EvalResult(Score):
     split: str
     data_sha256: str
     """Of the split's file."""
+    metric: str | None = None
+    """The one that decides; None in results that were written before it was recorded."""
     baseline: dict[str, Score] = {}
     """`majority`, `tfidf`, `prompted_base`, `few_shot`, `endpoint`."""
     generation: dict[str, str | int | float | bool] = {}

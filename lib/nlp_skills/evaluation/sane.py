@@ -1,6 +1,5 @@
 """EVAL-SANE: do these numbers speak of the model, or of how it was asked and how its answers were marked?
 
-    marking     the right answers, given as answers, have to be marked as right
     reading     more than 20 % of the answers that nobody can read as an answer: the harness
     known rows  training rows asked through the same way: a tuned model that knows none of them was asked otherwise
     score       0 on every row is a harness that went wrong far more often than a model that knows nothing
@@ -14,8 +13,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from typing import Literal
-
-import msgspec
 
 from nlp_skills.data.example import Example
 from nlp_skills.evaluation.metrics import METRICS
@@ -56,9 +53,6 @@ def check_sanity(
 def _verdict(
     task: Task, metric: str, rows: Sequence[Prediction], known: Sequence[Prediction], unreadable: float
 ) -> tuple[Found, str]:
-    wrong = _marked_wrongly(metric, rows)
-    if wrong is not None:
-        return "harness error", wrong
     if unreadable > UNREADABLE:
         shown = next((r.predicted for r in rows if not is_readable(task, r)), "")
         return (
@@ -88,21 +82,6 @@ def _verdict(
 
 def _worst(metric: str) -> float:
     return 0.0 if METRICS[metric].higher_is_better else 1.0
-
-
-def _marked_wrongly(metric: str, rows: Sequence[Prediction]) -> str | None:
-    """Why the marking cannot be trusted: the expected answers do not get the best score; None where they do."""
-    if not rows or metric not in ORACLE:
-        return None
-    oracle = [msgspec.structs.replace(row, predicted=row.expected, correct=True, scores=None) for row in rows]
-    found = METRICS[metric].measure(oracle)
-    if found > 0.999:
-        return None
-    return f"The expected answers themselves get {metric} {found:.3f} instead of 1: the marking is wrong, or rows expect nothing."
-
-
-ORACLE = ("accuracy", "macro_f1", "micro_f1", "weighted_f1", "exact_match", "token_f1")
-"""Metrics that are 1 for right answers, whatever else a prediction has."""
 
 
 def share_unreadable(task: Task, rows: Sequence[Prediction]) -> float:

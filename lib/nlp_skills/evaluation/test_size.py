@@ -177,7 +177,10 @@ def _disagreement(a: list[Prediction], b: list[Prediction]) -> float:
 
 def _test_rows(task: Path) -> int:
     file = task / "data" / "test.jsonl"
-    return sum(1 for line in file.open("rb") if line.strip()) if file.is_file() else 0
+    if not file.is_file():
+        return 0
+    with file.open("rb") as stream:
+        return sum(1 for line in stream if line.strip())
 
 
 def _quantile(share: float) -> float:

@@ -52,6 +52,8 @@ RENDERERS: dict[str, Callable[[Any], RenderableType]] = {
     "EvalResult": results.evaluation,
     "Comparison": results.comparison,
     "Judgement": judging.judgement,
+    "Promotion": results.promotion,
+    "TestSize": results.test_size,
     "Preview": sources.preview,
     "AddedSource": sources.added_source,
     "Outcome": quickstart.outcome,

@@ -12,8 +12,10 @@ from rich.text import Text
 from nlp_skills.tables.grid import short, table
 
 if TYPE_CHECKING:
+    from nlp_skills.evaluation.promotion import Promotion
     from nlp_skills.evaluation.results import EvalResult, Interval, Score
-    from nlp_skills.task.comparison import ChangedRow, Comparison
+    from nlp_skills.evaluation.test_size import TestSize
+    from nlp_skills.task.comparison import ChangedRow, Comparison, SliceChange
     from nlp_skills.task.version import Version
 
 VERDICTS = {"better": "bold green", "worse": "bold red", "cannot tell": "bold yellow"}
@@ -64,12 +66,18 @@ def told_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def scores(lines: Iterable[tuple[str, dict[str, Interval]]]) -> Table:
-    """Predictors beside each other, metrics with their 95 % intervals."""
+SHOWN_METRICS = 3
+"""Columns of the table of scores; results.json has all metrics."""
+
+
+def scores(lines: Iterable[tuple[str, dict[str, Interval]]], first: str | None = None) -> Table:
+    """Predictors beside each other, with the first metrics and their 95 % intervals; `first` is the one that decides."""
     from nlp_skills.evaluation.verdict import show_interval
 
     lines = list(lines)
-    metrics = list(dict.fromkeys(name for _, found in lines for name in found))
+    named = [first, *(name for _, found in lines for name in found)]
+    measured = {name for _, found in lines for name in found}
+    metrics = [name for name in dict.fromkeys(named) if name in measured][:SHOWN_METRICS]
     rows = table("", *metrics, right=metrics)
     for name, found in lines:
         rows.add_row(name, *(show_interval(found[m]) if m in found else "" for m in metrics))
@@ -77,18 +85,27 @@ def scores(lines: Iterable[tuple[str, dict[str, Interval]]]) -> Table:
 
 
 def evaluation(found: EvalResult) -> RenderableType:
-    """Baselines first, then the model, then its labels."""
-    from nlp_skills.evaluation.verdict import baseline_name
+    """Baselines first, then the model, then what stands out: labels, kinds of rows, what was forgotten or left out."""
+    from nlp_skills.evaluation.verdict import baseline_name, good_everywhere, keeps_knowledge
 
     lines = [(baseline_name(name), score.metrics) for name, score in found.baseline.items()]
     parts: list[RenderableType] = [
         Text(f"{found.count} rows of {found.split}, 95 % intervals in brackets", style="dim"),
-        scores([*lines, (found.model or "the tuned model", found.metrics)]),
+        scores([*lines, (found.model or "the tuned model", found.metrics)], found.metric),
     ]
+    if found.sane is not None and found.sane.verdict == "harness error":
+        parts.insert(0, Text(f"Harness error, not a bad model: {found.sane.reason}", style="bold red"))
     if found.per_label and len(found.per_label) <= 30:
         parts += [Text(), per_label(found)]
+    name = found.model or "the tuned model"
+    for statement in (keeps_knowledge(name, found), good_everywhere(name, found)):
+        if statement is not None:
+            parts += [Text(), Text.assemble((f"{statement.headline} ", "bold"), statement.reason)]
     if found.latency:
-        parts += [Text(), Text(f"{found.latency.p50:.0f} ms a row (p95 {found.latency.p95:.0f} ms)")]
+        memory = f", {found.memory_mb / 1024:.1f} GB of memory at most" if found.memory_mb else ""
+        parts += [Text(), Text(f"{found.latency.p50:.0f} ms a row (p95 {found.latency.p95:.0f} ms){memory}")]
+    for what, why in found.not_measured.items():
+        parts.append(Text(f"Not measured: {baseline_name(what)}. {why}"))
     return Group(*parts)
 
 
@@ -104,7 +121,7 @@ def per_label(found: Score) -> Table:
 
 
 def comparison(found: Comparison) -> RenderableType:
-    """The verdict with its reason, what was changed, and the rows that changed sides."""
+    """The verdict with its reason, what was changed and what it cost, and the rows that changed sides."""
     from nlp_skills.evaluation.verdict import show_p
 
     parts: list[RenderableType] = [
@@ -112,15 +129,35 @@ def comparison(found: Comparison) -> RenderableType:
         Text(found.reason[:1].upper() + found.reason[1:]),
     ]
     if found.p_value is not None:
-        parts.append(Text(f"McNemar's exact test: {show_p(found.p_value)}"))
+        parts.append(Text(f"McNemar's mid-p test on fixed and broken rows: {show_p(found.p_value)}"))
     changes = [f"{name}: {a} → {b}" for name, (a, b) in found.config_changes.items()]
     if found.data_changed:
         changes.append("the data")
     parts.append(Text("Changed: " + ("; ".join(changes) or "nothing")))
+    if found.figures:
+        figures = "; ".join(f"{name} {a:,.4g} → {b:,.4g}" for name, (a, b) in found.figures.items())
+        parts.append(Text(f"Measured beside it: {figures}"))
+    if found.forgetting is not None:
+        parts.append(
+            Text(f"General questions: {found.forgetting.a:.0%} → {found.forgetting.b:.0%} answered rightly")
+        )
+    for title, changed in (("Worse on", found.worse_slices), ("Better on", found.better_slices)):
+        if changed:
+            parts += [Text(), slice_changes(title, found, changed)]
     for title, rows in (("Fixed", found.fixed_rows), ("Broken", found.broken_rows)):
         if rows:
             parts += [Text(), changed_rows(title, found, rows)]
     return Group(*parts)
+
+
+def slice_changes(title: str, found: Comparison, changed: list[SliceChange]) -> Table:
+    """Kinds of rows on which the versions differ beyond chance."""
+    from nlp_skills.evaluation.verdict import show_p
+
+    made = table("kind of rows", "rows", found.a, found.b, "corrected p", title=title, right=("rows",))
+    for one in changed:
+        made.add_row(one.name, str(one.count), f"{one.a:.3f}", f"{one.b:.3f}", show_p(one.p_value))
+    return made
 
 
 def changed_rows(title: str, found: Comparison, rows: list[ChangedRow]) -> Table:
@@ -129,3 +166,22 @@ def changed_rows(title: str, found: Comparison, rows: list[ChangedRow]) -> Table
     for row in rows[:5]:
         made.add_row(row.id, short(row.input, 100), row.expected, short(row.a, 40), short(row.b, 40))
     return made
+
+
+ANSWERS = {"yes": "bold green", "no": "bold red", "cannot tell": "bold yellow"}
+
+
+def promotion(found: Promotion) -> RenderableType:
+    """Each criterion with its answer, then the gate."""
+    made = table("criterion", "", "why")
+    for one in found.criteria:
+        made.add_row(one.criterion, Text(one.answer, style=ANSWERS[one.answer]), one.reason)
+    return Group(made, Text(), Text(found.message, style=ANSWERS[found.answer]))
+
+
+def test_size(found: TestSize) -> RenderableType:
+    """How many rows, and the plan of a live test beside it."""
+    parts: list[RenderableType] = [Text(found.message)]
+    if found.live is not None:
+        parts += [Text(), Text(found.live.message), Text(f"Users are divided by {found.live.split}")]
+    return Group(*parts)
