@@ -17,7 +17,7 @@ SEED = 13
 
 
 class CurvePoint(Record):
-    """`result.json` of a part."""
+    """A part of the rows and what they bring."""
 
     per_cent: int
     rows: int

@@ -13,10 +13,9 @@ from nlp_skills.evaluation.diagnosis.looks import LOOKS, Look
 from nlp_skills.evaluation.diagnosis.material import Material, read_material
 from nlp_skills.evaluation.diagnosis.record import KINDS, SURE, Cause, Diagnosis, Unchecked
 from nlp_skills.evaluation.diagnosis.symptoms import Symptom, known_symptoms, understand
-from nlp_skills.evaluation.predictors.local import load_local
+from nlp_skills.evaluation.predictors import open_predictor
 from nlp_skills.records import Progress, silent
 from nlp_skills.task.version import version_folder
-from nlp_skills.training.version_model import resolve_model
 
 PROBE = "the same loss, asked as the test asks"
 
@@ -138,15 +137,7 @@ def _probe_look() -> Look:
 
 def _probe(material: Material) -> list[Cause]:
     """Load the model as the evaluation does, ask, and give it back."""
-    config = material.config
-    files = resolve_model(material.task, config.base_model, config.base_revision)
-    predictor = load_local(
-        files,
-        material.task / material.model,
-        config.dtype,
-        thinking=config.enable_thinking,
-        tools_in_prompt=config.tools_in_prompt,
-    )
+    predictor = open_predictor(material.task, material.version)
     try:
         return list(probe_known_loss(material, predictor))
     finally:

@@ -22,6 +22,7 @@ from nlp_skills.evaluation.diagnosis.prompts import trained_tokenizer
 from nlp_skills.evaluation.diagnosis.record import Cause
 from nlp_skills.evaluation.predictors.predictor import Predictor
 from nlp_skills.evaluation.results import Prediction
+from nlp_skills.records import sha256_file
 
 AGREE = 0.1
 """Nats for a token by which two measurements of one loss may differ (their precision and padding differ)."""
@@ -116,12 +117,11 @@ def probe_rows(material: Material) -> list[Example]:
     """The validation rows that a probe asks. Raises NotReady where they are not those that the training measured."""
     known = material.snapshot.splits.get("valid")
     file = material.task / "data" / "valid.jsonl"
-    if known is None or not file.is_file() or not known.count:
+    if known is None or not known.count:
         raise NotReady("the version has no validation rows")
-    rows = list(read_examples(file))
-    if len(rows) != known.count:
-        raise NotReady("data/valid.jsonl is not the file that the version was trained with")
-    return rows[: max(ROWS, 1)]
+    if not file.is_file() or sha256_file(file) != known.sha256:
+        raise NotReady("data/valid.jsonl is not the file that the version was made for")
+    return list(read_examples(file))[:ROWS]
 
 
 def probe_known_loss(material: Material, predictor: Predictor) -> Iterator[Cause]:
@@ -165,7 +165,7 @@ def _error(values: Sequence[float]) -> float:
 def not_learned(material: Material) -> Iterator[Cause]:
     """NOT-LEARNED: the tuned model is no better than the prompted base model or the most frequent answer."""
     results = material.results
-    name = material.definition.chosen_metric
+    name = (results.metric if results else None) or material.definition.chosen_metric
     if results is None or name not in results.metrics:
         raise NotReady(f"{material.results_file} has no {name}")
     more = f"{2 * material.config.epochs:g}"

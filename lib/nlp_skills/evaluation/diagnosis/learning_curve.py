@@ -8,6 +8,7 @@ the smaller ones. All are measured on the validation rows. The task's versions a
 
 from __future__ import annotations
 
+import math
 import random
 import shutil
 from collections import defaultdict
@@ -20,13 +21,16 @@ from nlp_skills.base_model import require_training
 from nlp_skills.data.example import Example, read_examples
 from nlp_skills.data.replacement import settle_data
 from nlp_skills.errors import NlpSkillsError, NotReady, NotValid, RunFailed, counted
+from nlp_skills.evaluation.asking import ask
+from nlp_skills.evaluation.decoding import choose_decoding
 from nlp_skills.evaluation.diagnosis.curve import PARTS, SEED, CurvePoint, LearningCurve, curve_key
 from nlp_skills.evaluation.diagnosis.doubling import forecast_doubling
-from nlp_skills.evaluation.evaluate import evaluate_version
+from nlp_skills.evaluation.marking import applicable_metrics, deciding_metric
 from nlp_skills.evaluation.metrics import METRICS
+from nlp_skills.evaluation.predictors import open_predictor
 from nlp_skills.evaluation.results import Interval, Prediction
 from nlp_skills.evaluation.significance import difference, interval
-from nlp_skills.records import Progress, silent
+from nlp_skills.records import Progress, silent, write_lines
 from nlp_skills.task.task import Task
 from nlp_skills.task.version import version_folder
 from nlp_skills.training.config import TrainConfig
@@ -35,8 +39,8 @@ from nlp_skills.training.job import Job, read_job
 from nlp_skills.training.planning.forecast import forecast_version, show_seconds
 from nlp_skills.training.train import train_model
 
-FEWEST = 5
-"""Rows of the smallest part."""
+FEWEST = 3
+"""Steps of the smallest part."""
 
 
 def measure_learning_curve(
@@ -65,10 +69,7 @@ def measure_learning_curve(
             f"{task.name} has no validation rows to measure on. Set split.valid in data_source.yaml, then run:"
             f" nlp-skills regenerate-data {task.name}"
         )
-    if len(train) * PARTS[0] // 100 < FEWEST:
-        raise NotValid(
-            f"{counted(len(train), 'training row')} are too few to be divided: {PARTS[0]} % of them are under {FEWEST}."
-        )
+    _require_enough(config, len(train))
     key = curve_key(task, config)
     folder = task / "benchmarks" / f"learning-curve-{key}"
     if (folder / "curve.json").is_file():
@@ -93,10 +94,23 @@ def measure_learning_curve(
             SEED,
             f"{per_cent} % of the rows, for a learning curve",
         )
-        point, answered = _measure(place, definition, per_cent, len(rows), progress)
-        points.append(point)
-        answers.append(answered)
-    return _complete(found, points, answers).save(folder / "curve.json")
+        answers.append(_answers(place, definition, per_cent, (rows, valid), progress))
+        cost = Job.load(place / "versions" / "v1" / "job.json").cost
+        points.append((per_cent, len(rows), cost.seconds if cost else 0.0))
+    return _complete(found, definition, points, answers).save(folder / "curve.json")
+
+
+def _require_enough(config: TrainConfig, rows: int) -> None:
+    """Raises NotValid where the smallest part would be no training: its learning rate has not risen after one step."""
+    batch = (
+        config.per_device_train_batch_size * config.gradient_accumulation_steps * max(1, config.num_processes)
+    )
+    steps = math.ceil(rows * PARTS[0] // 100 / batch) * config.epochs
+    if steps < FEWEST:
+        raise NotValid(
+            f"{counted(rows, 'training row')} are too few for a curve: {PARTS[0]} % of them are {steps:g} steps of training, and"
+            f" {FEWEST} are the least. Take a version with more epochs or a smaller per_device_train_batch_size, or bring rows."
+        )
 
 
 def take_parts(rows: Sequence[Example], seed: int = SEED) -> list[list[Example]]:
@@ -115,7 +129,7 @@ def take_parts(rows: Sequence[Example], seed: int = SEED) -> list[list[Example]]
 
 
 def _plan(task: Path, source: Path, found: LearningCurve, folder: Path) -> LearningCurve:
-    left = [p for p in PARTS if not (folder / str(p) / "result.json").is_file()]
+    left = [p for p in PARTS if not (folder / str(p) / "predictions.jsonl").is_file()]
     try:
         whole = forecast_version(task, source.name).seconds
     except NlpSkillsError:
@@ -134,32 +148,33 @@ def _plan(task: Path, source: Path, found: LearningCurve, folder: Path) -> Learn
     )
 
 
-def _measure(
-    place: Path, task: Task, per_cent: int, rows: int, progress: Progress
-) -> tuple[CurvePoint, list[Prediction]]:
-    """The part's point and its answers: from its files, or after its run."""
-    folder, file = place / "versions" / "v1", place / "result.json"
+def _answers(
+    place: Path,
+    task: Task,
+    per_cent: int,
+    sides: tuple[list[Example], list[Example]],
+    progress: Progress,
+) -> list[Prediction]:
+    """What the part's model answers to the validation rows: from its file, or after its run."""
+    file = place / "predictions.jsonl"
 
     def told(message: str, done: float, total: float | None) -> None:
         progress(f"{per_cent} % of the rows: {message}", done, total)
 
     if not file.is_file():
-        job = read_job(folder)
+        job = read_job(place / "versions" / "v1")
         if job is None or job.status != "succeeded":
             _train(place, per_cent, told)
-        evaluate_version(place, version="v1", split="valid", progress=told)
-    lines = (folder / "predictions_valid.jsonl").read_bytes().splitlines()
-    answers = [msgspec.json.decode(line, type=Prediction) for line in lines]
-    if not file.is_file():
-        cost = Job.load(folder / "job.json").cost
-        CurvePoint(
-            per_cent=per_cent,
-            rows=rows,
-            score=interval(task.chosen_metric, answers),
-            seconds=cost.seconds if cost else 0.0,
-        ).save(file)
+        config = TrainConfig.load(place / "versions" / "v1" / "config.yaml")
+        train, valid = sides
+        predictor = open_predictor(place, "v1")
+        try:
+            rows = ask(task, config, predictor, valid, choose_decoding(task, train, valid), told)
+        finally:
+            predictor.close()
+        write_lines(file, map(msgspec.json.encode, rows))
         shutil.rmtree(place / "models", ignore_errors=True)
-    return CurvePoint.load(file), answers
+    return [msgspec.json.decode(line, type=Prediction) for line in file.read_bytes().splitlines()]
 
 
 def _train(place: Path, per_cent: int, progress: Progress) -> None:
@@ -175,18 +190,29 @@ def _train(place: Path, per_cent: int, progress: Progress) -> None:
 
 
 def _complete(
-    found: LearningCurve, points: list[CurvePoint], answers: list[list[Prediction]]
+    found: LearningCurve,
+    task: Task,
+    parts: list[tuple[int, int, float]],
+    answers: list[list[Prediction]],
 ) -> LearningCurve:
-    better = METRICS[found.metric].higher_is_better
-    change = difference(found.metric, answers[-2], answers[-1])
+    """The curve of these answers; `parts` are per cent, rows and seconds of each."""
+    metric = deciding_metric(task, applicable_metrics(task, answers[-1]))
+    points = [
+        CurvePoint(per_cent=per_cent, rows=rows, score=interval(metric, said), seconds=seconds)
+        for (per_cent, rows, seconds), said in zip(parts, answers, strict=True)
+    ]
+    better = METRICS[metric].higher_is_better
+    change = difference(metric, answers[-2], answers[-1])
     gain = change if better else Interval(value=-change.value, low=-change.high, high=-change.low)
     said = forecast_doubling([p.score.value for p in points], gain, higher_is_better=better)
     told = ", ".join(f"{p.score.value:.3f} with {p.rows:,}" for p in points)
     at = f" Twice the rows are expected to bring {said.at_double:.3f}." if said.at_double is not None else ""
     return found.with_changes(
         state="complete",
+        metric=metric,
         points=[p.model_dump(mode="json") for p in points],
         forecast=said.model_dump(mode="json"),
-        message=f"{found.metric} on the validation rows: {told} rows. {said.verdict[:1].upper()}{said.verdict[1:]}. {said.reason}{at}"
-        " One run a part: that another seed gives another figure is not in the interval.",
+        message=f"{METRICS[metric].words} on {counted(len(answers[-1]), 'validation row')}: {told} rows."
+        f" {said.verdict[:1].upper()}{said.verdict[1:]}. {said.reason}{at} One run a part: that another seed gives another"
+        " figure is not in the interval.",
     )
