@@ -473,7 +473,7 @@ PARAMETERS = {
     "a": "the version to compare with; b's parent when left out",
     "b": "the version to judge; the newest when left out",
     "categories": "of BFCL v4: simple_python, multiple, parallel, live_simple, multi_turn_base …, or single_turn, live, multi_turn, all; your own rows when left out",
-    "evaluate_tools model": "base, v1, a folder, a .gguf file, ollama/NAME or URL#MODEL; the newest trained version when left out",
+    "model": "base, v1, a folder, a .gguf file, ollama/NAME or URL#MODEL; the newest trained version when left out",
     "calling": "native (chat template or API) or prompted (listed in the system prompt); native where the model is shown tools that way",
     "tools": "where your tools are described: .mcp.json#SERVER, a URL of an MCP server, an OpenAPI file, a JSON list; those of the rows when left out",
     "evaluate_tools split": "the rows to ask where no categories are given",
