@@ -12,6 +12,7 @@ from nlp_skills.evaluation.metrics import METRICS
 from nlp_skills.evaluation.metrics.fields import per_field
 from nlp_skills.evaluation.metrics.json_schema import infer_schema
 from nlp_skills.evaluation.metrics.json_values import NOT_JSON, is_same, read_json
+from nlp_skills.evaluation.metrics.parts import per_part
 from nlp_skills.evaluation.results import Prediction
 
 NAMES = ("field_accuracy", "json_valid", "schema_valid")
@@ -117,3 +118,10 @@ def test_json_is_asked_for_only_where_every_right_answer_is_an_object_or_a_list(
         assert METRICS[name].applies([good])
         assert not METRICS[name].applies([good, row("Ann", "Ann")])
         assert not METRICS[name].applies([])
+
+
+def test_an_extraction_is_told_by_type_where_it_names_entities_and_by_field_otherwise():
+    entities = row([{"text": "Ada", "type": "PER"}], [])
+    assert {name: score.support for name, score in per_part([entities]).items()} == {"PER": 1}
+    assert list(per_part([row(ORDER, ORDER)])) == ["items[].count", "items[].sku", "paid", "to"]
+    assert per_part([row("Ann", "Ann")]) == {}

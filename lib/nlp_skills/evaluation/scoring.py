@@ -8,22 +8,27 @@ from nlp_skills.evaluation.marking import applicable_metrics
 from nlp_skills.evaluation.metrics import METRICS
 from nlp_skills.evaluation.metrics.calibration import has_scores, reliability
 from nlp_skills.evaluation.metrics.classification import confusion, per_label
-from nlp_skills.evaluation.results import CalibrationBin, Interval, Latency, Prediction, Score
+from nlp_skills.evaluation.metrics.parts import per_part
+from nlp_skills.evaluation.results import CalibrationBin, Interval, LabelScore, Latency, Prediction, Score
 from nlp_skills.evaluation.significance import difference, holm, interval, paired_test
-from nlp_skills.task.task import Task
+from nlp_skills.task.task import Task, TaskType
 
 
 def score(task: Task, rows: Sequence[Prediction], model: str) -> Score:
-    """Metrics with intervals; for labels the table of each label and the confusion matrix too."""
+    """Metrics with intervals; each label, type of entity or field; for labels the confusion matrix too."""
     has_labels = task.type.has_labels
     return Score(
         metrics={name: interval(name, rows) for name in applicable_metrics(task, rows)},
-        per_label=per_label(rows) if has_labels else {},
+        per_label=per_label(rows) if has_labels else _parts(task, rows),
         confusion=confusion(rows) if has_labels else {},
         count=len(rows),
         latency=latency(rows),
         model=model,
     )
+
+
+def _parts(task: Task, rows: Sequence[Prediction]) -> dict[str, LabelScore]:
+    return per_part(rows) if task.type is TaskType.EXTRACTION else {}
 
 
 def latency(rows: Sequence[Prediction]) -> Latency | None:

@@ -47,7 +47,9 @@ def interval(name: str, rows: Sequence[Prediction], seed: int = 13) -> Interval:
     """A metric with its 95 % interval. Raises ValueError without rows."""
     metric = METRICS[name]
     statistics = _dense(metric.statistics(rows))
-    found = metric.measure(rows)
+    found = float(
+        metric.value(statistics.sum(axis=0))
+    )  # texts are looked at once: chrF of 10,000 rows takes 20 s
     hits = _hits(metric, statistics)
     if hits is not None:
         right, counted = hits
@@ -67,11 +69,11 @@ def difference(name: str, a: Sequence[Prediction], b: Sequence[Prediction], seed
     pairs = _changes(metric, of_a, of_b)
     if pairs is not None:
         return bonett_price(*pairs)
-    gain = metric.measure(b) - metric.measure(a)
+    in_a, in_b = (float(metric.value(side.sum(axis=0))) for side in (of_a, of_b))
     low, high = _bca(metric, [of_b, of_a], seed)
-    if low == high == 0 and 0 <= metric.measure(a) <= 1:
+    if low == high == 0 and 0 <= in_a <= 1:
         return bonett_price(0, 0, len(a))
-    return Interval(value=gain, low=low, high=high)
+    return Interval(value=in_b - in_a, low=low, high=high)
 
 
 def paired_test(name: str, a: Sequence[Prediction], b: Sequence[Prediction], seed: int = 13) -> float:
