@@ -36,7 +36,7 @@ ROOT = Path(__file__).resolve().parent.parent
 GUIDE = ROOT / "docs" / "guide"
 PAGES = sorted((GUIDE / "en").glob("*.md"))
 TRAINING = GUIDE / "en" / "training.md"
-IDS_IN = ("watch.py", "repetition.py", "verify.py", "dry_step.py")
+IDS_IN = ("run/watch.py", "run/repetition.py", "run/verify.py", "preflight/dry_step.py")
 """Modules that say what is wrong with a run."""
 FOR_PEOPLE = [
     *(
