@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from nlp_skills.data.example import Example, Message, Meta
-from nlp_skills.errors import NotValid
+from nlp_skills.errors import NotReady, NotValid
 from nlp_skills.evaluation.predictors.predictor import Answered, Decoding
 from nlp_skills.evaluation.tool_use.asking import choose_calling, drawn, question_example
 from nlp_skills.evaluation.tool_use.bfcl import category_names, read_questions, read_scenarios
-from nlp_skills.evaluation.tool_use.bfcl_package import VERSION, bfcl_folder, is_fetched
+from nlp_skills.evaluation.tool_use.bfcl_package import VERSION, bfcl_folder, bfcl_package, is_fetched
 from nlp_skills.evaluation.tool_use.calls import Call, openai_calls
 from nlp_skills.evaluation.tool_use.evaluate_tools import summarise
 from nlp_skills.evaluation.tool_use.judging import Asked, ask_category, ask_rows
@@ -241,3 +241,18 @@ def test_a_model_that_never_stops_calling_is_stopped(package: Path):
     (row,) = judged.rows
     assert row.calls is not None
     assert (row.correct, row.calls.fault, len(judged.answers)) == (False, "too_many_steps", 21)
+
+
+def test_without_a_package_index_the_command_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("NLP_SKILLS_CACHE", str(tmp_path / "cache"))
+    for name, value in (("UV_OFFLINE", "1"), ("UV_CACHE_DIR", str(tmp_path / "uv")), ("PIP_NO_INDEX", "1")):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(NotReady) as told:
+        bfcl_package()
+    message = str(told.value)
+    assert message.startswith(
+        f"The BFCL data (bfcl-eval {VERSION}, Apache 2.0, 1.9 MB) are not on this machine and could not be fetched: "
+    )
+    folder = tmp_path / "cache" / "bfcl" / VERSION
+    assert message.endswith(f'uv pip install --no-deps --target "{folder}" bfcl-eval=={VERSION}')
+    assert list(folder.parent.iterdir()) == []
