@@ -21,7 +21,17 @@ from nlp_skills.evaluation.diagnosis.doubling import forecast_doubling
 from nlp_skills.evaluation.diagnosis.learning_curve import take_parts
 from nlp_skills.evaluation.diagnosis.looks import LOOKS
 from nlp_skills.evaluation.diagnosis.material import Material
-from nlp_skills.evaluation.diagnosis.record import KINDS, SURE, Cause, Fix, Kind, Sure
+from nlp_skills.evaluation.diagnosis.record import (
+    KINDS,
+    SURE,
+    Cause,
+    Diagnosis,
+    Fix,
+    Kind,
+    ShownRow,
+    Sure,
+    Unchecked,
+)
 from nlp_skills.evaluation.diagnosis.symptoms import known_symptoms, understand
 from nlp_skills.evaluation.results import Interval, Prediction
 from nlp_skills.operations import find_operation
@@ -315,3 +325,31 @@ def test_what_a_look_needs_is_a_field_of_the_material() -> None:
     fields = set(Material.__dataclass_fields__)
     for look in LOOKS:
         assert set(look.needs) <= fields, look.what
+
+
+def test_a_diagnosis_is_shown_with_its_commands_on_lines_of_their_own() -> None:
+    from rich.console import Console
+
+    from nlp_skills.tables import render
+
+    named = cause("LABEL-NOISE", "data", "strong").model_copy(
+        update={"rows": [ShownRow(file="data/train.jsonl", id="r1", text="late [/b]", note="labelled 'a'")]}
+    )
+    found = Diagnosis(
+        task="t",
+        version="v1",
+        split="test",
+        verdict="The cause is LABEL-NOISE.",
+        causes=[named],
+        ruled_out=["a leak"],
+        unchecked=[Unchecked(what="the model", why="it was not loaded")],
+    )
+    console = Console(width=60, markup=False, emoji=False, highlight=False)
+    with console.capture() as captured:
+        console.print(render(found), crop=False)
+    shown = captured.get().splitlines()
+    assert shown[0] == "The cause is LABEL-NOISE."
+    assert "  nlp-skills list" in [line.rstrip() for line in shown]
+    assert "Looked for and not found: a leak." in shown
+    assert "  the model: it was not loaded" in [line.rstrip() for line in shown]
+    assert any("late [/b]" in line for line in shown)

@@ -38,12 +38,13 @@ def leaked_rows(material: Material) -> Iterator[Cause]:
         for row, copied in zip(tested, leaked, strict=True)
     ]
     kinds: tuple[tuple[list[bool], str, Sure], ...] = (
-        (leaked, "have an input that stands in a training row", "strong"),
-        (near, "are the same as a training row but for case, digits and punctuation", "some"),
+        (leaked, "the input stands in a training row", "strong"),
+        (near, "it stands in one but for case, digits and punctuation", "some"),
     )
     for marks, words, sure in kinds:
         found = [row for row, mark in zip(predictions, marks, strict=True) if mark]
-        if found:
+        # A template that is filled in anew is no leak: of those, many have to be alike.
+        if found and (sure == "strong" or _matters(found, predictions)):
             others = [row for row, a, b in zip(predictions, leaked, near, strict=True) if not a and not b]
             yield _leak(material, found, others, words, sure if _matters(found, predictions) else "weak")
 
@@ -83,7 +84,7 @@ def _leak(
     return name_cause(
         material,
         "SPLIT-LEAK",
-        f"{counted(len(found), 'test row')} ({share:.1%}) {words}.{compared}",
+        f"In {counted(len(found), 'test row')} ({share:.1%}) {words}.{compared}",
         sure,
         evidence,
         rows=[show_prediction(material, row, "stands in data/train.jsonl too") for row in found],
