@@ -15,13 +15,13 @@ from nlp_skills.data.example import Example, Message, Meta, write_examples
 from nlp_skills.data.prompted_tools import with_prompted_tools
 from nlp_skills.data.tokens import render
 from nlp_skills.errors import NotReady
-from nlp_skills.evaluation.tool_use.context import (
+from nlp_skills.evaluation.tool_use.context import measure_context
+from nlp_skills.evaluation.tool_use.context_cost import (
     ContextCost,
     Pruning,
     ToolCost,
     WindowShare,
     context_cost,
-    measure_context,
 )
 from nlp_skills.task.task import TaskType, create_task
 

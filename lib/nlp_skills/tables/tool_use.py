@@ -12,7 +12,7 @@ from nlp_skills.tables.grid import table
 
 if TYPE_CHECKING:
     from nlp_skills.evaluation.results import Interval
-    from nlp_skills.evaluation.tool_use.context import ContextCost
+    from nlp_skills.evaluation.tool_use.context_cost import ContextCost
     from nlp_skills.evaluation.tool_use.record import Target, ToolUseResult
 
 STATES = {"met": "bold green", "missed": "bold red", "cannot tell": "bold yellow", "measuring": "dim"}

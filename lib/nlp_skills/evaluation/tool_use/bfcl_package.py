@@ -81,7 +81,7 @@ def _installer() -> list[str]:
     """uv where it is, else this environment's pip."""
     uv = shutil.which("uv")
     if uv is not None:
-        return [uv, "pip", "install", "--quiet", "--only-binary", ":all:"]
+        return [uv, "pip", "install", "--quiet", "--python", sys.executable, "--only-binary", ":all:"]
     if find_spec("pip") is not None:
         return [sys.executable, "-m", "pip", "install", "--quiet", "--no-compile", "--only-binary", ":all:"]
     raise NotReady(_not_here("neither uv nor pip is on this machine"))

@@ -1,8 +1,4 @@
-"""What tool definitions cost: tokens of a given model's prompt, their share of its context window, and what to prune.
-
-    4 %    the same definitions are small in a window of 200,000 tokens     8,000 tokens, for example
-    25 %   the most that leaves room for the work                          in one of 32,000
-    100 %  nothing else fits                                               in one of 8,000
+"""Tokens of tool definitions in the real prompts of a model: those of the rows, or of the user's own tools.
 
 Counted is what the chat template really writes; where it shows no tools, what they take in the system prompt.
 """
@@ -10,12 +6,10 @@ Counted is what the chat template really writes; where it shows no tools, what t
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import combinations
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any
 
 from nlp_skills.base_model import local_tokenizer
 from nlp_skills.data.example import Example, Message, Meta, read_examples
@@ -23,74 +17,14 @@ from nlp_skills.data.prompted_tools import with_prompted_tools
 from nlp_skills.data.tokens import render
 from nlp_skills.data.turns import to_tools
 from nlp_skills.errors import NotReady
+from nlp_skills.evaluation.tool_use.context_cost import ContextCost, Count, context_cost, tool_name
 from nlp_skills.evaluation.tool_use.own_tools import read_tools
 from nlp_skills.evaluation.tool_use.record import Calling
-from nlp_skills.records import Record, to_json, write_atomic
+from nlp_skills.records import to_json, write_atomic
 from nlp_skills.task.task import Task
 from nlp_skills.training.version_model import original_model
 
-SMALL, RECOMMENDED, WHOLE = 0.04, 0.25, 1.0
-USUAL_WINDOWS = (200_000, 32_000, 8_000)
-"""Claude, and local models with a long and a short window."""
-ALIKE = 0.7
-"""Shared words of two tools' names and descriptions (Jaccard) from which they are hard to tell apart."""
-LARGE = 0.1
-"""Share of all tool tokens from which one tool is named."""
 SAVED = Path("configs") / "tools.json"
-
-Fit = Literal["small", "recommended", "too much", "does not fit"]
-
-
-class ToolCost(Record):
-    """One definition."""
-
-    name: str
-    tokens: int
-    share: float
-    """Of the tokens of all tools that are listed."""
-    used: int | None = None
-    """Calls of it in the data; None where the data hold no calls."""
-
-
-class WindowShare(Record):
-    """A context window, and how much of it the definitions take."""
-
-    window: int
-    share: float
-    fit: Fit
-    of_the_model: bool = False
-
-
-class Pruning(Record):
-    """What could go, and why."""
-
-    tools: list[str]
-    reason: str
-    tokens: int
-    """That it would save at most."""
-
-
-class ContextCost(Record):
-    """What a set of tools costs with a model."""
-
-    model: str
-    calling: Calling
-    source: str
-    """Where the definitions were read."""
-    together: int
-    """Tools that a prompt offers at once: all of them; of rows, those of the row that offers most."""
-    tokens: int
-    """Of these together, with the words around them."""
-    windows: list[WindowShare]
-    tools: list[ToolCost]
-    """The largest first."""
-    prune: list[Pruning]
-    saved: str | None = None
-    """Where the definitions were kept, within the task."""
-
-    def brief(self) -> Self:
-        """The twenty largest tools."""
-        return self.model_copy(update={"tools": self.tools[:20]})
 
 
 def measure_context(
@@ -124,98 +58,6 @@ def measure_context(
         source=tools or "the tools that the rows offer",
         saved=SAVED.as_posix() if save else None,
     )
-
-
-Count = Callable[[Sequence[Mapping[str, Any]]], int]
-"""How many tokens a prompt has that offers these tools."""
-
-
-def context_cost(
-    tools: Sequence[Mapping[str, Any]],
-    together: Sequence[Mapping[str, Any]],
-    count: Count,
-    used: Counter[str] | None,
-    window: int | None,
-    *,
-    model: str,
-    calling: Calling,
-    source: str,
-    saved: str | None = None,
-) -> ContextCost:
-    """The costs, largest first; one definition's is what the prompt grows by when it is listed once more."""
-    tokens = count(together) - count([])
-    found = {_name(tool): count([tool, tool]) - count([tool]) for tool in tools}
-    total = sum(found.values())
-    costs = [
-        ToolCost(
-            name=name,
-            tokens=size,
-            share=round(size / max(1, total), 4),
-            used=None if used is None else used[name],
-        )
-        for name, size in sorted(found.items(), key=lambda item: (-item[1], item[0]))
-    ]
-    windows = [window] if window else []
-    return ContextCost(
-        model=model,
-        calling=calling,
-        source=source,
-        together=len(together),
-        tokens=tokens,
-        windows=[_window(size, tokens, size == window) for size in dict.fromkeys([*windows, *USUAL_WINDOWS])],
-        tools=costs,
-        prune=list(_prune(tools, costs)),
-        saved=saved,
-    )
-
-
-def _window(size: int, tokens: int, own: bool) -> WindowShare:
-    share = tokens / size
-    fit: Fit = (
-        "small"
-        if share <= SMALL
-        else "recommended"
-        if share <= RECOMMENDED
-        else "too much"
-        if share < WHOLE
-        else "does not fit"
-    )
-    return WindowShare(window=size, share=round(share, 4), fit=fit, of_the_model=own)
-
-
-def _prune(tools: Sequence[Mapping[str, Any]], costs: Sequence[ToolCost]) -> Iterator[Pruning]:
-    """Never called, hard to tell apart, large: in this order."""
-    tokens = {cost.name: cost.tokens for cost in costs}
-    never = [cost.name for cost in costs if cost.used == 0]
-    if never:
-        saved = sum(tokens[name] for name in never)
-        yield Pruning(tools=never, reason="never called in the data", tokens=saved)
-    for one, other in combinations(tools, 2):
-        names = [_name(one), _name(other)]
-        alike = _likeness(one, other)
-        if alike >= ALIKE:
-            reason = f"names and descriptions share {alike:.0%} of their words: a model mixes them up"
-            yield Pruning(tools=names, reason=reason, tokens=min(tokens[name] for name in names))
-    for cost in costs:
-        if len(costs) > 1 and cost.share >= max(LARGE, 2 / len(costs)):
-            reason = f"{cost.share:.0%} of all tool tokens: shorten its description or its schema"
-            yield Pruning(tools=[cost.name], reason=reason, tokens=cost.tokens)
-
-
-def _likeness(one: Mapping[str, Any], other: Mapping[str, Any]) -> float:
-    a, b = _words(one), _words(other)
-    return len(a & b) / len(a | b) if a | b else 0.0
-
-
-def _words(tool: Mapping[str, Any]) -> set[str]:
-    """Of the name (getWeather, get_weather) and the description."""
-    inner = tool["function"]
-    name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", inner["name"]).replace("_", " ")
-    return set(re.findall(r"\w+", f"{name} {inner.get('description', '')}".lower()))
-
-
-def _name(tool: Mapping[str, Any]) -> str:
-    return tool["function"]["name"]
 
 
 def _counter(tokenizer: Any, tools: Sequence[Mapping[str, Any]]) -> tuple[Calling, Count]:
@@ -266,9 +108,9 @@ def _largest_of_each_name(offered: Sequence[Sequence[dict[str, Any]]]) -> list[d
     """Every tool once; rows may describe the same one in several ways."""
     found: dict[str, dict[str, Any]] = {}
     for tool in (tool for some in offered for tool in some):
-        known = found.setdefault(_name(tool), tool)
+        known = found.setdefault(tool_name(tool), tool)
         if len(json.dumps(tool)) > len(json.dumps(known)):
-            found[_name(tool)] = tool
+            found[tool_name(tool)] = tool
     return list(found.values())
 
 
@@ -280,4 +122,4 @@ def _used(task: Path, tools: Sequence[Mapping[str, Any]]) -> Counter[str] | None
         for message in row.messages or []
         for call in message.tool_calls or []
     )
-    return called if any(called[_name(tool)] for tool in tools) else None
+    return called if any(called[tool_name(tool)] for tool in tools) else None
