@@ -145,7 +145,8 @@ def test_orpo_scores_answers_as_trl_does_and_learns_the_better_answer_alone(tmp_
     rows = orpo.tokenize(tokenizer, [pair(n) for n in (1, 4, 12)], config)
     model = load_trainable_model(files, config)
     trainer = orpo.build_trainer(config, model, tokenizer, {"train": rows}, tmp_path / "out", [])
-    batch: Any = next(iter(trainer.get_eval_dataloader(trainer.train_dataset)))
+    given: Any = trainer.train_dataset
+    batch: Any = next(iter(trainer.get_eval_dataloader(given)))
     better, worse, _, _, loss = trainer.concatenated_forward(trainer.model, batch)
     theirs = orpo.ORPOTrainer.concatenated_forward(trainer, trainer.model, batch)
     torch.testing.assert_close((better, worse), theirs[:2], rtol=1e-4, atol=1e-5)
