@@ -10,8 +10,9 @@ from nlp_skills.data.snapshot import DataSnapshot, SplitSnapshot
 from nlp_skills.errors import NotFound, NotReady, NotValid
 from nlp_skills.evaluation.compare import ROWS_SHOWN, TOO_FEW, compare_predictions, compare_versions
 from nlp_skills.evaluation.metrics import METRICS
-from nlp_skills.evaluation.results import EvalResult, Interval, Prediction
-from nlp_skills.evaluation.significance import mcnemar
+from nlp_skills.evaluation.noise import spread_of
+from nlp_skills.evaluation.results import EvalResult, Forgetting, Interval, Latency, Prediction, Sanity
+from nlp_skills.evaluation.significance import holm, mcnemar, share
 from nlp_skills.records import write_lines
 from nlp_skills.task.task import Task, TaskType, create_task
 from nlp_skills.task.version import new_version
@@ -99,10 +100,10 @@ def add_version(task: Path, parent: str | None, source: str = "s", **config: Any
     return task / "versions" / new_version(task, files, [], parent).version
 
 
-def evaluate(folder: Path, rows: list[Prediction], data: str = "d") -> None:
+def evaluate(folder: Path, rows: list[Prediction], data: str = "d", **more: Any) -> None:
     write_lines(folder / "predictions.jsonl", map(msgspec.json.encode, rows))
-    value = Interval(value=0.5, low=0.4, high=0.6)
-    EvalResult(metrics={"accuracy": value}, count=len(rows), split="test", data_sha256=data).save(
+    value = share(sum(row.correct for row in rows), len(rows))
+    EvalResult(metrics={"accuracy": value}, count=len(rows), split="test", data_sha256=data, **more).save(
         folder / "results.json"
     )
 
@@ -143,3 +144,106 @@ def test_versions_that_cannot_be_compared_say_why(task: Path):
     assert compare_versions(task).count == 40
     with pytest.raises(NotFound, match="has no version 'v7'"):
         compare_versions(task, "v7", "v2")
+
+
+def test_a_difference_as_another_seed_makes_it_is_not_called_real(task: Path) -> None:
+    rows_a, rows_b = pattern(40, 2, 20, 8)
+    evaluate(add_version(task, None), rows_a)
+    evaluate(add_version(task, "v1", lora_r=32), rows_b)
+    found = compare_versions(task, "v1", "v2")
+    assert (found.verdict, found.noise) == ("better", None)
+    assert "was not measured" in found.reason
+    evaluate(add_version(task, "v2", lora_r=32, seed=14), predictions([True] * 38 + [False] * 32))
+    found = compare_versions(task, "v1", "v2")
+    assert found.noise is not None
+    assert found.noise.versions == ["v2", "v3"]
+    # Of two runs the standard deviation is their difference divided by √2.
+    assert found.noise.floor == pytest.approx(1.96 * 22 / 70)
+    assert found.verdict == "cannot tell"
+    assert "another seed alone changes it by up to 0.616 (2 runs: v2, v3)" in found.reason
+
+
+def test_the_floor_is_pooled_over_all_settings_and_never_below_what_was_seen() -> None:
+    one, other = {"v1": 0.80, "v2": 0.82, "v3": 0.84}, {"v4": 0.70, "v5": 0.70}
+    found = spread_of([one, other])
+    assert found is not None
+    deviation = (2 * 0.02**2 / 3) ** 0.5
+    assert found.deviation == pytest.approx(deviation)
+    assert found.floor == pytest.approx(1.96 * 2**0.5 * deviation)
+    far = spread_of([{"v1": 0.5, "v2": 0.6}, *({f"w{n}": 0.5, f"x{n}": 0.5} for n in range(20))])
+    assert far is not None and far.floor == pytest.approx(0.1)
+    assert spread_of([]) is None
+
+
+def test_one_of_many_attempts_has_to_be_better_by_more(task: Path) -> None:
+    rows_a, rows_b = pattern(40, 2, 10, 18)
+    evaluate(add_version(task, None), rows_a)
+    evaluate(add_version(task, "v1", lora_r=32), rows_b)
+    alone = compare_versions(task, "v1", "v2")
+    assert (alone.verdict, alone.against, alone.p_metric) == ("better", 1, mcnemar(10, 2))
+    for rank in (4, 64):
+        evaluate(add_version(task, "v1", lora_r=rank), rows_a)
+    among = compare_versions(task, "v1", "v2")
+    assert (among.verdict, among.against) == ("cannot tell", 3)
+    assert among.p_metric == holm([mcnemar(10, 2), 1.0, 1.0])[0]
+    assert "corrected for 3 versions that were tried" in among.reason
+
+
+def remembering(lost: list[str], won: list[str], verdict: Any) -> Forgetting:
+    same = Interval(value=0.6, low=0.5, high=0.7)
+    return Forgetting(
+        count=120,
+        base=same,
+        tuned=share(72 - len(lost) + len(won), 120),
+        change=Interval(value=-0.2, low=-0.3, high=-0.1),
+        p_value=0.001,
+        verdict=verdict,
+        reason="It has forgotten a lot.",
+        lost=lost,
+        won=won,
+    )
+
+
+def test_a_version_that_is_better_and_has_forgotten_is_a_cannot_tell(task: Path) -> None:
+    rows_a, rows_b = pattern(40, 2, 20, 8)
+    many = [f"q{n}" for n in range(30)]
+    fast, slow = Latency(p50=40, p95=90, p99=99), Latency(p50=50, p95=80, p99=99)
+    evaluate(add_version(task, None), rows_a, forgetting=remembering(["q1"], ["x"], "kept"), latency=fast)
+    evaluate(
+        add_version(task, "v1", lora_r=32),
+        rows_b,
+        forgetting=remembering(many, [], "forgotten"),
+        latency=slow,
+    )
+    found = compare_versions(task)
+    assert (found.verdict, found.figures) == (
+        "cannot tell",
+        {"latency_p50_ms": (40, 50), "latency_p95_ms": (90, 80)},
+    )
+    assert found.reason.endswith("But v2 has forgotten what v1 knew. It has forgotten a lot.")
+    assert found.forgetting is not None
+    assert (found.forgetting.a, found.forgetting.b) == (72 / 120, 42 / 120)
+    assert found.forgetting.difference == pytest.approx(-30 / 120)
+    assert compare_versions(task, "v2", "v1").verdict == "worse"
+
+
+def test_a_faulty_harness_decides_nothing(task: Path) -> None:
+    rows_a, rows_b = pattern(40, 2, 20, 8)
+    evaluate(add_version(task, None), rows_a)
+    fault = Sanity(verdict="harness error", reason="Nobody can read it.", unreadable=0.4)
+    evaluate(add_version(task, "v1", lora_r=32), rows_b, sane=fault)
+    found = compare_versions(task)
+    assert found.verdict == "cannot tell"
+    assert found.reason.endswith("But the measurement is at fault. v2: Nobody can read it.")
+
+
+def test_kinds_of_rows_that_got_worse_are_named_though_the_whole_got_better() -> None:
+    rows_a, rows_b = pattern(40, 12, 60, 8)
+    for rows in (rows_a, rows_b):
+        for place, row in enumerate(rows):
+            row.slices = {"language": "ja" if 36 <= place < 52 else "en"}
+    found = compare_predictions(TASK, "v1", "v2", rows_a, rows_b)
+    assert found.verdict == "better"
+    assert [(s.name, s.count, s.a, s.b) for s in found.worse_slices] == [("language=ja", 16, 1.0, 0.25)]
+    assert "language=en" in [s.name for s in found.better_slices]
+    assert "It got worse on language=ja." in found.reason

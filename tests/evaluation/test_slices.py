@@ -1,6 +1,7 @@
 """Kinds of rows: what they are, which are weak, which got worse, and that chance alone names none."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from nlp_skills.task.task import Task, TaskType
 TASK = Task(name="news", type=TaskType.CLASSIFICATION, goal="g", metric="macro_f1", created="now")
 
 
-def example(text: str, **meta: str) -> Example:
+def example(text: str, **meta: Any) -> Example:
     turns = [Message("user", text), Message("assistant", "x")]
     return Example(meta=Meta(**{"id": text, "source": "s", **meta}), messages=turns)
 

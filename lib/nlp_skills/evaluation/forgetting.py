@@ -100,6 +100,9 @@ def measure_forgetting(base: GeneralAnswers, tuned: GeneralAnswers) -> Forgettin
     change = bonett_price(len(won), len(lost), count)
     p = mcnemar(len(won), len(lost))
     verdict, reason = judge_change(of_base, of_tuned, change, p)
+    if verdict == "forgotten":
+        kinds = ", ".join(f"{kind} {number}" for kind, number in lost_kinds(lost).items())
+        reason = f"{reason} Lost by kind: {kinds}."
     return Forgetting(
         count=count,
         base=of_base,

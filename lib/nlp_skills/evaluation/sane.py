@@ -77,7 +77,13 @@ def _verdict(
             "harness error",
             f"None of {len(known)} training rows is answered rightly: the prompts are not those of the training.",
         )
-    return "ok", f"Marking and answers are as they should be; {unreadable:.0%} of the answers cannot be read."
+    return "ok", f"{unreadable:.0%} of the answers cannot be read, and {_told(known)}."
+
+
+def _told(known: Sequence[Prediction]) -> str:
+    if not known:
+        return "no training row was asked"
+    return f"{sum(row.correct for row in known)} of {len(known)} training rows are answered rightly"
 
 
 def _worst(metric: str) -> float:

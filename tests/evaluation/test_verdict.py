@@ -1,0 +1,85 @@
+"""What the numbers say: with the paired test, where less is better, on kinds of rows, and when nothing can be said."""
+
+import pytest
+
+from nlp_skills.evaluation.results import EvalResult, Interval, Sanity, Score, SliceScore
+from nlp_skills.evaluation.verdict import good_everywhere, keeps_knowledge, strongest_baseline, worth_it
+
+
+def around(value: float, half: float = 0.03) -> Interval:
+    return Interval(value=value, low=value - half, high=value + half)
+
+
+def result(metric: str, own: float, baselines: dict[str, float], p: float, **more: object) -> EvalResult:
+    sign = -1 if metric == "perplexity" else 1
+    found = EvalResult(
+        metrics={metric: around(own)},
+        count=400,
+        split="test",
+        data_sha256="d",
+        baseline={
+            name: Score(
+                metrics={metric: around(value)}, count=400, gain=around(sign * (own - value)), p_value=p
+            )
+            for name, value in baselines.items()
+        },
+    )
+    return found.model_copy(update=more)
+
+
+ALL = {"majority": 0.1, "tfidf": 0.7, "prompted_base": 0.5, "few_shot": 0.6}
+
+
+@pytest.mark.parametrize(
+    ("own", "p", "answer", "headline"),
+    [
+        (0.9, 0.001, "yes", "v2 beats everything that needs no fine-tuning."),
+        (0.72, 0.2, "cannot tell", "Cannot tell whether v2 beats TF-IDF."),
+        (0.5, 0.001, "no", "TF-IDF does better than v2."),
+        (0.69, 0.7, "no", "TF-IDF does as well: you do not need a language model."),
+    ],
+)
+def test_the_paired_test_decides(own: float, p: float, answer: str, headline: str) -> None:
+    found = worth_it("v2", "macro_f1", result("macro_f1", own, ALL, p))
+    assert (found.answer, found.headline) == (answer, headline)
+
+
+def test_of_perplexity_less_is_better() -> None:
+    tuned = result("perplexity", 9.0, {"prompted_base": 14.0}, 0.001)
+    assert strongest_baseline("perplexity", tuned) == "prompted_base"
+    found = worth_it("v1", "perplexity", tuned)
+    assert (found.answer, found.headline) == ("yes", "v1 beats everything that needs no fine-tuning.")
+    worse = worth_it("v1", "perplexity", result("perplexity", 20.0, {"prompted_base": 14.0}, 0.001))
+    assert (worse.answer, worse.headline) == ("no", "The base model with a prompt does better than v1.")
+
+
+def test_baselines_that_were_left_out_are_named() -> None:
+    left = result("macro_f1", 0.9, ALL, 0.001, not_measured={"endpoint": "It costs money."})
+    found = worth_it("v2", "macro_f1", left)
+    assert found.headline == "v2 beats everything that was measured and needs no fine-tuning."
+    assert found.reason.endswith("Not measured: the endpoint.")
+
+
+def test_a_faulty_harness_is_no_verdict_on_the_model() -> None:
+    fault = Sanity(verdict="harness error", reason="Nobody can read it.", unreadable=0.4)
+    found = worth_it("v2", "macro_f1", result("macro_f1", 0.0, ALL, 0.001, sane=fault))
+    assert (found.answer, found.reason) == (
+        "cannot tell",
+        "Harness error, which says nothing about the model. Nobody can read it.",
+    )
+
+
+def test_weak_and_worse_kinds_of_rows_are_named_and_none_is_no_proof() -> None:
+    weak = SliceScore(by="language", value="ja", count=40, score=around(0.5), rest=0.9, p_rest=0.001)
+    worse = SliceScore(
+        by="region", value="north", count=40, score=around(0.7), gain=around(-0.2), p_gain=0.01
+    )
+    chance = SliceScore(by="region", value="south", count=40, score=around(0.7), rest=0.8, p_rest=0.4)
+    some = result("accuracy", 0.8, ALL, 0.01, slice_metric="accuracy", slices=[weak, worse, chance])
+    found = good_everywhere("v2", some)
+    assert found is not None
+    assert (found.answer, found.headline) == ("no", "v2 is weak on region=north.")
+    assert "Worse than the base model with a prompt: region=north (-0.20)." in found.reason
+    assert "Clearly below the other rows in accuracy: language=ja 0.50 (0.47 to 0.53)." in found.reason
+    assert good_everywhere("v2", some.model_copy(update={"slices": [chance]})) is None
+    assert keeps_knowledge("v2", some) is None
