@@ -26,7 +26,15 @@ from nlp_skills.evaluation.compare import compare_versions
 from nlp_skills.evaluation.evaluate import evaluate_version
 from nlp_skills.evaluation.report import write_report
 from nlp_skills.evaluation.results import EvalResult, Interval
-from nlp_skills.evaluation.verdict import baseline_name, good_enough, metric_name, show_interval, worth_it
+from nlp_skills.evaluation.verdict import (
+    baseline_name,
+    good_enough,
+    good_everywhere,
+    keeps_knowledge,
+    metric_name,
+    show_interval,
+    worth_it,
+)
 from nlp_skills.records import Progress, Record, silent
 from nlp_skills.task.comparison import Comparison
 from nlp_skills.task.task import Task, TaskType, create_task, find_task, task_names, tasks_folder
@@ -313,7 +321,7 @@ def train_and_test(task: Path, version: str, progress: Progress, tell: Tell) -> 
         )
     if not (folder / "results.json").is_file():
         result = evaluate_version(task, version=version, progress=progress)
-        metric = Task.load(task / "task.yaml").chosen_metric
+        metric = result.metric or Task.load(task / "task.yaml").chosen_metric
         found = result.metrics[metric]
         tell(
             f"{version} on {result.count} test rows: {metric_name(metric)} {show_interval(found)}."
@@ -343,8 +351,13 @@ def conclude(task: Path, started: float, progress: Progress, comparison: Compari
     lines = [
         ScoreLine(name=baseline_name(n), metrics=score.metrics) for n, score in newest.baseline.items()
     ] + [ScoreLine(name=n, metrics=result.metrics) for n, result in results.items()]
-    metric = definition.chosen_metric
-    statements = [worth_it(names[-1], metric, newest), good_enough(names[-1], definition, newest)]
+    metric = newest.metric or definition.chosen_metric
+    statements = [
+        worth_it(names[-1], metric, newest),
+        good_enough(names[-1], definition, newest),
+        keeps_knowledge(names[-1], newest),
+        good_everywhere(names[-1], newest),
+    ]
     report = write_report(task, progress=progress)
     named = name_for_commands(task)
     return Outcome(

@@ -3,7 +3,14 @@
 import pytest
 
 from nlp_skills.evaluation.results import EvalResult, Interval, Sanity, Score, SliceScore
-from nlp_skills.evaluation.verdict import good_everywhere, keeps_knowledge, strongest_baseline, worth_it
+from nlp_skills.evaluation.verdict import (
+    good_enough,
+    good_everywhere,
+    keeps_knowledge,
+    strongest_baseline,
+    worth_it,
+)
+from nlp_skills.task.task import Task, TaskType
 
 
 def around(value: float, half: float = 0.03) -> Interval:
@@ -83,3 +90,12 @@ def test_weak_and_worse_kinds_of_rows_are_named_and_none_is_no_proof() -> None:
     assert "Clearly below the other rows in accuracy: language=ja 0.50 (0.47 to 0.53)." in found.reason
     assert good_everywhere("v2", some.model_copy(update={"slices": [chance]})) is None
     assert keeps_knowledge("v2", some) is None
+
+
+@pytest.mark.parametrize(("own", "answer"), [(0.1, "yes"), (0.19, "cannot tell"), (0.3, "no")])
+def test_a_target_of_what_should_be_small_is_reached_from_above(own: float, answer: str) -> None:
+    task = Task(
+        name="t", type=TaskType.CLASSIFICATION, goal="g", metric="brier_score", target=0.2, created="now"
+    )
+    found = good_enough("v2", task, result("brier_score", own, ALL, 0.001))
+    assert found is not None and found.answer == answer

@@ -23,7 +23,13 @@ from nlp_skills.evaluation.metrics import METRICS
 from nlp_skills.evaluation.results import EvalResult, Interval, Prediction
 from nlp_skills.evaluation.significance import interval
 from nlp_skills.evaluation.slices import LEAST, groups_of
-from nlp_skills.evaluation.verdict import Answer, metric_name, show_interval, strongest_baseline
+from nlp_skills.evaluation.verdict import (
+    Answer,
+    is_higher_better,
+    metric_name,
+    show_interval,
+    strongest_baseline,
+)
 from nlp_skills.records import Record
 from nlp_skills.task.task import Criterion, Task
 from nlp_skills.task.version import version_folder
@@ -80,7 +86,7 @@ def judge_promotion(
     task: Task, version: str, result: EvalResult | None, rows: Sequence[Prediction] = ()
 ) -> Promotion:
     """The gate from a version's results; `rows` are its predictions, for criteria about slices."""
-    asked = task.criteria or default_criteria(task, result)
+    asked = task.criteria or default_criteria(task)
     found = [_check(task, criterion, version, result, rows) for criterion in asked]
     fault = result.sane if result is not None and result.sane else None
     if fault is not None and fault.verdict == "harness error":
@@ -99,13 +105,14 @@ def judge_promotion(
     )
 
 
-def default_criteria(task: Task, result: EvalResult | None) -> list[Criterion]:
+def default_criteria(task: Task) -> list[Criterion]:
     """What target and constraints say, a gain over the baselines, and that nothing was forgotten."""
-    metric = deciding_metric(task, list(result.metrics)) if result else task.chosen_metric
+    metric = task.chosen_metric
     limits = task.constraints
     asked = [Criterion(metric="gain", at_least=0), Criterion(metric="forgetting", at_most=ALLOWED)]
     if task.target is not None:
-        asked.insert(0, Criterion(metric=metric, at_least=task.target))
+        limit = "at_least" if is_higher_better(metric) else "at_most"
+        asked.insert(0, Criterion.model_validate({"metric": metric, limit: task.target}))
     if limits.latency_ms is not None:
         asked.append(Criterion(metric="latency_p95_ms", at_most=limits.latency_ms))
     if limits.memory_gb is not None:

@@ -214,23 +214,20 @@ def good_enough(version: str, task: Task, result: EvalResult | None) -> Statemen
     question = f"Does it reach the target of {task.target:g}?"
     metric = task.chosen_metric
     if result is None or metric not in result.metrics:
-        return Statement(
-            question,
-            "cannot tell",
-            "The target has not been tested.",
-            f"{version} has not been evaluated yet.",
-        )
-    own = result.metrics[metric]
+        why = "has not been evaluated yet" if result is None else f"was not judged by {metric_name(metric)}"
+        return Statement(question, "cannot tell", "The target has not been tested.", f"{version} {why}.")
+    own, target, higher = result.metrics[metric], task.target, is_higher_better(metric)
     numbers = f"{capitalize(metric_name(metric))} is {show_interval(own)}."
-    if own.low >= task.target:
+    kept, missed = ("at or above", "below") if higher else ("at or below", "above")
+    if own.low >= target if higher else own.high <= target:
         return Statement(
-            question, "yes", "The target is reached.", f"{numbers} The whole interval is at or above it."
+            question, "yes", "The target is reached.", f"{numbers} The whole interval is {kept} it."
         )
-    if own.high < task.target:
+    if own.high < target if higher else own.low > target:
         return Statement(
-            question, "no", "The target is not reached.", f"{numbers} The whole interval is below it."
+            question, "no", "The target is not reached.", f"{numbers} The whole interval is {missed} it."
         )
-    side = "at or above" if own.value >= task.target else "below"
+    side = kept if (own.value >= target if higher else own.value <= target) else missed
     return Statement(
         question,
         "cannot tell",
