@@ -66,7 +66,7 @@ def told_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-SHOWN_METRICS = 3
+SHOWN_METRICS = 2
 """Columns of the table of scores; results.json has all metrics."""
 
 
