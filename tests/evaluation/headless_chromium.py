@@ -36,6 +36,10 @@ FLAGS = (
 LAUNCH = "import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4); os.execvp(sys.argv[3], sys.argv[3:])"
 
 
+KEYS = {"Tab": (9, ""), "Enter": (13, "\r"), "ArrowDown": (40, "")}
+"""Name → its number, and the text that it types."""
+
+
 def find_chromium() -> str | None:
     """The browser's path, if there is one."""
     return next((path for name in NAMES if (path := shutil.which(name))), None)
@@ -101,6 +105,19 @@ class Browser:
         if "exceptionDetails" in answer:
             raise AssertionError(answer["exceptionDetails"])
         return answer["result"].get("value")
+
+    def press(self, key: str) -> None:
+        """Press and let go of a key of KEYS, where the keyboard's place is."""
+        code, text = KEYS[key]
+        about = {"key": key, "code": key, "windowsVirtualKeyCode": code}
+        self.send("Input.dispatchKeyEvent", type="keyDown" if text else "rawKeyDown", text=text, **about)
+        self.send("Input.dispatchKeyEvent", type="keyUp", **about)
+
+    def type(self, text: str) -> None:
+        """Press the keys of a text, one after the other."""
+        for character in text:
+            self.send("Input.dispatchKeyEvent", type="keyDown", key=character, text=character)
+            self.send("Input.dispatchKeyEvent", type="keyUp", key=character)
 
     def complaints(self) -> list[str]:
         """Console messages, log entries (refused by policy, failed to load), exceptions and dialogs."""

@@ -14,13 +14,21 @@ import msgspec
 from nlp_skills.data.report import Finding, RowReference, ValidationReport
 from nlp_skills.data.snapshot import DataSnapshot, SourceSnapshot, SplitSnapshot
 from nlp_skills.data.sources.source import DataSources, FileSource
+from nlp_skills.evaluation.advice.rules import Evidence
+from nlp_skills.evaluation.diagnosis.record import Cause, Diagnosis, Fix, ShownRow, Unchecked
 from nlp_skills.evaluation.results import (
+    CalibrationBin,
     EvalResult,
+    Forgetting,
     Interval,
     LabelScore,
+    Latency,
     Prediction,
+    Sanity,
     Score,
+    SliceScore,
 )
+from nlp_skills.evaluation.tool_use.record import CategoryScore, Failure, Target, ToolUseResult
 from nlp_skills.records import write_atomic, write_lines
 from nlp_skills.task.task import Constraints, Task, TaskType
 from nlp_skills.task.version import derive_lineage
@@ -99,6 +107,32 @@ def make_task(home: Path) -> Path:
     }
     for version, accuracy in (("v1", 0.70), ("v2", 0.81)):
         _write_version(folder, version, rows, _predict(rows, accuracy, version), baselines)
+    return folder
+
+
+def make_full_task(home: Path) -> Path:
+    """The same with everything that can be measured: kinds of rows, calibration, knowledge, diagnosis, tools, branches."""
+    folder = make_task(home)
+    rows = _test_rows()
+    for version in ("v1", "v2"):
+        path = folder / "versions" / version / "results.json"
+        EvalResult.load(path).with_changes(**_measured(version == "v1")).save(path)
+        write_predictions(
+            folder,
+            version,
+            [
+                msgspec.structs.replace(row, slices=_kinds(row.input))
+                for row in read_predictions(folder, version)
+            ],
+        )
+    v2 = folder / "versions" / "v2"
+    changes = ["data: 300 rows from the shop's chat added", "label_smoothing: 0 → 0.1"]
+    for name, parent, accuracy in (("v3", "v1", 0.74), ("v4", "v2", 0.80)):
+        place = folder / "versions" / name
+        _write_version(folder, name, rows, _predict(rows, accuracy, name), {})
+        derive_lineage(place, name, "2026-11-12T10:00:00Z", parent, changes).save(place / "lineage.yaml")
+    _diagnosis().save(v2 / "diagnosis.json")
+    _tools().save(folder / _tools().file)
     return folder
 
 
@@ -350,4 +384,156 @@ def _validation() -> ValidationReport:
             "characters test": {"0–15": 46, "16–31": 63, "32–63": 77, "64–127": 13, "128–255": 1},
         },
         passed=True,
+    )
+
+
+def _kinds(text: str) -> dict[str, str]:
+    length = "short" if len(text) < 34 else "medium" if len(text) < 48 else "long"
+    return {"language": "en" if text.isascii() else "zh-Hant", "length": length}
+
+
+def _measured(first: bool) -> dict[str, object]:
+    def near(value: float, half: float) -> Interval:
+        return Interval(value=value, low=value - half, high=value + half)
+
+    kind = {"by": "language", "rest": 0.8, "p_rest": 0.4, "gain": near(0.3, 0.1), "p_gain": 0.001}
+    length = {"by": "length", "rest": 0.81, "p_rest": 0.9, "gain": near(0.2, 0.15), "p_gain": 0.03}
+    weak = length | {"p_rest": 0.004, "gain": near(-0.11, 0.07), "p_gain": 0.012}
+    return {
+        "slice_metric": "accuracy",
+        "slices": [
+            SliceScore(value="en", count=131, score=near(0.82, 0.07), **kind),
+            SliceScore(value="zh-Hant", count=69, score=near(0.78, 0.1), **kind),
+            SliceScore(value="short", count=66, score=near(0.84, 0.09), **length),
+            SliceScore(value="medium", count=70, score=near(0.83, 0.09), **length),
+            SliceScore(value="long", count=64, score=near(0.61, 0.12), **weak),
+        ],
+        "forgetting": Forgetting(
+            count=120,
+            base=near(0.57, 0.09),
+            tuned=near(0.49, 0.09),
+            change=near(-0.08, 0.05),
+            p_value=0.0132,
+            verdict="forgotten",
+            reason="9 of 120 general questions that the base model answers were lost, and none was won.",
+            lost=["What is the capital of Japan?", "How many sides has a hexagon?"],
+        ),
+        "sane": Sanity(
+            verdict="ok",
+            reason="Every answer could be read, and 30 of 32 training rows are answered rightly.",
+            unreadable=0.0,
+            known=32,
+            known_right=30,
+        ),
+        "calibration": [
+            CalibrationBin(count=n, right=right, confidence=sure)
+            for n, right, sure in (
+                (12, 0.5, 0.44),
+                (31, 0.55, 0.58),
+                (48, 0.71, 0.71),
+                (60, 0.83, 0.84),
+                (49, 0.86, 0.93),
+            )
+        ],
+        "latency": Latency(p50=38.0, p95=91.0, p99=240.0),
+        "memory_mb": 912.0 if first else 934.0,
+    }
+
+
+def _diagnosis() -> Diagnosis:
+    return Diagnosis(
+        task="support-tickets",
+        version="v2",
+        split="test",
+        symptom="refunds still go to billing",
+        verdict="Most of what is wrong stems from labels of billing and returns that contradict each other.",
+        causes=[
+            Cause(
+                id="label-noise",
+                kind="data",
+                title="Labels of billing and returns contradict each other",
+                says="41 training rows labelled billing read like returns, and the model is sure of it.",
+                sure="some",
+                evidence=[
+                    Evidence(
+                        figure="rows of billing that the model gives to returns",
+                        value=41,
+                        file="data/train.jsonl",
+                    ),
+                    Evidence(figure="share of the label's rows", value=0.156, file="data/train.jsonl"),
+                ],
+                rows=[
+                    ShownRow(
+                        file="data/train.jsonl",
+                        id="tickets-311",
+                        text="Refund for order 4711 has not arrived",
+                        note="labelled billing; the model says returns with 0.97",
+                    )
+                ],
+                share=0.42,
+                fix=Fix(
+                    does="Read these 41 rows, decide on one rule, and write it into the labelling guide.",
+                    command="nlp-skills review-data support-tickets --label billing",
+                    takes="about 14 minutes of reading, then 19 minutes of training on this machine",
+                    seconds=1140,
+                ),
+            ),
+            Cause(
+                id="long-inputs",
+                kind="data",
+                title="Long inputs are answered worse than the others",
+                says="Accuracy on the longest third is 0.61, on the others 0.83.",
+                sure="weak",
+                evidence=[
+                    Evidence(figure="accuracy on length=long", value=0.61, file="versions/v2/results.json")
+                ],
+                fix=Fix(
+                    does="Collect 200 long tickets.",
+                    command="nlp-skills add-data support-tickets",
+                    takes="a day",
+                ),
+            ),
+        ],
+        ruled_out=["a leak from training into test", "a wrong chat template"],
+        unchecked=[Unchecked(what="more rows", why="no learning curve was measured")],
+    )
+
+
+def _tools() -> ToolUseResult:
+    def near(value: float) -> Interval:
+        return Interval(value=value, low=value - 0.05, high=value + 0.05)
+
+    scores = {"tool_selection": near(0.88), "call_accuracy": near(0.71)}
+    return ToolUseResult(
+        model="smollm2-135m-instruct with versions/v2",
+        reference="v2",
+        source="BFCL v4",
+        calling="prompted",
+        count=240,
+        metrics=scores,
+        categories=[
+            CategoryScore(category="simple_python", count=120, metrics=scores, faults={"wrong_value": 12}),
+            CategoryScore(category="irrelevance", count=120, metrics={"irrelevance": near(0.6)}),
+        ],
+        targets=[
+            Target(name="tool selection", wanted="> 90 %", value=0.88, state="cannot tell"),
+            Target(name="latency", wanted="< 500 ms", value=412.0, state="met"),
+            Target(name="throughput", wanted="> 30 calls a minute", state="measuring"),
+        ],
+        latency=Latency(p50=412, p95=803, p99=960),
+        tokens_per_second=52.4,
+        seed=13,
+        generation={"method": "greedy"},
+        failures=[
+            Failure(
+                id="simple_python_4",
+                asked="What is the weather in Taipei tomorrow?",
+                expected='[{"name": "weather", "arguments": {"city": "Taipei", "day": "tomorrow"}}]',
+                said='[{"name": "weather", "arguments": {"city": "Taipei"}}]',
+                fault="missing_parameter",
+                message="day is required",
+            )
+        ],
+        created="2026-11-10T09:00:00Z",
+        file="benchmarks/tool_use/v2-bfcl.json",
     )

@@ -10,12 +10,13 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from report_sample import LABELS, make_task, read_predictions, write_predictions
+from report_sample import LABELS, make_full_task, make_task, read_predictions, write_predictions
 
 from nlp_skills.errors import NotFound, NotReady, NotValid
 from nlp_skills.evaluation import charts
-from nlp_skills.evaluation.charts import Curve, IntervalRow, Node
+from nlp_skills.evaluation.charts import Curve, IntervalRow
 from nlp_skills.evaluation.page import render
+from nlp_skills.evaluation.page.lineage_graph import Node, lanes_of, lineage_graph
 from nlp_skills.evaluation.report import Report, collect, read_curve, write_report
 from nlp_skills.evaluation.results import EvalResult, Interval, Prediction, Score
 from nlp_skills.evaluation.verdict import better_than_parent, difference, good_enough, show_p, worth_it
@@ -31,6 +32,14 @@ HOSTILE = "</script><script>window.hacked=1;alert(1)</script><img src=x onerror=
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_task(tmp_path_factory.mktemp("sample"))
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A task in which everything was measured, with the page of v2."""
+    task = make_full_task(tmp_path_factory.mktemp("full"))
+    write_report(task, version="v2")
+    return task
 
 
 @pytest.fixture
@@ -107,7 +116,8 @@ def test_equal_input_gives_equal_bytes(task: Path, tmp_path: Path) -> None:
 def test_sections_stand_in_the_order_of_the_questions(task: Path) -> None:
     sections = [s["id"] for s in Outline(page_of(task)).named("section")]
     assert sections == [
-        "verdict", "scores", "changes", "labels", "confusion", "training", "data", "lineage", "mistakes", "again",
+        "verdict", "scores", "diagnosis", "changes", "slices", "labels", "confusion", "calibration", "tools",
+        "forgetting", "cost", "training", "data", "lineage", "predictions", "again",
     ]  # fmt: skip
 
 
@@ -127,8 +137,8 @@ def test_each_link_of_the_page_leads_to_a_section(task: Path) -> None:
 
 
 def test_each_picture_has_a_text_alternative(task: Path) -> None:
-    pictures = [a for a in Outline(page_of(task)).named("svg") if "viewbox" not in a]
-    assert [a["role"] for a in pictures] == ["img"] * 8
+    pictures = [a for a in Outline(page_of(task)).named("svg") if "preserveaspectratio" not in a]
+    assert [a["role"] for a in pictures] == ["img"] * 9
     assert all(len(a["aria-label"] or "") > 30 for a in pictures)
 
 
@@ -271,13 +281,13 @@ def test_long_inputs_are_cut_and_the_page_says_by_how_much(task: Path) -> None:
     assert len(page) < 200_000
 
 
-def test_wrong_predictions_beyond_the_limit_are_counted(task: Path) -> None:
+def test_predictions_beyond_the_limit_are_counted(task: Path) -> None:
     write_predictions(
         task, "v1", [Prediction(id=str(i), expected="a", predicted="b", correct=False) for i in range(10_050)]
     )
     words = Outline(page_of(task, "v1")).words
     assert "10,050 of 10,050 rows are wrong." in words
-    assert "50 more stand in versions/v1/predictions.jsonl." in words
+    assert "50 more rows stand in versions/v1/predictions.jsonl." in words
 
 
 def test_task_without_labels_has_a_report(task: Path) -> None:
@@ -296,12 +306,143 @@ def test_task_without_labels_has_a_report(task: Path) -> None:
     assert "nothing that needs no fine-tuning was measured beside it" in words
 
 
-def test_more_versions_than_a_line_holds_are_drawn_as_branches() -> None:
-    nodes = [Node("v1", None), Node("v2", "v1"), Node("v3", "v1"), Node("v4", "v3"), Node("v5", None)]
-    picture = charts.lineage_graph(nodes, alternative="five versions")
-    corners = re.findall(r'<rect x="(\d+)" y="(\d+)"', picture)
-    assert len(set(corners)) == 5
-    assert picture.count("edge-head") == 3
+# What was measured, and what was not
+
+
+def test_what_was_not_measured_is_said_in_its_place(task: Path) -> None:
+    words = Outline(page_of(task)).words
+    for said in (
+        "Nobody has asked yet why these figures are as they are. Run: nlp-skills diagnose support-tickets --version v2",
+        "Kinds of rows were not looked at",
+        "How sure the model was is not known",
+        "How well tools are called was not measured. Run: nlp-skills evaluate-tools support-tickets",
+        "What was forgotten was not measured. Run: nlp-skills evaluate-version support-tickets --version v2",
+        "Whether the measurement itself is sound was not checked.",
+        "How much memory answering takes was not measured.",
+    ):
+        assert said in words
+
+
+def test_reason_that_the_results_give_is_shown_where_something_was_left_out(task: Path) -> None:
+    path = task / "versions" / "v2" / "results.json"
+    left_out = {
+        "forgetting": "No general questions at 0 of 120.",
+        "slices": "Too few rows.",
+        "calibration": "Generated.",
+    }
+    EvalResult.load(path).with_changes(not_measured=left_out).save(path)
+    words = Outline(page_of(task)).words
+    assert all(why in words for why in left_out.values())
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "9 of 120 general questions that the base model answers were lost",
+        "Worse than the base model with a prompt: length=long",
+        "length=long : worse than the base model; below the rest",
+        "May it go to users? v2 of support-tickets is not to be promoted",
+        "The measurement is sound. Every answer could be read",
+        "Labels of billing and returns contradict each other",
+        "What is the capital of Japan?",
+        "p = 0.013 (paired)",
+        "On average it is 0.767 sure and 0.745 right, on 200 rows: too sure by 0.021.",
+        "The task allows 200 ms: the 95th percentile is within that.",
+        "Answering took at most 934 MB of memory.",
+        "All together 33 min $0.00",
+        "smollm2-135m-instruct with versions/v2: BFCL v4",
+        "missing_parameter. day is required",
+    ],
+)
+def test_what_was_measured_is_on_the_page(full: Path, said: str) -> None:
+    page = (full / "versions" / "v2" / "report.html").read_text(encoding="utf-8")
+    text = " ".join(re.sub(r"<[^>]+>", " ", page).split())
+    assert " ".join(said.split()) in text.replace(" .", ".").replace("&gt;", ">")
+
+
+def test_each_cause_of_the_diagnosis_has_evidence_and_a_fix(full: Path) -> None:
+    outline = Outline((full / "versions" / "v2" / "report.html").read_text(encoding="utf-8"))
+    for said in (
+        "rows of billing that the model gives to returns: 41",
+        "labelled billing; the model says returns with 0.97",
+        "nlp-skills review-data support-tickets --label billing",
+        "about 14 minutes of reading",
+        "Looked at and not found: a leak from training into test, a wrong chat template.",
+        "more rows: no learning curve was measured",
+    ):
+        assert said in outline.words
+
+
+def test_predictions_on_the_page_begin_with_the_wrong_ones(full: Path) -> None:
+    page = (full / "versions" / "v2" / "report.html").read_text(encoding="utf-8")
+    block = re.search(r'<script type="application/json" id="rows">(.*?)</script>', page)
+    assert block is not None
+    right = [row[5] for row in json.loads(block[1])["rows"]]
+    assert len(right) == 200
+    assert right == sorted(right)
+    assert right.index(1) > 0
+
+
+# The page of the whole task
+
+
+def test_task_has_a_page_with_all_versions_and_links_to_those_with_a_page(full: Path) -> None:
+    outline = Outline((full / "report.html").read_text(encoding="utf-8"))
+    links = [a["href"] for a in outline.named("a") if not (a["href"] or "").startswith("#")]
+    assert links == ["versions/v2/report.html"]
+    assert all((full / (link or "")).is_file() for link in links)
+    for said in (
+        "v2 has the best macro F1. v2 beats everything that needs no fine-tuning.",
+        "v2 ★ best",
+        "data: 300 rows from the shop's chat added; label_smoothing: 0 → 0.1",
+        "All together71 min$0.00",
+        "The best of several looks a little better than it is.",
+    ):
+        assert said in outline.words
+
+
+def test_task_page_of_versions_that_were_not_evaluated_says_so(task: Path) -> None:
+    for version in ("v1", "v2"):
+        (task / "versions" / version / "results.json").unlink()
+    write_report(task)
+    words = Outline((task / "report.html").read_text(encoding="utf-8")).words
+    assert "Nothing has been evaluated yet, of 2 versions." in words
+    assert "not evaluated; training succeeded" in words
+    assert "No version has been evaluated yet." in words
+
+
+def test_best_version_is_sought_among_those_tested_on_the_newest_file(task: Path) -> None:
+    path = task / "versions" / "v1" / "results.json"
+    result = EvalResult.load(path)
+    raised = {"macro_f1": around(0.99, 0.01), "accuracy": result.metrics["accuracy"]}
+    result.with_changes(metrics=raised).save(path)
+    assert (best := collect(task).best) is not None and best.version == "v1"
+    result.with_changes(metrics=raised, data_sha256="1" * 64).save(path)
+    assert (best := collect(task).best) is not None and best.version == "v2"
+
+
+# The lineage graph
+
+
+def test_lanes_keep_an_edge_off_versions_that_it_does_not_belong_to() -> None:
+    #  v1 ┬ v2 ─ v5
+    #     ├ v3 ─ v4
+    #     └ v6            v7 is a start
+    parents = {"v1": None, "v2": "v1", "v3": "v1", "v4": "v3", "v5": "v2", "v6": "v1", "v7": None}
+    nodes = [Node(name, parent) for name, parent in parents.items()]
+    assert lanes_of(nodes) == {"v1": 0, "v2": 0, "v5": 0, "v3": 1, "v4": 1, "v6": 2, "v7": 0}
+    picture = lineage_graph(nodes, alternative="seven versions")
+    places = re.findall(r'<circle cx="([\d.]+)" cy="([\d.]+)"', picture)
+    assert len(set(places)) == 7
+    assert picture.count('class="edge"') == 5
+
+
+def test_best_and_current_version_stand_out_in_the_graph() -> None:
+    picture = lineage_graph(
+        [Node("v1", None, best=True), Node("v2", "v1", current=True)], alternative="two versions"
+    )
+    assert re.findall(r'<g class="(node[^"]*)"', picture) == ["node best-node", "node current"]
+    assert picture.count("★ best") == 1
 
 
 # The verdict

@@ -1,7 +1,6 @@
-"""Pictures for the report: intervals, losses, confusion and lineage, drawn as page/charts.py says.
+"""Pictures for the report: intervals, losses and confusion, drawn as page/charts.py says.
 
-The heat map and the lineage graph have a width of their own, and scroll inside their box where that
-is too wide.
+The heat map has a width of its own, and scrolls inside its box where that is too wide.
 """
 
 from __future__ import annotations
@@ -52,18 +51,6 @@ class Curve:
     def values(self) -> list[float]:
         """Every loss of the curve."""
         return [loss for _, loss in (*self.train, *self.evaluation)]
-
-
-@dataclass(frozen=True)
-class Node:
-    """A version in the lineage graph."""
-
-    name: str
-    parent: str | None
-    note: str = ""
-    change: str = ""
-    """What was changed against the parent, in a few words."""
-    current: bool = False
 
 
 def interval_chart(rows: Sequence[IntervalRow], *, alternative: str, target: float | None = None) -> Html:
@@ -249,51 +236,3 @@ def fold_confusion(
             name = predicted if predicted in kept else others
             target[name] = target.get(name, 0) + count
     return folded, [*kept, others]
-
-
-def lineage_graph(nodes: Sequence[Node], *, alternative: str) -> Html:
-    """Each version to the right of its parent, branches below each other, changes on the arrows."""
-    box, gap, line = 124.0, 106.0, 84.0
-    places: dict[str, tuple[int, int]] = {}
-    taken: set[tuple[int, int]] = set()
-    for node in nodes:
-        column, row = (
-            (places[node.parent][0] + 1, places[node.parent][1]) if node.parent in places else (0, 0)
-        )
-        while (column, row) in taken:
-            row += 1
-        places[node.name] = (column, row)
-        taken.add((column, row))
-    parts = []
-    for node in nodes:
-        column, row = places[node.name]
-        x, y = column * (box + gap) + 1, row * line + 1
-        if node.parent in places:
-            parts.append(_arrow(node, places[node.parent], x, y, (box, gap, line)))
-        parts.append(
-            element(
-                "g",
-                element("rect", x=x, y=y, width=box, height=58, rx=10),
-                element("text", node.name, x=x + 14, y=y + 25, class_="node-name"),
-                element("text", shorten(node.note, 17), x=x + 14, y=y + 44, class_="tick"),
-                class_="node current" if node.current else "node",
-            )
-        )
-    width = max((c for c, _ in places.values()), default=0) * (box + gap) + box + 2
-    return picture(
-        parts, (max((r for _, r in places.values()), default=0)) * line + 60, alternative, "natural", width
-    )
-
-
-def _arrow(node: Node, parent: tuple[int, int], x: float, y: float, size: tuple[float, float, float]) -> Html:
-    box, gap, line = size
-    start_x, start_y = parent[0] * (box + gap) + 1 + box, parent[1] * line + 30
-    end_x, end_y = x - 2, y + 29
-    bend = (
-        f"M{number(start_x)} {number(start_y)} H{number(start_x + 14)} V{number(end_y)} H{number(end_x - 6)}"
-    )
-    head = f"M{number(end_x - 8)} {number(end_y - 5)} L{number(end_x)} {number(end_y)} l-8 5 z"
-    words = element(
-        "text", shorten(node.change, 14), x=x - gap / 2 + 4, y=end_y - 9, class_="tick", text_anchor="middle"
-    )
-    return join((element("path", d=bend, class_="edge"), element("path", d=head, class_="edge-head"), words))

@@ -1,11 +1,12 @@
-"""`report.html`: everything about a version on one page that needs no server and no network.
+"""`report.html`: everything about a version, and one about the task, on pages that need no server and no network.
 
-task folder ── collect ──> Evidence ── render (page.py) ──> HTML
+task folder ── collect ──> Evidence ── render, render_task (page/) ──> versions/vN/report.html, report.html
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,9 +17,13 @@ from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.data.sources.source import DataSources
 from nlp_skills.errors import NlpSkillsError, NotValid
 from nlp_skills.evaluation.charts import Curve
+from nlp_skills.evaluation.diagnosis.record import Diagnosis
 from nlp_skills.evaluation.page import render
-from nlp_skills.evaluation.page.evidence import MOST_WRONG, Attempt, Evidence, Predictions
+from nlp_skills.evaluation.page.evidence import MOST_ROWS, Attempt, Evidence, Predictions
+from nlp_skills.evaluation.page.task_page import render_task
+from nlp_skills.evaluation.promotion import Promotion, check_promotion
 from nlp_skills.evaluation.results import EvalResult, Prediction
+from nlp_skills.evaluation.tool_use.record import ToolUseResult
 from nlp_skills.records import Progress, Record, silent, write_atomic
 from nlp_skills.task.comparison import Comparison
 from nlp_skills.task.task import Task
@@ -32,27 +37,32 @@ AnyRecord = TypeVar("AnyRecord", bound=Record)
 
 
 class Report(Record):
-    """A written report."""
+    """The written pages."""
 
     path: str
-    """Relative to the task folder."""
+    """About the version, relative to the task folder."""
+    task_path: str = "report.html"
+    """About all versions of the task."""
     bytes: int
+    """Of the page about the version."""
     versions: list[str]
     """The versions on the page; the last is the one that it is about."""
 
 
 def write_report(task: Path, *, version: str | None = None, progress: Progress = silent) -> Report:
-    """Write versions/<version>/report.html (the newest version by default), readable offline.
+    """Write versions/<version>/report.html (the newest version by default) and report.html about all versions.
 
-    The page shows the version beside those before it. What is not there yet, it says in its place.
-    Raises NotReady or NotFound when there is no such version, NotValid for a file that cannot be read.
+    Both are readable offline. The page of a version shows it beside those before it. What is not there
+    yet, a page says in its place. Raises NotReady or NotFound when there is no such version, NotValid for
+    a file that cannot be read.
     """
     progress("reading the records", 0, 2)
     evidence = collect(task, version)
-    progress("writing the page", 1, 2)
+    progress("writing the pages", 1, 2)
     page = render(evidence).encode("utf-8")
     path = task / "versions" / evidence.latest.version / "report.html"
     write_atomic(path, page)
+    write_atomic(task / "report.html", render_task(collect_task(task), _pages(task)).encode("utf-8"))
     progress("done", 2, 2)
     return Report(
         path=path.relative_to(task).as_posix(),
@@ -64,19 +74,50 @@ def write_report(task: Path, *, version: str | None = None, progress: Progress =
 def collect(task: Path, version: str | None = None) -> Evidence:
     """Read what the page about a version shows: its records and those of the versions before it."""
     chosen, names = version_folder(task, version).name, version_names(task)
-    names = names[: names.index(chosen) + 1]
-    attempts = [read_attempt(task, name, before) for name, before in zip(names, [None, *names], strict=False)]
-    latest = attempts[-1]
-    predictions = read_wrong(task / "versions" / chosen / "predictions.jsonl")
+    attempts = _attempts(task, names[: names.index(chosen) + 1])
+    latest, folder = attempts[-1], task / "versions" / chosen
     return Evidence(
         task=Task.load(task / "task.yaml"),
         attempts=attempts,
         sources=_load(DataSources, task / "data_source.yaml"),
         validation=_load(ValidationReport, task / "data" / "validation.json"),
         comparison=_compare(task, latest, attempts),
-        predictions=predictions,
+        promotion=_promotion(task, latest),
+        diagnosis=_load(Diagnosis, folder / "diagnosis.json"),
+        tools=_tools(task, chosen),
+        predictions=read_rows(folder / "predictions.jsonl"),
         scripts=_scripts(task),
     )
+
+
+def collect_task(task: Path) -> Evidence:
+    """Read what the page about the whole task shows: every version; the gate is asked about the best of them."""
+    evidence = Evidence(
+        task=Task.load(task / "task.yaml"),
+        attempts=_attempts(task, version_names(task)),
+        scripts=_scripts(task),
+    )
+    return replace(evidence, promotion=_promotion(task, evidence.best) if evidence.best else None)
+
+
+def _attempts(task: Path, names: list[str]) -> list[Attempt]:
+    return [read_attempt(task, name, before) for name, before in zip(names, [None, *names], strict=False)]
+
+
+def _pages(task: Path) -> set[str]:
+    """The versions that have a page."""
+    return {name for name in version_names(task) if (task / "versions" / name / "report.html").is_file()}
+
+
+def _promotion(task: Path, attempt: Attempt) -> Promotion | None:
+    """None where nothing was evaluated: then every criterion would say so."""
+    return check_promotion(task, version=attempt.version) if attempt.result is not None else None
+
+
+def _tools(task: Path, version: str) -> list[ToolUseResult]:
+    found = [ToolUseResult.load(path) for path in sorted(task.glob("benchmarks/tool_use/*.json"))]
+    shown = [one for one in found if one.reference in (version, "base")]
+    return sorted(shown, key=lambda one: (one.created, one.file))
 
 
 def read_attempt(task: Path, version: str, before: str | None = None) -> Attempt:
@@ -112,12 +153,12 @@ def read_curve(path: Path) -> Curve:
     return Curve(train=sorted(train.items()), evaluation=sorted(evaluation.items()))
 
 
-def read_wrong(path: Path) -> Predictions | None:
-    """The wrong predictions, and how many there are of all; None without a file."""
+def read_rows(path: Path) -> Predictions | None:
+    """The predictions, the wrong ones first, and how many there are of all; None without a file."""
     if not path.is_file():
         return None
     decoder = msgspec.json.Decoder(Prediction)
-    count, wrong_count, wrong = 0, 0, []
+    counts, kept = {True: 0, False: 0}, {True: [], False: []}
     with path.open("rb") as stream:
         for number, line in enumerate(stream, start=1):
             if not line.strip():
@@ -126,12 +167,10 @@ def read_wrong(path: Path) -> Predictions | None:
                 prediction = decoder.decode(line)
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 raise NotValid(f"{path}:{number}: {error}. Evaluate the version again.") from None
-            count += 1
-            if not prediction.correct:
-                wrong_count += 1
-                if len(wrong) < MOST_WRONG:
-                    wrong.append(prediction)
-    return Predictions(count, wrong_count, wrong)
+            counts[prediction.correct] += 1
+            if counts[prediction.correct] <= MOST_ROWS:
+                kept[prediction.correct].append(prediction)
+    return Predictions(sum(counts.values()), counts[False], [*kept[False], *kept[True]][:MOST_ROWS])
 
 
 def _compare(task: Path, latest: Attempt, attempts: list[Attempt]) -> Comparison | str | None:

@@ -119,6 +119,12 @@ def vertical(x: str, top: float, bottom: float, kind: str) -> Html:
 def picture(
     parts: Iterable[Html], height: float, alternative: str, kind: str, width: float | None = None
 ) -> Html:
-    """The SVG element; a screen reader gets the alternative instead of loose numbers."""
+    """The SVG element; a screen reader gets the alternative instead of loose numbers.
+
+    One with a width of its own can be made smaller as a whole, which paper needs.
+    """
     size = "100%" if width is None else number(width)
-    return element("svg", *parts, class_=kind, role="img", aria_label=alternative, width=size, height=height)
+    box = None if width is None else f"0 0 {number(width)} {number(height)}"
+    return element(
+        "svg", *parts, class_=kind, role="img", aria_label=alternative, width=size, height=height, viewBox=box
+    )

@@ -1,24 +1,32 @@
 """The report as one HTML page: records in, text out, nothing read from the task and nothing written.
 
-The order is the order of the questions that people ask: was it worth it, how good is it, what
-changed, where is it wrong, how did training go, on which data, where does it come from, which rows
-are wrong, can I do it again. Its script, page.js, stands beside this file.
+The order is the order of the questions that people ask: was it worth it, how good is it, why, what
+changed, where is it wrong, is it sure of the right things, what does it cost, how did training go, on
+which data, where does it come from, which rows are wrong, can I do it again. What was not measured is
+said in its place. The script of the row browser, page.js, stands beside this file.
 """
 
 from __future__ import annotations
 
 from importlib import resources
 
+from nlp_skills.evaluation.page.browser import predictions_section
+from nlp_skills.evaluation.page.calibration import calibration_section
+from nlp_skills.evaluation.page.changes import changes_section
+from nlp_skills.evaluation.page.cost import cost_section
 from nlp_skills.evaluation.page.data import data_section
+from nlp_skills.evaluation.page.diagnosis import diagnosis_section
 from nlp_skills.evaluation.page.evidence import Attempt, Evidence
 from nlp_skills.evaluation.page.history import again_section, lineage_section, training_section
+from nlp_skills.evaluation.page.knowledge import forgetting_section
 from nlp_skills.evaluation.page.results import (
     confusion_section,
     labels_section,
     scores_section,
     verdict_section,
 )
-from nlp_skills.evaluation.page.rows import changes_section, mistakes_section
+from nlp_skills.evaluation.page.slices import slices_section
+from nlp_skills.evaluation.page.tools import tools_section
 from nlp_skills.evaluation.verdict import metric_name
 from nlp_skills.page import render_page
 from nlp_skills.page.markup import Html, element, join
@@ -26,26 +34,38 @@ from nlp_skills.page.markup import Html, element, join
 SECTIONS = (
     verdict_section,
     scores_section,
+    diagnosis_section,
     changes_section,
+    slices_section,
     labels_section,
     confusion_section,
+    calibration_section,
+    tools_section,
+    forgetting_section,
+    cost_section,
     training_section,
     data_section,
     lineage_section,
-    mistakes_section,
+    predictions_section,
     again_section,
 )
 
 
 NAV = {
     "scores": "Scores",
+    "diagnosis": "Diagnosis",
     "changes": "Changes",
+    "slices": "Kinds of rows",
     "labels": "Labels",
     "confusion": "Confusion",
+    "calibration": "Calibration",
+    "tools": "Tool use",
+    "forgetting": "General knowledge",
+    "cost": "Speed and cost",
     "training": "Training",
     "data": "Data",
     "lineage": "Lineage",
-    "mistakes": "Wrong predictions",
+    "predictions": "Predictions",
     "again": "Do it again",
 }
 
@@ -64,7 +84,7 @@ def render(evidence: Evidence) -> str:
 
 def _header(evidence: Evidence) -> Html:
     task, latest = evidence.task, evidence.latest
-    facts = [task.type.value.replace("_", " "), f"judged by {metric_name(task.chosen_metric)}"]
+    facts = [task.type.value.replace("_", " "), f"judged by {metric_name(evidence.metric)}"]
     facts += [f"{'trained' if latest.job else 'created'} {day}"] if (day := _date(latest)) else []
     return join(
         (

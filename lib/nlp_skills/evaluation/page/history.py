@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 
 from nlp_skills.evaluation import charts
-from nlp_skills.evaluation.charts import Node
 from nlp_skills.evaluation.page.evidence import Attempt, Evidence
-from nlp_skills.evaluation.verdict import (
-    metric_name,
-)
+from nlp_skills.evaluation.page.lineage_graph import Node, lineage_graph
+from nlp_skills.evaluation.verdict import metric_name
 from nlp_skills.page.markup import Child, Html, element
 from nlp_skills.page.parts import (
     absent,
@@ -72,20 +70,10 @@ def _told_curve(attempt: Attempt) -> str:
 
 
 def lineage_section(evidence: Evidence) -> Html:
-    metric = evidence.task.chosen_metric
-    nodes = []
-    for attempt in evidence.attempts:
-        score = attempt.result.metrics.get(metric) if attempt.result else None
-        note = f"{metric_name(metric)} {score.value:.3f}" if score else "not evaluated"
-        changes = attempt.lineage.changes if attempt.lineage else []
-        change = "" if not changes else changes[0] if len(changes) == 1 else f"{len(changes)} changes"
-        nodes.append(Node(attempt.version, attempt.parent, note, change, attempt is evidence.latest))
-    told = "; ".join(f"{n.name} from {n.parent}" if n.parent else f"{n.name} is a start" for n in nodes)
-    chart = charts.lineage_graph(nodes, alternative=f"Lineage: {told}.")
     return section(
         "lineage",
         "Lineage",
-        figure(chart, scroll="Lineage graph"),
+        lineage_figure(evidence, current=evidence.latest.version),
         element("h3", evidence.latest.version),
         _ancestry(evidence.latest),
         [
@@ -93,6 +81,42 @@ def lineage_section(evidence: Evidence) -> Html:
             for attempt in reversed(evidence.attempts[:-1])
         ],
     )
+
+
+def lineage_figure(evidence: Evidence, current: str | None = None) -> Html:
+    """The graph of the versions, with everything in it as a table."""
+    metric, best = evidence.metric, evidence.best
+    nodes = []
+    for attempt in evidence.attempts:
+        score = attempt.result.metrics.get(metric) if attempt.result else None
+        nodes.append(
+            Node(
+                attempt.version,
+                attempt.parent,
+                f"{metric_name(metric)} {score.value:.3f}" if score else "not evaluated",
+                "; ".join(attempt.lineage.changes if attempt.lineage else []),
+                current=attempt.version == current,
+                best=best is not None and attempt.version == best.version,
+            )
+        )
+    told = "; ".join(
+        f"{n.name} {f'from {n.parent}' if n.parent else 'is a start'}, {n.note}{', the best' if n.best else ''}"
+        for n in nodes
+    )
+    grid = table(
+        ["Version", "Made from", "Reaches", "What changed"],
+        [
+            [
+                n.name,
+                n.parent or "a start",
+                f"{n.note}{', the best' if n.best else ''}",
+                n.change or "none recorded",
+            ]
+            for n in nodes
+        ],
+        stack=True,
+    )
+    return figure(lineage_graph(nodes, alternative=f"Lineage: {told}."), table=grid)
 
 
 def _ancestry(attempt: Attempt) -> Html:
@@ -103,12 +127,12 @@ def _ancestry(attempt: Attempt) -> Html:
     facts.append(
         ("Changes", "; ".join(attempt.lineage.changes if attempt.lineage else []) or "none recorded")
     )
-    facts += [*_cost(attempt), *_environment(attempt), *_hashes(attempt)]
+    facts += [*_spent(attempt), *_environment(attempt), *_hashes(attempt)]
     rows = [(element("dt", name), element("dd", value)) for name, value in facts if value]
     return element("dl", rows)
 
 
-def _cost(attempt: Attempt) -> list[tuple[str, Child]]:
+def _spent(attempt: Attempt) -> list[tuple[str, Child]]:
     job = attempt.job
     if job is None:
         return [("Training", "not started")]
@@ -120,7 +144,7 @@ def _cost(attempt: Attempt) -> list[tuple[str, Child]]:
         facts.append(
             (
                 "Cost",
-                f"{_duration(job.cost.seconds)}, ${job.cost.usd:.2f}, at most {job.cost.peak_memory_mb:,.0f} MB of memory{gpu}",
+                f"{show_duration(job.cost.seconds)}, ${job.cost.usd:.2f}, at most {job.cost.peak_memory_mb:,.0f} MB of memory{gpu}",
             )
         )
     return facts
@@ -199,7 +223,7 @@ def _span(job: Job) -> str:
     return f"started {started}" + (" UTC" if job.started.endswith("Z") else "")
 
 
-def _duration(seconds: float) -> str:
+def show_duration(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

@@ -1,65 +1,104 @@
-// The browsable table of wrong predictions: filter, order, and rows that are made as they come into view.
+// The browser of predictions: search, filters, order and pages. Only the rows of one page are in the document.
 "use strict";
 (() => {
   const data = document.getElementById("rows");
   if (!data) return;
-  const { language, scored, rows } = JSON.parse(data.textContent);
-  const table = document.getElementById("wrong");
+  const { language, scored, pairs, rows } = JSON.parse(data.textContent);
+  const [ID, INPUT, EXPECTED, PREDICTED, CONFIDENCE, RIGHT, KINDS] = [0, 1, 2, 3, 4, 5, 6];
+  const PAGE = 50;
+  const find = (id) => document.getElementById(id);
+  const valueOf = (id) => find(id)?.value ?? "";
+  const table = find("found");
   const body = table.tBodies[0];
   const heads = [...table.tHead.rows[0].cells].map((cell) => cell.textContent);
-  const filter = document.getElementById("filter");
-  const byConfidence = document.getElementById("by-confidence");
-  const more = document.getElementById("more");
-  const shown = document.getElementById("shown");
   const words = rows.map((row) => row.slice(0, 4).join("\n").toLowerCase());
-  const STEP = 50;
-  let chosen = rows.map((_, index) => index);
-  let made = body.rows.length;
+  const number = (value) => value.toLocaleString("en");
+  let chosen = [];
+  let start = 0;
 
   // Text goes in as textContent only: nothing in a row is ever read as markup.
-  function makeRow([id, input, expected, predicted, confidence]) {
+  function addText(parent, className, text) {
+    const part = parent.appendChild(document.createElement("span"));
+    part.className = className;
+    part.textContent = text;
+    return part;
+  }
+
+  function makeRow(row) {
     const line = document.createElement("tr");
-    const values = [input || id, expected, predicted];
-    if (scored) values.push(confidence === null ? "" : confidence.toFixed(3));
+    const values = [null, row[EXPECTED], row[PREDICTED]];
+    if (scored) values.push(row[CONFIDENCE] === null ? "" : row[CONFIDENCE].toFixed(3));
+    values.push(row[RIGHT] ? "✓ right" : "");
     values.forEach((value, index) => {
       const cell = line.insertCell();
       cell.dataset.label = heads[index];
-      let inner = cell;
-      if (index === 0) {
-        inner = cell.appendChild(document.createElement("span"));
-        inner.className = "input";
-        if (language) inner.lang = language;
-        cell.title = id;
+      if (index > 0) {
+        cell.textContent = value;
+        if (index === heads.length - 1 && !row[RIGHT]) addText(cell, "told-no", "✕ wrong");
+        return;
       }
-      inner.textContent = value;
+      const input = addText(cell, "input", row[INPUT] || row[ID]);
+      if (language) input.lang = language;
+      addText(cell, "row-id", row[ID]);
     });
     return line;
   }
 
-  function extend() {
-    const next = chosen.slice(made, made + STEP);
-    body.append(...next.map((index) => makeRow(rows[index])));
-    made += next.length;
-    more.hidden = made >= chosen.length;
+  function paint() {
+    body.replaceChildren(...chosen.slice(start, start + PAGE).map((index) => makeRow(rows[index])));
+    const end = Math.min(start + PAGE, chosen.length);
+    const span = chosen.length > PAGE ? `${number(start + 1)} to ${number(end)} of ` : "";
+    const all = chosen.length < rows.length ? ` (of ${number(rows.length)})` : "";
+    find("shown").value = `${span}${number(chosen.length)} rows${all}`;
+    // Not `disabled`: a button that is gone takes the keyboard's place with it.
+    find("previous").setAttribute("aria-disabled", start === 0);
+    find("next").setAttribute("aria-disabled", end >= chosen.length);
+    find("below").hidden = end >= chosen.length;
+  }
+
+  function wanted() {
+    const query = valueOf("filter").trim().toLowerCase();
+    const show = valueOf("show");
+    const pair = valueOf("pair") === "" ? null : pairs[valueOf("pair")];
+    const kind = valueOf("kind") === "" ? null : Number(valueOf("kind"));
+    const [low, high] = valueOf("sure") === "" ? [null, null] : valueOf("sure").split("-").map(Number);
+    return (row, index) =>
+      (show === "" || (show === "right") === (row[RIGHT] === 1)) &&
+      (pair === null || (row[RIGHT] === 0 && row[EXPECTED] === pair[0] && row[PREDICTED] === pair[1])) &&
+      (kind === null || row[KINDS].includes(kind)) &&
+      (low === null || (row[CONFIDENCE] !== null && row[CONFIDENCE] >= low && row[CONFIDENCE] < high)) &&
+      words[index].includes(query);
   }
 
   function refresh() {
-    const query = filter.value.trim().toLowerCase();
-    chosen = rows.map((_, index) => index).filter((index) => words[index].includes(query));
-    if (byConfidence && byConfidence.checked) chosen.sort((a, b) => (rows[b][4] ?? -1) - (rows[a][4] ?? -1) || a - b);
-    const count = chosen.length.toLocaleString("en");
-    shown.value = query ? `${count} of ${rows.length.toLocaleString("en")} rows` : `${count} rows`;
-    body.replaceChildren();
-    made = 0;
-    extend();
+    const matches = wanted();
+    chosen = [];
+    rows.forEach((row, index) => matches(row, index) && chosen.push(index));
+    const sign = { most: -1, least: 1 }[valueOf("order")];
+    if (sign) {
+      const sure = (index) => rows[index][CONFIDENCE] ?? (sign > 0 ? 2 : -1);
+      chosen.sort((a, b) => rows[a][RIGHT] - rows[b][RIGHT] || sign * (sure(a) - sure(b)) || a - b);
+    }
+    start = 0;
+    paint();
   }
 
-  filter.addEventListener("input", refresh);
-  if (byConfidence) byConfidence.addEventListener("change", refresh);
-  more.addEventListener("click", extend);
-  new IntersectionObserver((entries) => {
-    if (entries.some((entry) => entry.isIntersecting) && !more.hidden) extend();
-  }, { rootMargin: "400px" }).observe(more);
-  document.getElementById("controls").hidden = false;
+  function turn(step) {
+    const next = start + step * PAGE;
+    if (next < 0 || next >= chosen.length) return;
+    start = next;
+    paint();
+  }
+
+  find("filter").addEventListener("input", refresh);
+  for (const id of ["show", "pair", "kind", "sure", "order"]) find(id)?.addEventListener("change", refresh);
+  find("previous").addEventListener("click", () => turn(-1));
+  find("next").addEventListener("click", () => turn(1));
+  find("further").addEventListener("click", () => {
+    turn(1);
+    find("controls").scrollIntoView({ behavior: "instant" });
+    find("next").focus({ preventScroll: true });
+  });
+  find("controls").hidden = false;
   refresh();
 })();

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from nlp_skills.evaluation import charts
 from nlp_skills.evaluation.charts import IntervalRow
 from nlp_skills.evaluation.page.evidence import Evidence
+from nlp_skills.evaluation.page.knowledge import sanity_line
+from nlp_skills.evaluation.page.promotion import SIGNS, promotion_part
 from nlp_skills.evaluation.results import Interval
 from nlp_skills.evaluation.verdict import (
     Statement,
@@ -12,6 +16,8 @@ from nlp_skills.evaluation.verdict import (
     better_than_parent,
     capitalize,
     good_enough,
+    good_everywhere,
+    keeps_knowledge,
     metric_name,
     show_interval,
     worth_it,
@@ -22,28 +28,41 @@ from nlp_skills.page.parts import absent, figure, lead, section, table
 
 def verdict_section(evidence: Evidence) -> Html:
     task, latest = evidence.task, evidence.latest
-    metric = task.chosen_metric
+    metric = evidence.metric
     worth = worth_it(latest.version, metric, latest.result)
     better = better_than_parent(latest.version, latest.parent, metric, evidence.comparison)
     headline = f"{worth.headline} {better.headline}" if better else worth.headline
-    statements = [worth, better, good_enough(latest.version, task, latest.result)]
+    statements = [
+        worth,
+        better,
+        good_enough(latest.version, task, latest.result),
+        good_everywhere(latest.version, latest.result),
+        keeps_knowledge(latest.version, latest.result),
+    ]
+    return verdict_part(
+        headline,
+        [s for s in statements if s],
+        _warnings(evidence),
+        promotion_part(evidence.promotion, latest.version),
+    )
+
+
+def verdict_part(headline: str, statements: Sequence[Statement], *more: Child) -> Html:
+    """The answer in a sentence, then each question with its own."""
     return element(
         "section",
         element("h2", "Verdict", class_="hidden"),
         element("p", headline, class_="headline"),
-        element("div", [_statement(s) for s in statements if s is not None], class_="statements"),
-        _warnings(evidence),
+        element("div", [_statement(s) for s in statements], class_="statements"),
+        *more,
         id="verdict",
     )
-
-
-_SIGNS = {"yes": "✓", "no": "✕", "cannot tell": "?"}
 
 
 def _statement(statement: Statement) -> Html:
     answer = element(
         "p",
-        element("span", _SIGNS[statement.answer], class_="sign", aria_hidden="true"),
+        element("span", SIGNS[statement.answer], class_="sign", aria_hidden="true"),
         capitalize(statement.answer),
         class_="answer",
     )
@@ -67,6 +86,9 @@ def _warnings(evidence: Evidence) -> Html | None:
         warnings.append("The data has not been validated.")
     elif not validation.passed:
         warnings.append("The validation of the data found errors; see Data below.")
+    result = evidence.latest.result
+    if result is not None and result.sane is not None and result.sane.verdict != "ok":
+        warnings.append(f"The measurement itself ({result.sane.verdict}): {result.sane.reason}")
     tested = {a.result.data_sha256 for a in evidence.attempts if a.result is not None}
     if len(tested) > 1:
         warnings.append(
@@ -76,13 +98,16 @@ def _warnings(evidence: Evidence) -> Html | None:
 
 
 def scores_section(evidence: Evidence) -> Html:
-    rows = _score_rows(evidence)
+    return section("scores", "Scores", *score_parts(evidence, evidence.latest.version), sanity_line(evidence))
+
+
+def score_parts(evidence: Evidence, strong: str | None) -> list[Child]:
+    """Every metric of the baselines and the versions; the version `strong` stands out."""
+    rows = _score_rows(evidence, strong)
     if not rows:
-        return section("scores", "Scores", absent("No version has been evaluated yet."))
-    metric = evidence.task.chosen_metric
-    drawn = [
-        IntervalRow(name, metrics[metric], strong) for name, metrics, strong in rows if metric in metrics
-    ]
+        return [absent("No version has been evaluated yet.")]
+    metric = evidence.metric
+    drawn = [IntervalRow(name, metrics[metric], on) for name, metrics, on in rows if metric in metrics]
     columns = list(dict.fromkeys(m for _, metrics, _ in rows for m in metrics))
     columns.sort(key=lambda m: m != metric)
     grid = table(
@@ -98,33 +123,25 @@ def scores_section(evidence: Evidence) -> Html:
         target=evidence.task.target,
     )
     result = next(a.result for a in reversed(evidence.attempts) if a.result is not None)
-    return section(
-        "scores",
-        "Scores",
+    return [
         lead(
             f"{capitalize(metric_name(metric))} on {result.count:,} rows of the {result.split} split. The dot is the "
-            "value, the line its 95 % confidence interval (bootstrap over rows)."
+            "value, the line its 95 % confidence interval."
         ),
         figure(chart) if drawn else None,
         grid,
-        _speed(evidence),
-    )
+    ]
 
 
-def _score_rows(evidence: Evidence) -> list[tuple[str, dict[str, Interval], bool]]:
-    """The baselines of the newest test, then every version: name, metrics, whether it is the latest."""
+def _score_rows(evidence: Evidence, strong: str | None) -> list[tuple[str, dict[str, Interval], bool]]:
+    """The baselines of the newest test that has any, then every version: name, metrics, whether it stands out."""
     tested = [a for a in evidence.attempts if a.result is not None]
-    if not tested or tested[-1].result is None:
-        return []
+    measured = [a.result.baseline for a in tested if a.result is not None and a.result.baseline]
     baselines = [
         (capitalize(baseline_name(name)), score.metrics, False)
-        for name, score in tested[-1].result.baseline.items()
+        for name, score in (measured[-1] if measured else {}).items()
     ]
-    versions = [
-        (a.version, a.result.metrics, a.version == evidence.latest.version)
-        for a in tested
-        if a.result is not None
-    ]
+    versions = [(a.version, a.result.metrics, a.version == strong) for a in tested if a.result is not None]
     return [*baselines, *versions]
 
 
@@ -135,18 +152,6 @@ def _with_interval(interval: Interval | None) -> Child:
         f"{interval.value:.3f} ",
         element("span", f"{interval.low:.3f} to {interval.high:.3f}", class_="interval"),
     )
-
-
-def _speed(evidence: Evidence) -> Html | None:
-    result = evidence.latest.result
-    if result is None or result.latency is None:
-        return None
-    limit = evidence.task.constraints.latency_ms
-    p50, p95, p99 = result.latency.p50, result.latency.p95, result.latency.p99
-    text = f"One row took {p50:.0f} ms at the median, {p95:.0f} ms at the 95th percentile, {p99:.0f} ms at the 99th, while evaluating."
-    if limit is not None:
-        text += f" The task allows {limit:g} ms: the 95th percentile is {'within' if p95 <= limit else 'over'} that, on this machine."
-    return lead(text)
 
 
 def labels_section(evidence: Evidence) -> Html:
