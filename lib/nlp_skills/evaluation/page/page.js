@@ -5,7 +5,7 @@
   if (!data) return;
   const { language, scored, pairs, rows } = JSON.parse(data.textContent);
   const [ID, INPUT, EXPECTED, PREDICTED, CONFIDENCE, RIGHT, KINDS] = [0, 1, 2, 3, 4, 5, 6];
-  const PAGE = 50;
+  const PAGE = 25;
   const find = (id) => document.getElementById(id);
   const valueOf = (id) => find(id)?.value ?? "";
   const table = find("found");
