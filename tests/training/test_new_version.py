@@ -217,7 +217,7 @@ def test_tool_calls_can_be_trained_and_preferences_take_a_method_of_their_own(tm
     add_source(tmp_path / "tools", str(data))
     regenerate_data(tmp_path / "tools")
     assert create_version(tmp_path / "tools").config["method"] == "sft"
-    with pytest.raises(NotValid, match="tools: tool calls cannot be judged yet"):
+    with pytest.raises(NotReady, match="tools v1 has no trained model"):
         evaluate_version(tmp_path / "tools")
     create_task(tmp_path, "pairs", type=TaskType.PREFERENCE, goal="Prefer the better.")
     pairs = tmp_path / "pairs.jsonl"
