@@ -378,7 +378,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "write_report",
         "evaluation.report",
-        "Write the report page: verdict, baselines, curves, confusion, comparison, lineage.",
+        "Write the report pages: of a version (verdict, baselines, causes, kinds of rows, rows to browse, cost) and of the whole task (all versions, the best, lineage).",
         words="HTML, charts, loss curve, share results, 報告, レポート",
     ),
     Operation(

@@ -91,5 +91,7 @@ def _cells(found: SliceScore, mark: str | None) -> list[Child]:
     ]
 
 
-def _p(value: float | None) -> str:
-    return "" if value is None else show_p(value).removeprefix("p ").removeprefix("= ")
+def _p(value: float | None) -> Child:
+    if value is None:
+        return ""
+    return element("span", show_p(value).removeprefix("p ").removeprefix("= "), class_="whole")
