@@ -28,11 +28,13 @@ if TYPE_CHECKING:
 NOTICED = 0.05
 """The share of a label's rows from which on it is told."""
 MUCH = 0.08
-FEWEST = 5
+FEWEST = 3
 TELLS = 0.8
 """The accuracy below which the classifier is too often wrong itself to say more than that it is worth a look."""
 ONE_PARTNER = 0.6
 """The share that goes to one other label from which on it is a hard pair and no noise."""
+LIKELY = 0.05
+"""The level of the comparison with the test rows, where the shape speaks for noise already."""
 CONFIDENT = 0.9
 """The model's own probability from which on it is believed against a test label."""
 
@@ -52,6 +54,8 @@ class Suspicion:
     """The share of the one that takes the largest part."""
     carries_others: bool
     """Rows of this label carry other labels; otherwise rows of others carry it."""
+    share_back: float
+    """The share of the label's rows that go the other way."""
     share_tested: float | None
     """The same share among the test rows."""
     p_test: float
@@ -111,6 +115,7 @@ def _suspicions(table: Contradicted, tested: Contradicted | None) -> Iterator[Su
         # counts[k]: by the other label, the rows that are surely k and carry it (or carry k and are surely it).
         seen = counts.sum(axis=1)
         sizes = seen + np.diag(table.joint)
+        back = counts.sum(axis=0) / np.maximum(1, counts.sum(axis=0) + np.diag(table.joint))
         for k in np.flatnonzero(seen).tolist():
             others = (seen.sum() - seen[k] + 0.5) / max(1, sizes.sum() - sizes[k])
             share_tested, p_test = _in_test(
@@ -124,6 +129,7 @@ def _suspicions(table: Contradicted, tested: Contradicted | None) -> Iterator[Su
                 spread=int((counts[k] > 0).sum()),
                 top=float(counts[k].max() / seen[k]),
                 carries_others=carries_others,
+                share_back=float(back[k]),
                 share_tested=share_tested,
                 p_test=p_test,
             )
@@ -175,13 +181,21 @@ def _one_label(
 
 
 def _sureness(found: Suspicion, opinion: Opinion) -> Sure:
-    """Strong where the classifier can be believed and it is no hard label: only train has it, or it goes everywhere."""
-    is_pair = len(opinion.labels) > 3 and found.top > ONE_PARTNER
-    only_train = found.p_test < 0.05
-    everywhere = found.spread >= 4 and found.top <= ONE_PARTNER
-    if opinion.accuracy >= TELLS and not is_pair:
-        return "strong" if found.share >= MUCH and (only_train or everywhere) else "some"
-    return "some" if found.p_test < LEVEL / (2 * len(opinion.labels)) else "weak"
+    """By what tells noise from a hard label; what also befalls the label's test rows stays a question.
+
+    A hard label goes to many others too, but both ways, or away from itself only, as rare labels do.
+    """
+    others = len(opinion.labels) - 1
+    # Of three or four rows two have the same label anyway.
+    is_pair = others > 2 and found.rows >= 5 and found.top > ONE_PARTNER
+    if is_pair or opinion.accuracy < TELLS:
+        return "some" if found.p_test < LEVEL / (2 * len(opinion.labels)) else "weak"
+    one_way = found.carries_others and found.share >= 2 * found.share_back
+    everywhere = one_way and found.spread >= max(3, min(4, others))
+    if found.share >= MUCH and found.p_test < (LIKELY if everywhere else LEVEL):
+        return "strong"
+    rare_in_test = found.share >= 2 * (found.share_tested or 0.0)
+    return "some" if everywhere or found.p_test < LIKELY or (one_way and rare_in_test) else "weak"
 
 
 def _show(

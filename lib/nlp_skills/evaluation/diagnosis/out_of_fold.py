@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 FOLDS = 5
+FEW, REPEATS = 3_000, 3
+"""Up to so many rows the folds are drawn so often and the probabilities averaged: which rows stand together is chance."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +65,15 @@ def out_of_fold(texts: Sequence[str], labels: Sequence[str], seed: int = 13) -> 
         return None
     _, rows = vectorise(texts)
     given = np.searchsorted(np.array(names), np.array(labels))
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
-    probabilities = cross_val_predict(_classifier(len(names)), rows, given, cv=folds, method="predict_proba")
-    return Opinion(names, given, np.asarray(probabilities))
+    divisions = [
+        StratifiedKFold(FOLDS, shuffle=True, random_state=seed + n)
+        for n in range(REPEATS if len(texts) <= FEW else 1)
+    ]
+    model = _classifier(len(names))
+    opinions: Any = [
+        cross_val_predict(model, rows, given, cv=folds, method="predict_proba") for folds in divisions
+    ]
+    return Opinion(names, given, np.mean(opinions, axis=0))
 
 
 def judge_others(
