@@ -24,7 +24,7 @@ from nlp_skills.page.charts import Bar, bar_chart
 from nlp_skills.page.markup import element, json_block
 from nlp_skills.records import write_atomic
 from nlp_skills.task.comparison import Comparison
-from nlp_skills.task.task import Task, TaskType
+from nlp_skills.task.task import Criterion, Task, TaskType
 
 HOSTILE = "</script><script>window.hacked=1;alert(1)</script><img src=x onerror='window.hacked=2'>\x00\u2028"
 
@@ -381,6 +381,19 @@ def test_predictions_on_the_page_begin_with_the_wrong_ones(full: Path) -> None:
     assert len(right) == 200
     assert right == sorted(right)
     assert right.index(1) > 0
+
+
+def test_criterion_about_kinds_of_rows_needs_predictions_and_says_so(task: Path) -> None:
+    definition = Task.load(task / "task.yaml")
+    asked = Criterion(metric="accuracy", slice="language", at_least=0.7)
+    definition.with_changes(criteria=[asked]).save(task / "task.yaml")
+    (task / "versions" / "v2" / "predictions.jsonl").unlink()
+    page = page_of(task)
+    assert (
+        "Whether v2 may go to users cannot be told: support-tickets v2 was not evaluated."
+        in Outline(page).words
+    )
+    assert str(task) not in page
 
 
 # The page of the whole task

@@ -109,9 +109,19 @@ def _pages(task: Path) -> set[str]:
     return {name for name in version_names(task) if (task / "versions" / name / "report.html").is_file()}
 
 
-def _promotion(task: Path, attempt: Attempt) -> Promotion | None:
+def _promotion(task: Path, attempt: Attempt) -> Promotion | str | None:
     """None where nothing was evaluated: then every criterion would say so."""
-    return check_promotion(task, version=attempt.version) if attempt.result is not None else None
+    if attempt.result is None:
+        return None
+    try:
+        return check_promotion(task, version=attempt.version)
+    except NlpSkillsError as error:
+        return _without_path(error, task)
+
+
+def _without_path(error: NlpSkillsError, task: Path) -> str:
+    """The page may travel: where the task lies on this machine is nobody's business."""
+    return str(error).replace(str(task), task.name)
 
 
 def _tools(task: Path, version: str) -> list[ToolUseResult]:
@@ -182,8 +192,7 @@ def _compare(task: Path, latest: Attempt, attempts: list[Attempt]) -> Comparison
     try:
         return compare_versions(task, parent.version, latest.version)
     except NlpSkillsError as error:
-        # The page may travel: where the task lies on this machine is nobody's business.
-        return str(error).replace(str(task), task.name)
+        return _without_path(error, task)
 
 
 def _scripts(task: Path) -> list[str]:

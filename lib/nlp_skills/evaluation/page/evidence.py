@@ -59,7 +59,8 @@ class Evidence:
     validation: ValidationReport | None = None
     comparison: Comparison | str | None = None
     """Of the last version against its parent, or why there is none."""
-    promotion: Promotion | None = None
+    promotion: Promotion | str | None = None
+    """Whether it may go to users, or why that cannot be told."""
     diagnosis: Diagnosis | None = None
     tools: list[ToolUseResult] = field(default_factory=list)
     """How well the last version and the base model call tools, the oldest first."""

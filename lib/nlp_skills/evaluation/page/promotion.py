@@ -9,10 +9,12 @@ from nlp_skills.page.parts import absent, table
 SIGNS = {"yes": "✓", "no": "✕", "cannot tell": "?"}
 
 
-def promotion_part(found: Promotion | None, version: str) -> Html:
+def promotion_part(found: Promotion | str | None, version: str) -> Html:
     """The gate as a table, the answer first."""
     if found is None:
         return absent(f"Whether {version} may go to users cannot be told: it has not been evaluated yet.")
+    if isinstance(found, str):
+        return absent(f"Whether {version} may go to users cannot be told: {found}")
     return element(
         "div",
         element("h3", "May it go to users?"),
