@@ -10,6 +10,8 @@ from rich.text import Text
 
 from nlp_skills.records import Record
 from nlp_skills.tables import (
+    behaviour,
+    benchmarks,
     data,
     diagnosis,
     jobs,
@@ -71,5 +73,7 @@ RENDERERS: dict[str, Callable[[Any], RenderableType]] = {
     "Reproduction": repeats.reproduction,
     "ToolUseResult": tool_use.tool_use,
     "ContextCost": tool_use.context,
+    "BehaviourResult": behaviour.behaviour,
+    "BenchmarkResult": benchmarks.benchmark,
 }
 """By the record's name, so that nothing is imported that is not shown."""
