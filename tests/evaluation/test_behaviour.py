@@ -27,7 +27,9 @@ from nlp_skills.records import to_yaml, write_atomic
 from nlp_skills.tables import show
 from nlp_skills.task.task import Task, TaskType
 
-TASK = Task(created="2026-01-01T00:00:00Z", name="t", type=TaskType.CLASSIFICATION, goal="g", labels=["good", "bad"])
+TASK = Task(
+    created="2026-01-01T00:00:00Z", name="t", type=TaskType.CLASSIFICATION, goal="g", labels=["good", "bad"]
+)
 
 
 def row(id: str, text: str, label: str = "good", entity: str | None = None) -> Example:

@@ -129,7 +129,9 @@ def test_no_metric_applies_to_no_rows():
 
 def test_every_metric_that_a_task_can_name_is_there():
     named = {name for names in METRICS_BY_TYPE.values() for name in names}
-    assert named | set(LIKELIHOOD) == set(METRICS)  # plain text is judged by its likelihood, whatever the type
+    assert named | set(LIKELIHOOD) == set(
+        METRICS
+    )  # plain text is judged by its likelihood, whatever the type
 
 
 def banking77(shared_data: Path) -> list[Prediction]:

@@ -204,9 +204,7 @@ def test_categories_are_named_alone_or_in_groups():
 def package() -> Path:
     if not is_fetched():
         absent = pytest.fail if "CI" in os.environ else pytest.skip
-        absent(
-            f"bfcl-eval {VERSION} is not in the cache; evaluate-tools --categories multi_turn fetches it"
-        )
+        absent(f"bfcl-eval {VERSION} is not in the cache; evaluate-tools --categories multi_turn fetches it")
     return bfcl_folder()
 
 

@@ -47,9 +47,7 @@ def interval(name: str, rows: Sequence[Prediction], seed: int = 13) -> Interval:
     """A metric with its 95 % interval. Raises ValueError without rows."""
     metric = METRICS[name]
     statistics = _dense(metric.statistics(rows))
-    found = float(
-        metric.value(statistics.sum(axis=0))
-    )  # texts are looked at once
+    found = float(metric.value(statistics.sum(axis=0)))  # texts are looked at once
     hits = _hits(metric, statistics)
     if hits is not None:
         right, counted = hits

@@ -1,8 +1,8 @@
 """Traditional and Simplified characters for each other, where one stands for exactly one.
 
 Characters that have several partners (后 for 後 and 后, 发 for 發 and 髮, 里 for 裡 and 里) are left as they are: which
-one is meant needs a dictionary of words. From the pairs of the Unicode Han database (kSimplifiedVariant and
-kTraditionalVariant), the frequent ones that are unique both ways.
+one is meant needs a dictionary of words. Frequent pairs that are unique both ways, written by hand: of each pair one
+side is in GB 2312 and the other in Big5 only.
 """
 
 from __future__ import annotations
