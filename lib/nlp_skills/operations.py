@@ -334,6 +334,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "evaluation.test_size",
         "How many test rows tell a wanted difference from chance, and how many users and days an A/B test on live traffic needs.",
         words="sample size, statistical power, A/B test, how much test data, 樣本數, 檢定力, サンプルサイズ",
+        tool=False,
     ),
     Operation(
         "judge_version",
@@ -342,6 +343,7 @@ OPERATIONS: tuple[Operation, ...] = (
         words="LLM as a judge, pairwise, win rate, rubric, agreement, kappa, 模型評審, 審査モデル",
         heavy=True,
         stopped="What the judge has said is kept. Go on with the same command.",
+        tool=False,
     ),
     Operation(
         "evaluate_tools",
@@ -362,10 +364,11 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "run_benchmark",
         "evaluation.benchmarks.run_benchmark",
-        "Public benchmarks (ARC, MMLU, GSM8K …) or suites of your own with lm-evaluation-harness, for a version or any model; two models row by row.",
+        "Public benchmarks (ARC, MMLU, GSM8K …) or suites of your own, for a version or any model; two models row by row.",
         words="lm-eval, lm-evaluation-harness, leaderboard, MMLU, HellaSwag, perplexity, 基準測試, 跑分, ベンチマーク",
         heavy=True,
         stopped="Nothing was written.",
+        tool=False,
     ),
     Operation(
         "check_behaviour",
@@ -374,6 +377,7 @@ OPERATIONS: tuple[Operation, ...] = (
         words="CheckList, robustness, perturbation, fairness, model quality tests, 行為測試, 穩健性, 振る舞いテスト",
         heavy=True,
         stopped="Nothing was written.",
+        tool=False,
     ),
     Operation(
         "diagnose",

@@ -95,6 +95,7 @@ CONFIG: dict[str, Any] = {
     "lr_scheduler_type": "constant",
     "warmup_steps": 0,
     "per_device_train_batch_size": 4,
+    "gradient_accumulation_steps": 1,
     "per_device_eval_batch_size": 3,
     "max_length": 64,
     "threads": 1,

@@ -28,6 +28,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubJobsServ
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)  # the Hub here is on this machine
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")  # and processes that a test starts may ask it too
     with HubJobsServer(tmp_path / "containers") as server:
         monkeypatch.setenv("HF_ENDPOINT", server.url)
         yield server
