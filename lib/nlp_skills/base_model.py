@@ -7,6 +7,7 @@ once to safetensors and kept in a cache, named by the file's hash.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -53,6 +54,8 @@ def require_training() -> None:
     # bitsandbytes, which PEFT imports where it is installed, marks functions for torch.compile: that loads the whole
     # compiler, 2.5 s and 50 MB a process. Nothing here compiles a model.
     os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
+    # It also tells everybody that an optional kernel is not there, which nobody here asked for.
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 
 
 def cache_folder() -> Path:

@@ -510,7 +510,7 @@ PARAMETERS = {
     "run_benchmark limit": "rows of each suite at most",
     "few_shot": "examples shown before each row; the suite's own number when left out",
     "plain": "ask plain texts without a chat template, as published figures of base models are measured",
-    "run_benchmark download": "fetch the harness and data sets that are not on this machine",
+    "download": "fetch the harness and data sets that are not on this machine",
     "run_benchmark seed": "which examples are shown, and what is drawn",
     "measure_context model": "the base model whose tokens are counted; the task's when left out",
     "window": "tokens of its context, where it is served with another than its own",
