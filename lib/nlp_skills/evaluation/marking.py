@@ -85,7 +85,8 @@ def preference_texts(example: Example) -> tuple[str, str]:
     """The better and the worse answer of a row. Raises NotValid where it has not both."""
     if not example.chosen or not example.rejected:
         raise NotValid(
-            f"Row {example.meta.id} has no chosen and rejected answer, so no preference can be judged."
+            f"Row {example.meta.id} has no chosen and rejected answer, so no preference can be judged. Give the test"
+            " split pairs; of answers that are only marked, training-status shows what the validation has measured."
         )
     return example.chosen[-1].content or "", example.rejected[-1].content or ""
 
