@@ -1,0 +1,1 @@
+"""One merged model and one GGUF file for all tests of the deployment."""
