@@ -1,4 +1,4 @@
-"""`model_info.json`: which files are the model, and what they were made from."""
+"""A model: which files it is, what they were made from, and what was checked of them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,22 @@ class HubReference(Record):
     commit: str
 
 
+class ModelCheck(Record):
+    """What was measured of a model that was made of another, and whether it may be used."""
+
+    id: str
+    """EXP-MERGE, EXP-VOCAB … of the catalogue of pitfalls."""
+    passed: bool | None
+    """None: it could not be measured, which is never a yes."""
+    measured: dict[str, float | int | str] = {}
+    message: str
+
+
 class ModelInfo(Record):
-    """One trained model. `path` is relative to the task folder."""
+    """One model: the trained one (model_info.json), or what was made of it (models/v1/merged.json, q8_0.json …).
+
+    `path` is relative to the task folder.
+    """
 
     path: str
     format: Literal["adapter", "merged", "gguf"]
@@ -29,3 +43,10 @@ class ModelInfo(Record):
     total_parameters: int
     hub: HubReference | None = None
     ollama: str | None = None
+    quantization: str | None = None
+    """Of a GGUF file: f16, q8_0, q4_k_m …"""
+    size_bytes: int | None = None
+    made_from_sha256: str | None = None
+    """Of the trained weights (`sha256` of the version's model_info.json) that this was made of."""
+    created: str | None = None
+    checks: list[ModelCheck] = []
