@@ -18,6 +18,7 @@ from filelock import FileLock
 
 from nlp_skills.errors import NlpSkillsError, NotFound, NotReady
 from nlp_skills.records import Record, now, read_mapping, sync_folder, unfinished, write_atomic
+from nlp_skills.task.registry import aliased_version, is_alias
 
 _VERSION = re.compile(r"v([1-9][0-9]*)")
 _TRIAL = re.compile(r"trial [0-9]+ of search ")
@@ -87,7 +88,10 @@ def _changes(folder: Path) -> list[str]:
 
 
 def version_folder(task: Path, version: str | None) -> Path:
-    """The folder of a version; None: the newest that is no trial of a search. Raises NotFound or NotReady."""
+    """The folder of a version, also by its alias (dev, staging, prod); None: the newest that is no trial of a search.
+
+    Raises NotFound, or NotReady for an alias that names no version yet.
+    """
     names = version_names(task)
     if not names:
         raise NotReady(
@@ -95,9 +99,11 @@ def version_folder(task: Path, version: str | None) -> Path:
         )
     if version is None:
         return task / "versions" / (newest_version(task) or names[-1])
-    if version not in names:
-        raise NotFound(f"{task.name} has no version {version!r}. Versions: {', '.join(names)}.")
-    return task / "versions" / version
+    name = aliased_version(task, version) if is_alias(version) else version
+    if name not in names:
+        alias = f", which {version} names" if name != version else ""
+        raise NotFound(f"{task.name} has no version {name!r}{alias}. Versions: {', '.join(names)}.")
+    return task / "versions" / name
 
 
 def new_version(task: Path, files: dict[str, bytes], changes: list[str], parent: str | None) -> Version:

@@ -1,0 +1,240 @@
+"""The registry of a task: aliases that name a version, and what was deployed. Every change is one locked write.
+
+promote_version ──▶ gate ──▶ ┐
+roll_back ───────────────────┼─▶ lock ─▶ read, change, write whole ─▶ registry.json
+record_deployment ───────────┘
+
+Two programs that write at the same moment wait for each other, so nothing is lost; the version is looked for
+under the lock, so no alias names one that is not there. A kill leaves the old file or the new one.
+"""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Callable
+from pathlib import Path
+
+from filelock import FileLock
+
+from nlp_skills.deployment.gate import Gate, ask_gate
+from nlp_skills.errors import NotReady, NotValid
+from nlp_skills.records import Record, now
+from nlp_skills.task.registry import (
+    ALIASES,
+    Alias,
+    AliasChange,
+    Deployment,
+    Registry,
+    read_registry,
+    registry_file,
+    versions_before,
+)
+from nlp_skills.task.version import version_folder, version_names
+
+SHOWN = 10
+"""Changes and deployments that a list shows."""
+
+
+class AliasMove(Record):
+    """What a promotion or a roll-back did, or would do."""
+
+    task: str
+    alias: Alias
+    version: str
+    before: str | None
+    done: bool
+    gate: Gate | None = None
+    """None of a roll-back, which asks nothing."""
+    message: str
+
+
+class AliasState(Record):
+    """One alias as it stands."""
+
+    alias: Alias
+    version: str | None = None
+    since: str | None = None
+    by: str | None = None
+    why: str | None = None
+    there: bool = True
+    """False: somebody has deleted the version's folder."""
+
+
+class AliasList(Record):
+    """The aliases of a task, and the newest of what happened to them."""
+
+    task: str
+    aliases: list[AliasState]
+    history: list[AliasChange]
+    deployments: list[Deployment]
+
+
+def list_aliases(task: Path) -> AliasList:
+    """Which version is dev, staging and prod, since when, who said so and why; and what was deployed where.
+
+    Raises NotValid for a registry.json that cannot be read.
+    """
+    registry, names = read_registry(task), version_names(task)
+    return AliasList(
+        task=task.name,
+        aliases=[_state(registry, alias, names) for alias in ALIASES],
+        history=registry.history[-SHOWN:],
+        deployments=registry.deployments[-SHOWN:],
+    )
+
+
+def _state(registry: Registry, alias: Alias, names: list[str]) -> AliasState:
+    version = registry.aliases.get(alias)
+    if version is None:
+        return AliasState(alias=alias)
+    last = next((c for c in reversed(registry.history) if c.alias == alias), None)
+    said = {"since": last.at, "by": last.by, "why": last.why} if last else {}
+    return AliasState(alias=alias, version=version, there=version in names, **said)
+
+
+def promote_version(
+    task: Path, *, version: str, alias: Alias, why: str, by: str | None = None, confirm: bool = False
+) -> AliasMove:
+    """Let an alias name a version, if the gate lets it through; without confirm it says what the gate answers.
+
+    dev takes any trained version. staging and prod take one that meets the criteria of task.yaml, is served as it was
+    trained (parity of what was deployed of it) and has no test row in its training data; what was not measured is
+    never a yes. Who, why and every answer are kept in registry.json. `version` may be an alias: staging, to prod.
+
+    Raises NotReady where the gate refuses it, NotValid without a reason, NotFound.
+    """
+    name, why = version_folder(task, version).name, _reason(why)
+    gate = ask_gate(task, name, alias)
+    before = read_registry(task).aliases.get(alias)
+    said = f"{name} of {task.name} as {alias}" + (f" in place of {before}" if before else "")
+    if not gate.passed:
+        if confirm:
+            raise NotReady(f"{said} is refused. {gate.told}")
+        return _move(task, alias, name, before, gate, done=False, message=f"The gate refuses {said}.")
+    if not confirm:
+        message = f"The gate lets {said} pass. Call again with confirm to do it."
+        return _move(task, alias, name, before, gate, done=False, message=message)
+    change = _change_alias(task, alias, "promoted", who(by), why, lambda _: name, gate)
+    replaced = f"; it was {change.before}" if change.before not in (None, name) else ""
+    message = f"{alias} of {task.name} is {name}{replaced}.{_follow(task, alias)}"
+    return _move(task, alias, name, change.before, gate, done=True, message=message)
+
+
+def roll_back(task: Path, *, alias: Alias, why: str, by: str | None = None) -> AliasMove:
+    """Let an alias name the version again that it named before; called again, the one before that.
+
+    Nothing is asked: it was let through once. Versions that were deleted since are passed over. Raises NotReady where
+    there is none to go back to.
+    """
+    why = _reason(why)
+
+    def earlier(registry: Registry) -> str:
+        there = version_names(task)
+        for version in versions_before(registry.history, alias):
+            if version in there and version != registry.aliases.get(alias):
+                return version
+        now_named = registry.aliases.get(alias)
+        standing = f"It names {now_named}." if now_named else "It names no version yet."
+        raise NotReady(f"{alias} of {task.name} has no earlier version to go back to. {standing}")
+
+    change = _change_alias(task, alias, "rolled back", who(by), why, earlier)
+    message = (
+        f"{alias} of {task.name} is {change.version} again; it was {change.before}.{_follow(task, alias)}"
+    )
+    return _move(task, alias, change.version, change.before, None, done=True, message=message)
+
+
+def record_deployment(task: Path, deployment: Deployment) -> Deployment:
+    """Add what was deployed to registry.json. Raises NotFound for a version that is not there."""
+
+    def add(registry: Registry) -> Registry:
+        version_folder(task, deployment.version)
+        return registry.model_copy(update={"deployments": [*registry.deployments, deployment]})
+
+    _change(task, add)
+    return deployment
+
+
+def who(by: str | None) -> str:
+    """The name that is given, else that of this machine's user."""
+    if by is not None and by.strip():
+        return by.strip()
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):  # no such user, or no such thing on this system
+        return "somebody"
+
+
+def _change_alias(
+    task: Path,
+    alias: Alias,
+    kind: str,
+    by: str,
+    why: str,
+    choose: Callable[[Registry], str],
+    gate: Gate | None = None,
+) -> AliasChange:
+    changes: list[AliasChange] = []
+
+    def change(registry: Registry) -> Registry:
+        version = version_folder(task, choose(registry)).name
+        made = AliasChange.parse(
+            {
+                "alias": alias,
+                "version": version,
+                "before": registry.aliases.get(alias),
+                "kind": kind,
+                "at": now(),
+                "by": by,
+                "why": why,
+                "gate": [answer.model_dump() for answer in gate.answers] if gate else [],
+            },
+            "the alias",
+        )
+        changes.append(made)
+        return registry.model_copy(
+            update={
+                "aliases": {**registry.aliases, alias: version},
+                "history": [*registry.history, made],
+            }
+        )
+
+    _change(task, change)
+    return changes[0]
+
+
+def _change(task: Path, change: Callable[[Registry], Registry]) -> None:
+    """Read, change and write while no other program does."""
+    with FileLock(task / ".registry.lock"):
+        change(read_registry(task)).save(registry_file(task))
+
+
+def _reason(why: str) -> str:
+    if not why.strip():
+        raise NotValid("why: say in a sentence why; it is kept in registry.json for those who ask later.")
+    return why.strip()
+
+
+def _follow(task: Path, alias: Alias) -> str:
+    """What was deployed by this alias is still what it was."""
+    targets = {d.target for d in read_registry(task).deployments if d.alias == alias}
+    return "".join(
+        f" What was deployed to {target} follows with: nlp-skills deploy-version {task.name} --version {alias}"
+        f" --to {target}"
+        for target in sorted(targets)
+    )
+
+
+def _move(
+    task: Path,
+    alias: Alias,
+    version: str,
+    before: str | None,
+    gate: Gate | None,
+    *,
+    done: bool,
+    message: str,
+) -> AliasMove:
+    return AliasMove(
+        task=task.name, alias=alias, version=version, before=before, done=done, gate=gate, message=message
+    )
