@@ -22,6 +22,7 @@ LAYERS = (
     "yaml_edit",
     "records",
     "base_model",
+    "fetched_package",
     "page",
     "task",
     "data",

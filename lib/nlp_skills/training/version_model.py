@@ -20,7 +20,7 @@ from nlp_skills.base_model import (
     resolve_base_model,
 )
 from nlp_skills.errors import NotReady
-from nlp_skills.records import sha256_file, sync_folder
+from nlp_skills.records import sha256_file, sync_folder, unfinished
 from nlp_skills.task.version import version_folder, version_names
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.model_info import ModelInfo
@@ -70,15 +70,33 @@ def _merged(task: Path, version: str, adapter: Path) -> Path:
     target = task / "models" / version / "merged"
     if (target / "config.json").is_file():
         return target
-    config = TrainConfig.load(version_folder(task, version) / "config.yaml")
-    base = resolve_model(task, config.base_model, config.base_revision)
-    staging = target.with_name(".merged.tmp")
-    shutil.rmtree(staging, ignore_errors=True)
-    merge_adapter(base, adapter).save_pretrained(staging)
-    load_tokenizer(BaseModelFiles(name=version, path=str(adapter)), chat=False).save_pretrained(staging)
-    staging.rename(target)
-    sync_folder(target.parent)
+    staging = unfinished(target)
+    try:
+        save_merged(base_of(task, version), adapter, staging)
+        try:
+            staging.rename(target)
+        except OSError:
+            if not (target / "config.json").is_file():
+                raise
+            # Another process merged the same weights at the same time: its result is as good.
+        sync_folder(target.parent)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
     return target
+
+
+def base_of(task: Path, version: str) -> BaseModelFiles:
+    """What a version was trained on, in the revision that its training had."""
+    config = TrainConfig.load(version_folder(task, version) / "config.yaml")
+    trained = ModelInfo.load(version_folder(task, version) / "model_info.json")
+    return resolve_model(task, config.base_model, config.base_revision or trained.base_revision)
+
+
+def save_merged(base: BaseModelFiles, adapter: Path, folder: Path) -> None:
+    """Write the whole model: weights, the adapter's own tokenizer and chat template, generation config."""
+    merge_adapter(base, adapter).save_pretrained(folder)
+    saved = BaseModelFiles(name=adapter.name, path=str(adapter))
+    load_tokenizer(saved, chat=False).save_pretrained(folder)
 
 
 def merge_adapter(base: BaseModelFiles, adapter: Path) -> Any:
