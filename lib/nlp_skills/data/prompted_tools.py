@@ -64,9 +64,9 @@ def write_calls(tool_calls: list[dict[str, Any]]) -> str:
 
 def read_calls(answer: str) -> Calls:
     """The tool calls of an answer; none where it holds no JSON with a name and arguments."""
-    values, rest = _json_values(answer)
+    values, rest = json_values(answer)
     if rest:  # not before: a mark may stand inside an argument
-        values, rest = _json_values(_MARKS.sub("\n", answer))
+        values, rest = json_values(_MARKS.sub("\n", answer))
     flat = [item for value in values for item in (value if isinstance(value, list) else [value])]
     calls = [_call(item) for item in flat if is_call(item)]
     return Calls(calls, alone=not rest and len(calls) == len(flat))
@@ -87,7 +87,7 @@ def _call(call: dict[str, Any]) -> dict[str, Any]:
     return {"name": inner["name"], "arguments": inner.get("arguments", inner.get("parameters", {}))}
 
 
-def _json_values(text: str) -> tuple[list[Any], bool]:
+def json_values(text: str) -> tuple[list[Any], bool]:
     """The JSON objects and lists in a text, and whether anything else stands there."""
     decoder, values, rest, place = json.JSONDecoder(), [], False, 0
     while place < len(text):

@@ -36,10 +36,10 @@ def tfidf_classifier(train: Sequence[Example], test: Sequence[Example]) -> Answe
     answers = [example.output_text for example in train]
     if len(set(answers)) == 1:
         return [answers[0]] * len(test)
-    rows, asked = _tfidf(train, test)
+    vectoriser, rows = vectorise(_inputs(train))
     model = LogisticRegression(max_iter=1000, C=10.0)
     model.fit(rows, answers)
-    return [str(answer) for answer in model.predict(asked)]
+    return [str(answer) for answer in model.predict(vectoriser.transform(_inputs(test)))]
 
 
 def tfidf_neighbour(train: Sequence[Example], test: Sequence[Example]) -> Answers:
@@ -48,26 +48,29 @@ def tfidf_neighbour(train: Sequence[Example], test: Sequence[Example]) -> Answer
 
     if not any(example.input_text.strip() for example in train):  # texts without a question
         return majority(train, test)
-    rows, asked = _tfidf(train, test)
-    nearest = (asked @ rows.T).argmax(axis=1)
+    vectoriser, rows = vectorise(_inputs(train))
+    nearest = (vectoriser.transform(_inputs(test)) @ rows.T).argmax(axis=1)
     # A matrix or a plain array, as scikit-learn's sparse types go.
     return [train[int(i)].output_text for i in np.asarray(nearest).ravel()]
 
 
-def _tfidf(train: Sequence[Example], test: Sequence[Example]) -> tuple[Any, Any]:
+def _inputs(rows: Sequence[Example]) -> list[str]:
+    return [example.input_text for example in rows]
+
+
+def vectorise(texts: Sequence[str]) -> tuple[Any, Any]:
+    """A TF-IDF vectoriser fitted to the texts, and their matrix: words and pairs, or characters where there are no blanks."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    texts = [example.input_text for example in train]
     spaced = sum(text.count(" ") for text in texts) / max(1, sum(map(len, texts))) > 0.05
     # Words of one character are no words to TF-IDF: without any longer one there is nothing to count.
     spaced = spaced and any(re.search(r"\w\w", text) for text in texts)
-    vectorizer = (
+    vectoriser = (
         TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
         if spaced
         else TfidfVectorizer(analyzer="char", ngram_range=(1, 3), sublinear_tf=True)
     )
-    rows = vectorizer.fit_transform(texts)
-    return rows, vectorizer.transform([example.input_text for example in test])
+    return vectoriser, vectoriser.fit_transform(texts)
 
 
 def longer_answer(test: Sequence[Example]) -> list[Prediction]:

@@ -13,16 +13,15 @@ from nlp_skills.base_model import require_training
 from nlp_skills.data.present import hash_files
 from nlp_skills.data.replacement import settle_data
 from nlp_skills.data.snapshot import DataSnapshot
-from nlp_skills.errors import NlpSkillsError, NotReady, NotValid, RunFailed, counted
+from nlp_skills.errors import NlpSkillsError, NotReady, NotValid, counted
 from nlp_skills.evaluation.evaluate import evaluate_version
 from nlp_skills.records import Progress, Record, silent
 from nlp_skills.task.version import version_folder
 from nlp_skills.training.config import TrainConfig
-from nlp_skills.training.folds import make_folds, rows_to_fold
+from nlp_skills.training.folds import make_folds, rows_to_fold, train_part
 from nlp_skills.training.job import Job, read_job
 from nlp_skills.training.planning.forecast import forecast_version, show_seconds
 from nlp_skills.training.run.metrics_log import read_metrics
-from nlp_skills.training.train import train_model
 
 
 class FoldResult(Record):
@@ -84,7 +83,7 @@ def cross_validate(
     too. Without `confirm` it only says what it would cost. Cut off, it goes on where it was with the same call. The
     folds' records are kept in benchmarks/, their weights are not.
 
-    Raises NotReady without a version, NotValid for folds that cannot be made, RunFailed with a run's reason.
+    Raises NotReady without a version, NotValid for folds that cannot be made with a run's reason.
     """
     require_training()
     settle_data(task)
@@ -161,22 +160,10 @@ def _measure(place: Path, number: int, folds: int, progress: Progress, *, metric
         (folder / "job.json").unlink()  # its weights went when it was measured without metrics
         job = None
     if job is None or job.status != "succeeded":
-        _train(place, number, told)
+        train_part(place, f"Fold {number} was not trained", told)
     result = _result(place, number, told, metrics=metrics).save(file)
     shutil.rmtree(place / "models", ignore_errors=True)
     return result
-
-
-def _train(place: Path, number: int, progress: Progress) -> None:
-    try:
-        train_model(place, version="v1", progress=progress)
-    except RunFailed:
-        job = read_job(place / "versions" / "v1")
-        reason = job.error if job is not None else None
-        raise RunFailed(
-            f"Fold {number} was not trained: {reason or 'its process ended without a word.'} See"
-            f" {place / 'versions' / 'v1' / 'train.log'}. Go on with the same command."
-        ) from None
 
 
 def _result(place: Path, number: int, progress: Progress, *, metrics: bool) -> FoldResult:

@@ -18,11 +18,13 @@ from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.data.sources.source import DataSources, SplitSettings
 from nlp_skills.data.split import choose_sides
 from nlp_skills.data.writing import describe_split
-from nlp_skills.errors import NotFound, NotValid
-from nlp_skills.records import to_json, unfinished, write_atomic
+from nlp_skills.errors import NotFound, NotValid, RunFailed
+from nlp_skills.records import Progress, to_json, unfinished, write_atomic
 from nlp_skills.task.task import Task
 from nlp_skills.task.version import new_version
 from nlp_skills.training.config import TrainConfig
+from nlp_skills.training.job import read_job
+from nlp_skills.training.train import train_model
 from nlp_skills.training.version_model import is_version, resolve_model
 
 
@@ -150,3 +152,16 @@ def _files_of(config: TrainConfig) -> list[str]:
     """The files in the task folder that a run reads beside its data."""
     rewards = [name.partition(":")[0] for name in config.rewards if ":" in name]
     return [*dict.fromkeys(rewards), *([config.replay_file] if config.replay_file else [])]
+
+
+def train_part(place: Path, what: str, progress: Progress) -> None:
+    """Train the v1 of such a folder. Raises RunFailed with `what` ("Fold 3 was not trained"), the reason and the log."""
+    try:
+        train_model(place, version="v1", progress=progress)
+    except RunFailed:
+        folder = place / "versions" / "v1"
+        job = read_job(folder)
+        reason = job.error if job is not None else None
+        raise RunFailed(
+            f"{what}: {reason or 'the process ended without a word.'} See {folder / 'train.log'}. Go on with the same command."
+        ) from None

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nlp_skills.evaluation.baselines import vectorise
 from nlp_skills.evaluation.diagnosis.causes import figure, name_cause
 from nlp_skills.evaluation.diagnosis.chance import LEVEL, overlaps_by_chance, show_p
 from nlp_skills.evaluation.diagnosis.material import Material, show_prediction
@@ -43,8 +44,6 @@ class Cluster:
 def find_clusters(texts: Sequence[str], wrong: Sequence[bool]) -> list[Cluster]:
     """The clusters of wrong rows, the surest first."""
     import numpy as np
-
-    from nlp_skills.evaluation.diagnosis.out_of_fold import vectorise
 
     marks = np.array(wrong)
     if marks.sum() < FEWEST or marks.all() or not any(text.strip() for text in texts):

@@ -20,7 +20,7 @@ import msgspec
 from nlp_skills.base_model import require_training
 from nlp_skills.data.example import Example, read_examples
 from nlp_skills.data.replacement import settle_data
-from nlp_skills.errors import NlpSkillsError, NotReady, NotValid, RunFailed, counted
+from nlp_skills.errors import NlpSkillsError, NotReady, NotValid, counted
 from nlp_skills.evaluation.asking import ask
 from nlp_skills.evaluation.decoding import choose_decoding
 from nlp_skills.evaluation.diagnosis.curve import PARTS, SEED, CurvePoint, LearningCurve, curve_key
@@ -34,10 +34,9 @@ from nlp_skills.records import Progress, silent, write_lines
 from nlp_skills.task.task import Task
 from nlp_skills.task.version import version_folder
 from nlp_skills.training.config import TrainConfig
-from nlp_skills.training.folds import make_part
+from nlp_skills.training.folds import make_part, train_part
 from nlp_skills.training.job import Job, read_job
 from nlp_skills.training.planning.forecast import forecast_version, show_seconds
-from nlp_skills.training.train import train_model
 
 FEWEST = 3
 """Steps of the smallest part."""
@@ -56,7 +55,7 @@ def measure_learning_curve(
     `confirm` it only says what it would cost. Cut off, it goes on where it was with the same call. Kept in benchmarks/;
     diagnose reads it.
 
-    Raises NotReady without validation rows or a version, NotValid for too few rows, RunFailed with a run's reason.
+    Raises NotReady without validation rows or a version, NotValid for too few rows with a run's reason.
     """
     require_training()
     settle_data(task)
@@ -164,7 +163,7 @@ def _answers(
     if not file.is_file():
         job = read_job(place / "versions" / "v1")
         if job is None or job.status != "succeeded":
-            _train(place, per_cent, told)
+            train_part(place, f"{per_cent} % of the rows were not trained", told)
         config = TrainConfig.load(place / "versions" / "v1" / "config.yaml")
         train, valid = sides
         predictor = open_predictor(place, "v1")
@@ -175,18 +174,6 @@ def _answers(
         write_lines(file, map(msgspec.json.encode, rows))
         shutil.rmtree(place / "models", ignore_errors=True)
     return [msgspec.json.decode(line, type=Prediction) for line in file.read_bytes().splitlines()]
-
-
-def _train(place: Path, per_cent: int, progress: Progress) -> None:
-    try:
-        train_model(place, version="v1", progress=progress)
-    except RunFailed:
-        job = read_job(place / "versions" / "v1")
-        reason = job.error if job is not None else None
-        raise RunFailed(
-            f"{per_cent} % of the rows were not trained: {reason or 'the process ended without a word.'} See"
-            f" {place / 'versions' / 'v1' / 'train.log'}. Go on with the same command."
-        ) from None
 
 
 def _complete(

@@ -6,11 +6,12 @@ The rows are divided into five; each fifth gets its probabilities from a model o
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from nlp_skills.evaluation.baselines import vectorise
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,20 +40,6 @@ class Opinion:
     def accuracy(self) -> float:
         """How often it agrees with the rows' labels."""
         return float((self.said == self.given).mean())
-
-
-def vectorise(texts: Sequence[str]) -> tuple[Any, Any]:
-    """A TF-IDF vectoriser fitted to the texts, and their matrix: words and pairs, or characters where there are no blanks."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    spaced = sum(text.count(" ") for text in texts) / max(1, sum(map(len, texts))) > 0.05
-    spaced = spaced and any(re.search(r"\w\w", text) for text in texts)
-    vectoriser = (
-        TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
-        if spaced
-        else TfidfVectorizer(analyzer="char", ngram_range=(1, 3), sublinear_tf=True)
-    )
-    return vectoriser, vectoriser.fit_transform(texts)
 
 
 def out_of_fold(texts: Sequence[str], labels: Sequence[str], seed: int = 13) -> Opinion | None:

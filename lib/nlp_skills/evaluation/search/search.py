@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from contextlib import suppress
@@ -32,7 +30,7 @@ from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.job import is_running, read_job
 from nlp_skills.training.planning.forecast import forecast_version
 from nlp_skills.training.search_space import FILE, mean_epochs, read_space, require_searchable
-from nlp_skills.training.targets.local import KILL, STOPPING_SECONDS, stop_run
+from nlp_skills.training.targets.local import KILL, STOPPING_SECONDS, start_detached, stop_run
 from nlp_skills.training.train_log import last_lines
 
 SETTINGS_EXAMPLES = {None: "'lora_r={choices: [8, 16]}'"}
@@ -180,14 +178,8 @@ def _start(task: Path, folder: Path, report: SearchReport) -> None:
     """Start the search's process and leave it to itself. Raises RunFailed when it ends before it has begun."""
     report.with_changes(state="stopped").save(folder / "search.json")
     key = folder.name.removeprefix("search-")
-    command = [sys.executable, "-P", "-m", "nlp_skills.evaluation.search.loop", str(task.resolve()), key]
-    detached: dict[str, Any] = (
-        {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-        if sys.platform == "win32"
-        else {"start_new_session": True}
-    )
-    with (folder / "search.log").open("ab") as log:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **detached)
+    words = ("nlp_skills.evaluation.search.loop", str(task.resolve()), key)
+    process = start_detached(*words, log=folder / "search.log")
     while process.poll() is None and _report(folder).state != "running":
         time.sleep(0.1)
     if process.poll():

@@ -18,6 +18,7 @@ import json
 import re
 from typing import Any, NamedTuple
 
+from nlp_skills.data.prompted_tools import json_values
 from nlp_skills.evaluation.tool_use.calls import Call, calls_in
 from nlp_skills.evaluation.tool_use.function_syntax import read_function_calls
 from nlp_skills.evaluation.tool_use.schema_types import Language
@@ -62,26 +63,11 @@ def read_reply(text: str, language: Language = "python") -> Reply:
 
 def _from_json(text: str) -> list[Call | None]:
     """Calls of all JSON in a text; a mark may stand inside an argument, so the text is read with them first."""
-    return _in_values(json_values(text)) or _in_values(json_values(_MARKS.sub("\n", text)))
+    return _in_values(text) or _in_values(_MARKS.sub("\n", text))
 
 
-def _in_values(values: list[Any]) -> list[Call | None]:
-    return [call for value in values for call in calls_in(value)]
-
-
-def json_values(text: str) -> list[Any]:
-    """The JSON objects and lists in a text."""
-    decoder, values, place = json.JSONDecoder(), [], 0
-    while place < len(text):
-        if text[place] in "{[":
-            try:
-                value, place = decoder.raw_decode(text, place)
-                values.append(value)
-                continue
-            except (ValueError, RecursionError):
-                pass
-        place += 1
-    return values
+def _in_values(text: str) -> list[Call | None]:
+    return [call for value in json_values(text)[0] for call in calls_in(value)]
 
 
 def _tagged(text: str) -> list[Call | None]:
@@ -99,7 +85,7 @@ def _tagged(text: str) -> list[Call | None]:
 
 
 def _with_json(name: str, text: str) -> Call | None:
-    values = json_values(text)
+    values, _ = json_values(text)
     return Call(name, values[0]) if values and isinstance(values[0], dict) else None
 
 
