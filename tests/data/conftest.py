@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 from generating import make_task, set_keys
-from model_servers import ModelServer, serving
 
+from model_servers import ModelServer, serving
 from postgresql import postgresql_server, postgresql_url
 
 __all__ = ["postgresql_server", "postgresql_url"]

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from model_servers import ModelServer
 
+from model_servers import ModelServer
 from nlp_skills.data.example import Example, Message, Meta
 from nlp_skills.data.sources.fetch import Fetch
 from nlp_skills.data.sources.llm_generated import read

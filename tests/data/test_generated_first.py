@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from model_servers import ModelServer
 from typer.testing import CliRunner
 
+from model_servers import ModelServer
 from nlp_skills.cli import app
 from nlp_skills.data.example import read_examples
 from nlp_skills.data.regenerate import regenerate_data

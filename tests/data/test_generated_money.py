@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 from generating import KEY, example, journal, make_task, rows_of, source
-from model_servers import Call, ModelServer, Reply, sentence, serving, write_rows
 
+from model_servers import Call, ModelServer, Reply, sentence, serving, write_rows
 from nlp_skills.data.example import read_examples, write_examples
 from nlp_skills.data.regenerate import regenerate_data
 from nlp_skills.data.sources.fetch import Fetch

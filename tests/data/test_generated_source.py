@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from generating import example, make_task, near, rows_of, source, texts
-from model_servers import Call, Reply, sentence, write_rows
 
+from model_servers import Call, Reply, sentence, write_rows
 from nlp_skills.data.example import read_examples, write_examples
 from nlp_skills.data.regenerate import regenerate_data
 from nlp_skills.data.sources.fetch import Fetch

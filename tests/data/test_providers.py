@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from model_servers import Call, ModelServer, Reply, serving, write_rows
 
+from model_servers import Call, ModelServer, Reply, serving, write_rows
 from nlp_skills.data.sources.fetch import Fetch
 from nlp_skills.data.sources.generation import sending
 from nlp_skills.data.sources.generation.answer import retry_after

@@ -10,50 +10,12 @@ from nlp_skills.records import sha256_tree, to_json, write_lines
 from nlp_skills.task.task import TaskType, create_task
 from nlp_skills.training.model_info import ModelInfo
 from nlp_skills.training.new_version import create_version
-
-CHATML = (
-    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
-
-
-def save_model(folder: Path, seed: int) -> Path:
-    """A Llama of 32 dimensions with a tokenizer of bytes and ChatML."""
-    import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    made = Tokenizer(models.BPE(vocab={letter: n for n, letter in enumerate(letters)}, merges=[]))
-    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    made.decoder = decoders.ByteLevel()
-    made.add_special_tokens(["<|endoftext|>", "<|im_start|>", "<|im_end|>"])
-    tokenizer: Any = PreTrainedTokenizerFast(
-        tokenizer_object=made, eos_token="<|im_end|>", pad_token="<|endoftext|>"
-    )
-    tokenizer.chat_template = CHATML
-    torch.manual_seed(seed)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        num_key_value_heads=2,
-        max_position_embeddings=1024,
-        eos_token_id=tokenizer.eos_token_id,
-        bos_token_id=None,
-        pad_token_id=tokenizer.pad_token_id,
-        tie_word_embeddings=True,
-    )
-    LlamaForCausalLM(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+from small_model import save_small_model
 
 
 def make_version(home: Path, type: TaskType, rows: list[dict[str, Any]], **settings: Any) -> Path:
     """The task's folder, with data of these rows and v1, "trained" to other random weights."""
-    base = save_model(home / "base", seed=1)
+    base = save_small_model(home / "base")
     write_lines(home / "rows.jsonl", (b" ".join(to_json(row).split(b"\n")) for row in rows))
     create_task(home / "tasks", "small", type=type, goal="g", base_model=str(base))
     task = home / "tasks" / "small"
@@ -62,7 +24,7 @@ def make_version(home: Path, type: TaskType, rows: list[dict[str, Any]], **setti
     add_source(task, str(home / "rows.jsonl"))
     regenerate_data(task)
     create_version(task, **settings)
-    weights = save_model(task / "models" / "v1" / "model", seed=2)
+    weights = save_small_model(task / "models" / "v1" / "model", seed=2)
     ModelInfo(
         path="models/v1/model",
         format="merged",

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_version import save_model
 
 from nlp_skills.base_model import BaseModelFiles
 from nlp_skills.data.example import Example, Message, Meta
@@ -27,6 +26,7 @@ from nlp_skills.evaluation.predictors.local import LocalPredictor
 from nlp_skills.records import to_yaml, write_atomic
 from nlp_skills.tables import show
 from nlp_skills.task.task import TaskType, create_task
+from small_model import save_small_model
 
 KINDS = ["ABBR", "DESC", "ENTY", "HUM", "LOC", "NUM"]
 LABELS = ["abbreviation", "description", "thing", "person", "place", "number"]
@@ -124,7 +124,7 @@ def test_a_local_suite_gives_exactly_what_our_own_label_scoring_gives(
 @pytest.fixture
 def tiny(tmp_path: Path) -> Path:
     """A task whose base model is a few thousand random weights: for the way, not for what is answered."""
-    base = save_model(tmp_path / "base", seed=3)
+    base = save_small_model(tmp_path / "base", seed=3)
     create_task(tmp_path, "tiny", type=TaskType.CLASSIFICATION, goal="g", base_model=str(base), labels=LABELS)
     return tmp_path / "tiny"
 

@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-from small_version import save_model
-
 from nlp_skills.data.example import Example, Message, Meta
 from nlp_skills.data.tokens import prompt_ids
 from nlp_skills.evaluation.few_shot import choose_shots, fitting_shots, with_shots
 from nlp_skills.task.task import Task, TaskType
+from small_model import save_small_model
 
 LABELS = Task(name="news", type=TaskType.CLASSIFICATION, goal="g", created="now")
 TEXTS = Task(name="texts", type=TaskType.QA, goal="g", created="now")
@@ -46,7 +45,7 @@ def test_solved_rows_stand_as_turns_between_the_system_prompt_and_the_question()
 def test_as_many_solved_rows_as_the_context_holds(tmp_path: Path) -> None:
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(save_model(tmp_path / "m", seed=1))
+    tokenizer = AutoTokenizer.from_pretrained(save_small_model(tmp_path / "m"))
     test, shots = [row("a question of some length", "b")], choose_shots(LABELS, TRAIN)
     for positions in (100, 150, 1000):
         fitting = fitting_shots(shots, test, tokenizer, positions, room=10)

@@ -1,7 +1,6 @@
 """A model as judge: swapped pairs, marks, and how far it agrees with people; over a real socket."""
 
 import json
-import sys
 from pathlib import Path
 
 import msgspec
@@ -9,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model_servers import Call, ModelServer, Reply, serving
 from nlp_skills.data.example import Example, write_examples
 from nlp_skills.data.format import detect_layout, to_example
 from nlp_skills.data.sources.source import Columns
@@ -28,9 +28,6 @@ from nlp_skills.evaluation.metrics.judge import (
 from nlp_skills.evaluation.results import EvalResult, Interval, Prediction
 from nlp_skills.records import write_lines
 from nlp_skills.task.task import Task, TaskType, create_task
-
-sys.path.append(str(Path(__file__).parents[1] / "data"))
-from model_servers import Call, ModelServer, Reply, serving
 
 
 def shown(prompt: str, name: str) -> str:

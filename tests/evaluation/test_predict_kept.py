@@ -5,11 +5,10 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-from chat_servers import ChatServer, Said, last_turn, serving
 
+from model_servers import Call, ModelServer, Reply, serving
 from nlp_skills.data.example import Example, Message, Meta
 from nlp_skills.evaluation.predictors import Decoding, predict
 from nlp_skills.evaluation.predictors.openai_url import UrlPredictor
@@ -35,12 +34,12 @@ predict(UrlPredictor(url, "tiny"), rows, Decoding(max_new_tokens=16, batch_size=
 """
 
 
-def asked(server: ChatServer) -> list[str]:
-    return [last_turn(body) for body in server.asked]
+def asked(server: ModelServer) -> list[str]:
+    return [call.prompt for call in server.calls]
 
 
 def ask(
-    server: ChatServer, keep: Path, how: Decoding = HOW, rows: list[Example] = ROWS, model: str = "tiny"
+    server: ModelServer, keep: Path, how: Decoding = HOW, rows: list[Example] = ROWS, model: str = "tiny"
 ) -> list[str]:
     predictor = UrlPredictor(f"{server.url}/v1", model)
     try:
@@ -52,14 +51,14 @@ def ask(
 def test_a_prediction_that_is_killed_goes_on_and_asks_only_what_it_had_no_answer_to(tmp_path: Path) -> None:
     running: list[subprocess.Popen[bytes]] = []
 
-    def answer(body: dict[str, Any]) -> Said:
-        if last_turn(body) == "four" and running:
+    def answer(call: Call) -> Reply:
+        if call.prompt == "four" and running:
             running.pop().send_signal(signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
-        return Said(f"to {last_turn(body)}")
+        return Reply(f"to {call.prompt}")
 
     keep = tmp_path / "keep.jsonl"
     texts = [example.input_text for example in ROWS]
-    with serving(answer) as server:
+    with serving(ModelServer(answer)) as server:
         command = [sys.executable, "-c", ASK, f"{server.url}/v1", str(keep), *texts]
         process = subprocess.Popen(command)
         running.append(process)
@@ -73,7 +72,7 @@ def test_a_prediction_that_is_killed_goes_on_and_asks_only_what_it_had_no_answer
 @pytest.mark.parametrize("lost", [1, 5, 40])
 def test_a_line_that_was_cut_is_asked_again_and_the_others_are_not(tmp_path: Path, lost: int) -> None:
     keep = tmp_path / "keep.jsonl"
-    with serving(lambda body: Said(f"to {last_turn(body)}")) as server:
+    with serving(ModelServer(lambda call: Reply(f"to {call.prompt}"))) as server:
         whole = ask(server, keep)
         kept = keep.read_bytes()
         keep.write_bytes(kept[:-lost])
@@ -85,19 +84,19 @@ def test_a_line_that_was_cut_is_asked_again_and_the_others_are_not(tmp_path: Pat
 
 def test_answers_of_another_model_or_another_decoding_are_not_taken(tmp_path: Path) -> None:
     keep = tmp_path / "keep.jsonl"
-    with serving(lambda body: Said(body["model"])) as server:
+    with serving(ModelServer(lambda call: Reply(call.body["model"]))) as server:
         ask(server, keep)
         assert ask(server, keep, HOW.with_changes(batch_size=3)) == ["tiny"] * 8
-        assert len(server.asked) == 8
+        assert len(server.bodies) == 8
         assert ask(server, keep, HOW.with_changes(max_new_tokens=17)) == ["tiny"] * 8
-        assert len(server.asked) == 16
+        assert len(server.bodies) == 16
         assert ask(server, keep, HOW.with_changes(max_new_tokens=17), model="other") == ["other"] * 8
-        assert len(server.asked) == 24
+        assert len(server.bodies) == 24
 
 
 def test_only_rows_that_are_new_are_asked(tmp_path: Path) -> None:
     keep = tmp_path / "keep.jsonl"
-    with serving(lambda body: Said(f"to {last_turn(body)}")) as server:
+    with serving(ModelServer(lambda call: Reply(f"to {call.prompt}"))) as server:
         ask(server, keep, rows=ROWS[:4])
         assert ask(server, keep, rows=ROWS[::-1]) == [f"to {e.input_text}" for e in ROWS[::-1]]
         assert asked(server)[4:] == ["six", "five", "four", "one"]

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chat_servers import Said, last_turn, serving
 
+from model_servers import Call, ModelServer, Reply, serving
 from nlp_skills.data.example import Example, Message, Meta
 from nlp_skills.errors import NotFound, NotReady, NotValid, RunFailed
 from nlp_skills.evaluation.predictors import Decoding, open_predictor, predict
@@ -47,7 +47,9 @@ both = pytest.mark.parametrize("kind", ["ollama", "openai"])
 @both
 def test_rows_are_answered_in_their_order_with_tokens_and_time(kind: str) -> None:
     rows = [row(f"question {n}", number=n) for n in range(9)]
-    with serving(lambda body: Said(f"to {last_turn(body)} ", cut="8" in last_turn(body))) as server:
+    with serving(
+        ModelServer(lambda call: Reply(f"to {call.prompt} ", stop="cut" if "8" in call.prompt else "end"))
+    ) as server:
         model = connect(kind, server.url)
         hashes = model.prompt_hashes(rows)
         heard: list[float] = []
@@ -56,11 +58,11 @@ def test_rows_are_answered_in_their_order_with_tokens_and_time(kind: str) -> Non
     assert [a.text for a in found] == [f"to question {n}" for n in range(9)]
     assert [a.prompt_sha256 for a in found] == hashes
     assert len(set(hashes)) == 9
-    assert [(a.prompt_tokens, a.tokens) for a in found] == [(7, 3)] * 9
+    assert [(a.prompt_tokens, a.tokens) for a in found] == [(100, 50)] * 9
     assert [a.cut for a in found] == [False] * 8 + [True]
     assert all(a.milliseconds is not None and a.milliseconds > 0 for a in found)
     assert heard == [*range(1, 10)]
-    sent = server.asked[0]
+    sent = server.bodies[0]
     if kind == "ollama":
         options = sent["options"]
         assert (options["temperature"], options["num_predict"], options["repeat_penalty"]) == (0.0, 16, 1.0)
@@ -74,11 +76,11 @@ def test_no_more_requests_are_under_way_than_the_batch_has_rows(kind: str) -> No
     # All three wait for each other: with fewer at once the barrier would break, with more a fourth would have come.
     barrier = threading.Barrier(3, timeout=30)
 
-    def answer(body: dict[str, Any]) -> Said:
+    def answer(call: Call) -> Reply:
         barrier.wait()
-        return Said("ok")
+        return Reply("ok")
 
-    with serving(answer) as server:
+    with serving(ModelServer(answer)) as server:
         model = connect(kind, server.url)
         found = predict(model, [row(str(n)) for n in range(9)], HOW.with_changes(batch_size=3))
         model.close()
@@ -88,49 +90,49 @@ def test_no_more_requests_are_under_way_than_the_batch_has_rows(kind: str) -> No
 
 @both
 def test_what_passes_is_asked_again_and_costs_no_answer(kind: str) -> None:
-    troubles = [Said(status=429, headers={"retry-after": "0"}), Said(status=503), Said(broken=True)]
+    troubles = [Reply(status=429, headers={"retry-after": "0"}), Reply(status=503), Reply(broken=True)]
 
-    def answer(body: dict[str, Any]) -> Said:
-        return troubles.pop() if troubles else Said("ok")
+    def answer(call: Call) -> Reply:
+        return troubles.pop() if troubles else Reply("ok")
 
-    with serving(answer) as server:
+    with serving(ModelServer(answer)) as server:
         model = connect(kind, server.url)
         found = predict(model, [row("a"), row("b")], HOW.with_changes(batch_size=1))
         model.close()
     assert [a.text for a in found] == ["ok", "ok"]
-    assert len(server.asked) == 5
+    assert len(server.bodies) == 5
 
 
 @both
 def test_what_does_not_pass_ends_the_prediction_with_the_servers_words(kind: str) -> None:
-    with serving(lambda body: Said(status=404, message="model 'tiny' not found")) as server:
+    with serving(ModelServer(lambda call: Reply(status=404, message="model 'tiny' not found"))) as server:
         model = connect(kind, server.url)
         with pytest.raises(RunFailed, match=r"tiny.* gave no answer \(HTTP 404\).*not found.*is kept"):
             predict(model, [row(str(n)) for n in range(20)], HOW.with_changes(batch_size=2))
         model.close()
-    assert len(server.asked) <= 4
+    assert len(server.bodies) <= 4
 
 
 @both
 def test_a_server_that_asks_to_wait_an_hour_is_left_alone(kind: str) -> None:
-    with serving(lambda body: Said(status=429, headers={"retry-after": "3600"})) as server:
+    with serving(ModelServer(lambda call: Reply(status=429, headers={"retry-after": "3600"}))) as server:
         model = connect(kind, server.url)
         with pytest.raises(RunFailed, match="asks to wait 1 hour"):
             predict(model, [row("a")], HOW)
         model.close()
-    assert len(server.asked) == 1
+    assert len(server.bodies) == 1
 
 
 @both
 def test_tool_calls_become_the_text_that_a_row_would_have(kind: str) -> None:
     arguments: Any = {"city": "Taipei"}
 
-    def answer(body: dict[str, Any]) -> Said:
-        assert body["tools"][0]["function"]["parameters"]["properties"] == {"city": {"type": "string"}}
-        return Said("", [("get_weather", arguments if kind == "ollama" else json.dumps(arguments))])
+    def answer(call: Call) -> Reply:
+        assert call.body["tools"][0]["function"]["parameters"]["properties"] == {"city": {"type": "string"}}
+        return Reply("", calls=[("get_weather", arguments if kind == "ollama" else json.dumps(arguments))])
 
     wanted = Example(meta=Meta(id="w", source="r"), messages=[Message("assistant", None, [CALL])])
-    with serving(answer) as server:
+    with serving(ModelServer(answer)) as server:
         model = connect(kind, server.url)
         found = predict(model, [row("Weather?", tools=[WEATHER])], HOW)
         model.close()
@@ -146,11 +148,11 @@ def test_earlier_calls_and_their_results_are_told_as_each_server_wants_them(kind
         Message("assistant", "It is 18 degrees."),
     ]
     example = Example(meta=Meta(id="t", source="r"), messages=turns, tools=[WEATHER])
-    with serving(lambda body: Said("mild")) as server:
+    with serving(ModelServer(lambda call: Reply("mild"))) as server:
         model = connect(kind, server.url)
         predict(model, [example], HOW)
         model.close()
-    _, call, result = server.asked[0]["messages"]
+    _, call, result = server.bodies[0]["messages"]
     if kind == "ollama":
         assert call["tool_calls"] == [{"function": {"name": "get_weather", "arguments": {"city": "Taipei"}}}]
         assert result == {"role": "tool", "content": "18 degrees", "tool_name": "get_weather"}
@@ -164,7 +166,7 @@ def test_earlier_calls_and_their_results_are_told_as_each_server_wants_them(kind
 
 
 def test_arguments_that_are_no_json_stay_what_they_are() -> None:
-    with serving(lambda body: Said(None, [("get_weather", '{"city": Taipei')])) as server:
+    with serving(ModelServer(lambda call: Reply(None, calls=[("get_weather", '{"city": Taipei')]))) as server:
         model = connect("openai", server.url)
         found = predict(model, [row("Weather?", tools=[WEATHER])], HOW)
         model.close()
@@ -174,16 +176,16 @@ def test_arguments_that_are_no_json_stay_what_they_are() -> None:
 
 @both
 def test_several_samples_are_drawn_with_seeds_of_their_own(kind: str) -> None:
-    def answer(body: dict[str, Any]) -> Said:
-        return Said(f"seed {body.get('options', body)['seed']}")
+    def answer(call: Call) -> Reply:
+        return Reply(f"seed {call.body.get('options', call.body)['seed']}")
 
     how = Decoding(max_new_tokens=4, batch_size=1, samples=3, temperature=0.7, seed=5)
-    with serving(answer) as server:
+    with serving(ModelServer(answer)) as server:
         model = connect(kind, server.url)
         found = predict(model, [row("a")], how)[0]
         model.close()
     assert found.samples == ("seed 5", "seed 6", "seed 7")
-    assert (found.text, found.tokens) == ("seed 5", 6)
+    assert (found.text, found.tokens) == ("seed 5", 150)
 
 
 @both
@@ -198,39 +200,39 @@ def test_labels_cannot_be_scored_there_and_the_error_names_the_way_out(kind: str
 
 
 def test_a_server_that_refuses_a_setting_is_asked_without_it_and_the_name_says_so() -> None:
-    def answer(body: dict[str, Any]) -> Said:
+    def answer(call: Call) -> Reply:
         for name in ("temperature", "logprobs"):
-            if name in body:
-                return Said(status=400, message=f"Unsupported parameter: '{name}'")
-        return Said("ok")
+            if name in call.body:
+                return Reply(status=400, message=f"Unsupported parameter: '{name}'")
+        return Reply("ok")
 
-    with serving(answer) as server:
+    with serving(ModelServer(answer)) as server:
         model = connect("openai", server.url)
         found = predict(model, [row("a"), row("b")], HOW.with_changes(batch_size=1))
         model.close()
     assert [a.text for a in found] == ["ok", "ok"]
-    assert len(server.asked) == 4
+    assert len(server.bodies) == 4
     assert model.name.endswith("at its own temperature")
 
 
 def test_tools_that_ollamas_client_would_cut_are_refused_before_anything_is_asked() -> None:
     nested = json.loads(json.dumps(WEATHER))
     nested["function"]["parameters"]["properties"]["place"] = {"type": "object", "properties": {"lat": {}}}
-    with serving(lambda body: Said("ok")) as server:
+    with serving(ModelServer(lambda call: Reply("ok"))) as server:
         model = connect("ollama", server.url)
         with pytest.raises(NotValid, match=r"leaves properties out of the parameter 'place'"):
             predict(model, [row("Weather?", tools=[nested])], HOW)
         model.close()
-    assert server.asked == []
+    assert server.bodies == []
 
 
 def test_all_rows_have_one_window_in_ollama_that_the_longest_fits_into() -> None:
-    with serving(lambda body: Said("ok")) as server:
+    with serving(ModelServer(lambda call: Reply("ok"))) as server:
         model = connect("ollama", server.url)
         predict(model, [row("short"), row("long " * 2000)], HOW)
         assert model.identity == "ollama tiny feed"
         model.close()
-    assert {body["options"]["num_ctx"] for body in server.asked} == {16_384}
+    assert {body["options"]["num_ctx"] for body in server.bodies} == {16_384}
 
 
 def make_task(tmp_path: Path) -> Path:
@@ -246,14 +248,12 @@ def test_the_key_of_the_endpoint_reaches_its_server_only_and_no_file(
     task = make_task(tmp_path)
     keep = tmp_path / "keep.jsonl"
 
-    def answer(body: dict[str, Any]) -> Said:
+    def answer(call: Call) -> Reply:
         return (
-            Said(status=401, message="wrong key a-very-secret-value")
-            if last_turn(body) == "x"
-            else Said("ok")
+            Reply(status=401, message="wrong key a-very-secret-value") if call.prompt == "x" else Reply("ok")
         )
 
-    with serving(answer) as mine, serving(answer) as other:
+    with serving(ModelServer(answer)) as mine, serving(ModelServer(answer)) as other:
         endpoint = Endpoint(url=f"{mine.url}/v1", model="big", api_key="${QA_KEY}")
         Task.load(task / "task.yaml").with_changes(endpoint=endpoint.model_dump()).save(task / "task.yaml")
         for reference in (endpoint.reference, f"{other.url}/v1#big"):
@@ -263,8 +263,8 @@ def test_the_key_of_the_endpoint_reaches_its_server_only_and_no_file(
                 predict(model, [row("x")], HOW, keep=keep)
             model.close()
             assert "secret-value" not in f"{failed.value}{model.name}{keep.read_text(encoding='utf-8')}"
-    assert {headers["authorization"] for headers in mine.headers} == {"Bearer a-very-secret-value"}
-    assert {headers["authorization"] for headers in other.headers} == {"Bearer none"}
+    assert {call.headers["authorization"] for call in mine.calls} == {"Bearer a-very-secret-value"}
+    assert {call.headers["authorization"] for call in other.calls} == {"Bearer none"}
     monkeypatch.delenv("QA_KEY")
     with pytest.raises(NotReady, match="QA_KEY"):
         open_predictor(task, endpoint.reference)

@@ -2,14 +2,13 @@
 
 from pathlib import Path
 
-from small_model import save_small_model
-
 from nlp_skills.data.regenerate import regenerate_data
 from nlp_skills.data.sample import SUPPORT_MESSAGES
 from nlp_skills.data.sources.source import DataSources
 from nlp_skills.data.sourcing import add_source
 from nlp_skills.task.task import TaskType, create_task
 from nlp_skills.training.new_version import create_version
+from small_model import save_small_model
 
 
 def make_small_task(home: Path, name: str = "support", *, rows: int = 32, **settings: object) -> Path:

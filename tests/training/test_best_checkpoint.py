@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from small_model import save_small_model
 
 from nlp_skills.data.example import Example, Message, Meta
 from nlp_skills.training.config import TrainConfig
@@ -24,6 +23,7 @@ from nlp_skills.training.run.best_checkpoint import (
 )
 from nlp_skills.training.run.metrics_log import MetricsLog, read_metrics
 from nlp_skills.training.trainer import LoRATrainer
+from small_model import save_small_model
 
 
 def looks(*losses: float, error: float) -> list[Look]:

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_model import small_tokenizer
 from test_preference_methods import trained
 
 from nlp_skills.data.example import Example, Message, Meta
@@ -12,6 +11,7 @@ from nlp_skills.errors import NotValid
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.rewards import rewards_sha256
 from nlp_skills.training.run.metrics_log import read_metrics
+from small_model import small_tokenizer
 
 GRPO: dict[str, Any] = {
     "num_generations": 4,

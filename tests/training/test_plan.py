@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from small_model import save_small_model
 from small_task import make_small_task
 
 from nlp_skills.data.replacement import settle_data
@@ -28,6 +27,7 @@ from nlp_skills.training.planning.row_lengths import RowLength, RowLengths
 from nlp_skills.training.planning.settings import KEPT, fitted_configs, wanted_config
 from nlp_skills.training.presets import PresetConfigs
 from nlp_skills.training.train import StartingPlan, start_training, train_model
+from small_model import save_small_model
 
 
 @pytest.fixture(scope="module", autouse=True)

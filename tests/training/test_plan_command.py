@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_model import save_small_model
 from small_task import make_small_task
 from typer.testing import CliRunner
 
@@ -22,6 +21,7 @@ from nlp_skills.training.new_version import create_version
 from nlp_skills.training.planning.plan import Plan, plan_training
 from nlp_skills.training.planning.plan_command import needed_settings
 from nlp_skills.training.planning.settings import KEPT
+from small_model import save_small_model
 
 FAR_OFF: dict[str, Any] = {
     "peft": "dora",

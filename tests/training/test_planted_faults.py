@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 from msgspec import structs
-from small_model import small_tokenizer
 from small_task import make_small_task
 
 from nlp_skills.data.example import Example, read_examples, write_examples
@@ -27,6 +26,7 @@ from nlp_skills.training.preflight.check import PreflightReport
 from nlp_skills.training.run.metrics_log import read_metrics
 from nlp_skills.training.status import training_status
 from nlp_skills.training.train import train_model
+from small_model import small_tokenizer
 
 
 def fails(task: Path) -> str:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_model import save_small_model, small_tokenizer
 
 from nlp_skills.data.example import Example, Message, Meta
 from nlp_skills.data.tokens import IGNORED, TokenRow
@@ -13,6 +12,7 @@ from nlp_skills.errors import NotValid
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.run.metrics_log import read_metrics
 from nlp_skills.training.trainer import LoRATrainer
+from small_model import save_small_model, small_tokenizer
 
 CONFIG: dict[str, Any] = {
     "learning_rate": 0.02,

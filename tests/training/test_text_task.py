@@ -5,7 +5,6 @@ import random
 from pathlib import Path
 
 import pytest
-from small_model import save_small_model
 
 from nlp_skills.data.example import read_examples, write_examples
 from nlp_skills.data.regenerate import regenerate_data
@@ -21,6 +20,7 @@ from nlp_skills.training.new_version import create_version
 from nlp_skills.training.run.best_checkpoint import candidates, looks_in
 from nlp_skills.training.run.metrics_log import read_metrics
 from nlp_skills.training.train import train_model
+from small_model import save_small_model
 
 SYLLABLES = "ka lo mi ne tu sa ri po ve da".split()
 

@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_model import save_small_model
 
 from nlp_skills.errors import NotValid, RunFailed
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.run.metrics_log import read_metrics
 from nlp_skills.training.trainer import LoRATrainer
+from small_model import save_small_model
 
 ROWS: list[dict[str, Any]] = [
     {"text": f"say {n}", "label": "even" if n % 2 == 0 else "odd"} for n in range(16)

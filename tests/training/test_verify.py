@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_model import save_small_model, small_tokenizer
 
 from nlp_skills.base_model import BaseModelFiles
 from nlp_skills.errors import RunFailed
@@ -17,6 +16,7 @@ from nlp_skills.training.run.verify import (
     check_model,
     load_saved,
 )
+from small_model import save_small_model, small_tokenizer
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_model import save_small_model
 
 from nlp_skills.data.regenerate import regenerate_data
 from nlp_skills.data.sources.source import DataSources
@@ -19,6 +18,7 @@ from nlp_skills.training.model_info import ModelInfo
 from nlp_skills.training.new_version import create_version
 from nlp_skills.training.train import train_model
 from nlp_skills.training.version_model import resolve_model
+from small_model import save_small_model
 
 SETTINGS: dict[str, Any] = {"save_steps": 4, "threads": 1, "dtype": "float32"}
 

@@ -181,10 +181,10 @@ def test_a_warning_is_a_line_of_the_file_and_is_said_once(tmp_path: Path):
 
 def test_answers_are_made_without_drawing_random_numbers(tmp_path: Path):
     import torch
-    from small_model import save_small_model, small_tokenizer
     from transformers import AutoModelForCausalLM
 
     from nlp_skills.data.example import Example, Message, Meta
+    from small_model import save_small_model, small_tokenizer
 
     model = AutoModelForCausalLM.from_pretrained(save_small_model(tmp_path)).train()
     rows = [

@@ -1,4 +1,4 @@
-"""A model server on loopback that speaks the wire formats of Anthropic, OpenAI and Ollama.
+"""A model server on loopback that speaks the wire formats of Anthropic, OpenAI and Ollama, for their clients to talk to.
 
 It checks what it is sent as the real ones do, writes rows that follow from the prompt, keeps a bill,
 and does what a test tells it to at any moment: refuse, wait, cut, break off, or run a function.
@@ -56,13 +56,15 @@ class Call:
 class Reply:
     """What the model says. `stop`: end, cut or refused; `status`: an HTTP error in its place."""
 
-    text: str = ""
+    text: str | None = ""
     stop: str = "end"
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     message: str = "the server says no"
     broken: bool = False
     """The connection is cut in place of an answer."""
+    calls: list[tuple[str, Any]] = field(default_factory=list)
+    """Tools' names and arguments (OpenAI's and Ollama's form)."""
     counts: bool = True
     """Whether the server says how many tokens it were (OpenAI's form)."""
     input_tokens: int = 100
@@ -103,6 +105,11 @@ class ModelServer:
         self._answers: dict[str, Reply] = {}
         self._lock = threading.Lock()
         self.url = ""
+
+    @property
+    def bodies(self) -> list[dict[str, Any]]:
+        """What was asked, as it came."""
+        return [call.body for call in self.calls]
 
     @property
     def paid_twice(self) -> dict[str, int]:
@@ -179,16 +186,26 @@ def wire(call: Call, reply: Reply) -> dict[str, Any]:
             "stop_sequence": None,
             "usage": {"input_tokens": reply.input_tokens, "output_tokens": reply.output_tokens},
         }
+    named: list[dict[str, Any]] = [{"function": {"name": n, "arguments": given}} for n, given in reply.calls]
     if call.path == "/api/chat":
         return {
             "model": model,
             "created_at": "2026-11-21T08:00:00Z",
-            "message": {"role": "assistant", "content": reply.text},
+            "message": {
+                "role": "assistant",
+                "content": reply.text,
+                **({"tool_calls": named} if named else {}),
+            },
             "done": True,
             "done_reason": {"cut": "length"}.get(reply.stop, "stop"),
+            "total_duration": 5_000_000,
             "prompt_eval_count": reply.input_tokens,
             "eval_count": reply.output_tokens,
         }
+    for number, tool in enumerate(named):
+        tool |= {"id": f"call_{number}", "type": "function"}
+    words = (reply.text or "").split()
+    told = [{"token": word, "logprob": -0.5, "bytes": None, "top_logprobs": []} for word in words]
     refusal = "I cannot help with that." if reply.stop == "refused" else None
     usage = {
         "prompt_tokens": reply.input_tokens,
@@ -207,8 +224,10 @@ def wire(call: Call, reply: Reply) -> dict[str, Any]:
                     "role": "assistant",
                     "content": None if refusal else reply.text,
                     "refusal": refusal,
+                    **({"tool_calls": named} if named else {}),
                 },
-                "finish_reason": {"cut": "length"}.get(reply.stop, "stop"),
+                "finish_reason": "length" if reply.stop == "cut" else "tool_calls" if named else "stop",
+                "logprobs": {"content": told} if call.body.get("logprobs") else None,
             }
         ],
         **({"usage": usage} if reply.counts else {}),
@@ -235,6 +254,11 @@ class _Handler(BaseHTTPRequestHandler):
         with suppress(ConnectionError):
             super().handle()
 
+    def do_GET(self) -> None:
+        """Ollama's list of models."""
+        entry = {"name": "tiny:latest", "model": "tiny:latest", "digest": "feed", "size": 1}
+        self._write(200, {"models": [entry]}, {})
+
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         headers = {name.lower(): value for name, value in self.headers.items()}
@@ -248,12 +272,15 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         said = wire(call, reply) if reply.status == 200 else refusal(call.path, reply.status, reply.message)
-        data = json.dumps(said).encode()
-        self.send_response(reply.status)
+        self._write(reply.status, said, reply.headers)
+
+    def _write(self, status: int, value: Any, headers: dict[str, str]) -> None:
+        data = json.dumps(value).encode()
+        self.send_response(status)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(data)))
-        for name, value in reply.headers.items():
-            self.send_header(name, value)
+        for name, text in headers.items():
+            self.send_header(name, text)
         self.end_headers()
         self.wfile.write(data)
 

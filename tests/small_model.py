@@ -1,4 +1,5 @@
-"""A model of a few thousand random weights with a tokenizer of bytes and ChatML: for what a run does, not for what it learns."""
+"""A model of a few thousand random weights with a tokenizer of bytes and ChatML: for what a run
+or an evaluation does, not for what it finds."""
 
 from functools import cache
 from pathlib import Path
@@ -27,13 +28,13 @@ def small_tokenizer() -> Any:
     return wrapped
 
 
-def save_small_model(folder: Path) -> Path:
+def save_small_model(folder: Path, seed: int = 1) -> Path:
     """A folder that config.yaml can name as base_model."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
     tokenizer = small_tokenizer()
-    torch.manual_seed(1)
+    torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=32,
