@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import shutil
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,9 @@ from nlp_skills.base_model import (
     require_training,
     resolve_base_model,
 )
-from nlp_skills.errors import NotReady
+from nlp_skills.data.example import Example, Message, Meta
+from nlp_skills.data.tokens import answer_ids
+from nlp_skills.errors import NotReady, NotValid
 from nlp_skills.records import sha256_file, sync_folder, unfinished
 from nlp_skills.task.version import version_folder, version_names
 from nlp_skills.training.config import TrainConfig
@@ -72,7 +76,8 @@ def _merged(task: Path, version: str, adapter: Path) -> Path:
         return target
     staging = unfinished(target)
     try:
-        save_merged(base_of(task, version), adapter, staging)
+        base = base_of(task, version)
+        save_merged(load_adapted(base, adapter), base, adapter, staging)
         try:
             staging.rename(target)
         except OSError:
@@ -92,29 +97,58 @@ def base_of(task: Path, version: str) -> BaseModelFiles:
     return resolve_model(task, config.base_model, config.base_revision or trained.base_revision)
 
 
-def save_merged(base: BaseModelFiles, adapter: Path, folder: Path) -> None:
-    """Write the whole model: weights, the adapter's own tokenizer and chat template, generation config."""
-    merge_adapter(base, adapter).save_pretrained(folder)
-    saved = BaseModelFiles(name=adapter.name, path=str(adapter))
-    load_tokenizer(saved, chat=False).save_pretrained(folder)
+def load_adapted(base: BaseModelFiles, adapter: Path) -> Any:
+    """The base model in float32 with its adapter beside it (PEFT).
 
-
-def merge_adapter(base: BaseModelFiles, adapter: Path) -> Any:
-    """The base model with the adapter's change added to its weights.
-
-    Added in float32 and never to 4-bit weights, whatever the training used: the sum would be rounded (P12); then
-    in the type that the base model's own file has.
+    Never in 4 bits, whatever the training used: what is merged into rounded weights is rounded itself (P12).
     """
     require_training()
     import torch
     from peft import PeftModel
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     load: Any = AutoModelForCausalLM.from_pretrained
-    kept = AutoConfig.from_pretrained(base.path, revision=base.revision).dtype or torch.float32
     model = load(base.path, revision=base.revision, dtype=torch.float32)
+    with _without_remark():
+        return PeftModel.from_pretrained(model, adapter)
+
+
+def save_merged(adapted: Any, base: BaseModelFiles, adapter: Path, folder: Path) -> None:
+    """Write the whole model: weights, the adapter's own tokenizer and chat template, generation config.
+
+    The change is added in float32; the sum is saved in the type that the base model's own file has (16 bits for nearly
+    every one). `adapted` is used up. What ends an answer ends it for whoever follows the generation config too.
+    """
+    import torch
+    from transformers import AutoConfig
+
+    kept = AutoConfig.from_pretrained(base.path, revision=base.revision).dtype or torch.float32
+    tokenizer = load_tokenizer(BaseModelFiles(name=adapter.name, path=str(adapter)), chat=False)
+    with _without_remark():
+        whole = adapted.merge_and_unload(safe_merge=True).to(kept)
+    if whole.generation_config is not None:
+        whole.generation_config.eos_token_id = _ends(tokenizer, whole.generation_config.eos_token_id)
+    whole.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _ends(tokenizer: Any, known: int | list[int] | None) -> int | list[int] | None:
+    """The end tokens of a generation config, with the one that the template writes behind an answer (P02)."""
+    ends = known if isinstance(known, list) else [] if known is None else [known]
+    said = [Message("user", "x"), Message("assistant", "y")]
+    example = Example(meta=Meta(id="x", source="x"), messages=said)
+    try:
+        end = answer_ids(tokenizer, example)[-1] if tokenizer.chat_template else tokenizer.eos_token_id
+    except NotValid:  # a template of another kind of turns: the rows' own were trained
+        end = tokenizer.eos_token_id
+    return known if end is None or end in ends else [*ends, end]
+
+
+@contextmanager
+def _without_remark() -> Iterator[None]:
+    """PEFT 0.21 asks for an attribute that transformers 5.23 calls deprecated; nobody here can mend that."""
     with warnings.catch_warnings():
-        # PEFT 0.21 asks for an attribute that transformers 5.23 calls deprecated; nobody here can mend that.
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
-        merged: Any = PeftModel.from_pretrained(model, adapter)
-        return merged.merge_and_unload(safe_merge=True).to(kept)
+        yield
