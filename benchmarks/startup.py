@@ -69,7 +69,7 @@ def programs_to_time(project: Path) -> dict[str, Callable[[], None]]:
     event = json.dumps(
         {"tool_name": "Write", "tool_input": {"file_path": str(project / "notes.md"), "content": "x"}}
     )
-    hook = ["sh", str(REPOSITORY / "hooks" / "after-tool.sh"), "data-validation"]
+    hook = ["sh", str(REPOSITORY / "hooks" / "run-hook.sh"), "data-validation"]
     outside = {**os.environ, "CLAUDE_PROJECT_DIR": str(project.parent), "CLAUDE_PLUGIN_ROOT": str(REPOSITORY)}
     inside = {**outside, "CLAUDE_PROJECT_DIR": str(project)}
     return {

@@ -353,8 +353,8 @@ def test_the_readme_names_what_the_hooks_do_and_how_to_remove_the_plugin() -> No
     plugin = f"{market['plugins'][0]['name']}@{market['name']}"
     assert f"/plugin install {plugin}" in text
     assert f"/plugin uninstall {plugin}" in text
-    hooks = json.loads(read(ROOT / "hooks" / "hooks.json"))["hooks"]["PostToolUse"]
-    named = [hook["command"].split()[-1] for group in hooks for hook in group["hooks"]]
+    events = json.loads(read(ROOT / "hooks" / "hooks.json"))["hooks"].values()
+    named = [hook["command"].split()[-1] for groups in events for group in groups for hook in group["hooks"]]
     assert [name for name in named if f"**{name}**" not in text] == []
 
 

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from nlp_skills import hooks
 from nlp_skills.data.checks.rows import Context
 from nlp_skills.data.example import Example, Message, Meta, write_examples
 from nlp_skills.data.report import ValidationReport
 from nlp_skills.data.validation import check_data, validate_data
 from nlp_skills.data.validation_page import render_validation
+from nlp_skills.hooks.note import LENGTH
+from nlp_skills.hooks.validation import describe
 from nlp_skills.task.task import Task, TaskType
 
 DAY, NEXT_DAY = "2026-11-20T08:30:00Z", "2026-11-21T09:00:00Z"
@@ -118,9 +119,9 @@ def test_the_report_the_page_and_the_hook_say_from_when_the_findings_are(context
     ]
     page = render_validation(later, context.task)
     assert "found something (every row was looked at, 2026-11-20 08:30 UTC)" in page
-    said = hooks.describe(Path("tasks/t"), later)
+    said = describe(Path("tasks/t"), later)
     assert "Of a look at every row (2026-11-20 08:30 UTC), kept because the data are the same: " in said
-    assert len(said) <= hooks.LENGTH
+    assert len(said) <= LENGTH
     assert look(context).looks[0].startswith("A sample of ")
 
 

@@ -12,16 +12,18 @@ from typing import Any
 
 import pytest
 
-from nlp_skills import hooks
 from nlp_skills.data.checks import CHECKS
 from nlp_skills.data.checks.tokens import Tokens
 from nlp_skills.data.report import Finding, Level, RowReference, ValidationReport
 from nlp_skills.data.validation import validate_data
 from nlp_skills.errors import MissingExtra
+from nlp_skills.hooks.__main__ import NOTES, run_hook
+from nlp_skills.hooks.note import LENGTH
+from nlp_skills.hooks.validation import describe
 from nlp_skills.task.task import Task, TaskType, create_task
 
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPT = ROOT / "hooks" / "after-tool.sh"
+SCRIPT = ROOT / "hooks" / "run-hook.sh"
 TOOL = "mcp__plugin_nlp-skills_lib__"
 
 pytestmark = pytest.mark.skipif(shutil.which("sh") is None, reason="the hooks are started by a POSIX shell")
@@ -97,7 +99,7 @@ def run_script(
 def note(result: subprocess.CompletedProcess[str]) -> str:
     assert (result.returncode, result.stderr) == (0, "")
     answer = json.loads(result.stdout)["hookSpecificOutput"]
-    assert answer["hookEventName"] == "PostToolUse"
+    assert answer["hookEventName"] in ("PostToolUse", "SessionStart")
     return answer["additionalContext"]
 
 
@@ -120,7 +122,7 @@ def test_a_written_split_with_a_broken_line_is_reported_with_id_and_line(project
     assert "FAILED" in said
     assert "DATA-JSON" in said
     assert "data/train.jsonl:3" in said
-    assert len(said) <= hooks.LENGTH
+    assert len(said) <= LENGTH
     report = ValidationReport.load(project / "tasks" / "reviews" / "data" / "validation.json")
     assert report.passed is False
 
@@ -319,12 +321,54 @@ def test_a_hook_that_takes_too_long_says_that_it_was_cut(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     never = threading.Event()
-    monkeypatch.setitem(hooks.NOTES, "data-validation", lambda *_: never.wait(60) and None)
-    said = hooks.run_hook("data-validation", {}, project / "tasks", None, 0.01)
+    monkeypatch.setitem(NOTES, "data-validation", lambda *_: never.wait(60) and None)
+    said = run_hook("data-validation", {}, project / "tasks", None, 0.01)
     never.set()
     assert said is not None
     assert "was cut after" in said
     assert f"{TOOL}validate_data" in said
+
+
+BEGIN = {"session_id": "s", "hook_event_name": "SessionStart", "source": "startup"}
+
+
+def test_a_session_begins_with_one_line_on_what_comes_next(project: Path, plugin: Path) -> None:
+    said = note(run_script("session-start", BEGIN, project, plugin))
+    assert said == "nlp-skills: next for reviews: Add data: nlp-skills add-source reviews FILE."
+
+
+def test_a_session_begins_with_the_runs_that_ended_since_the_last_one(project: Path, plugin: Path) -> None:
+    task = project / "tasks" / "reviews"
+    lay_version(task, "succeeded")
+    assert "has succeeded" not in note(run_script("session-start", BEGIN, project, plugin))
+    seen = project / ".nlp-skills" / "session-start"
+    os.utime(seen, (1, 1))
+    assert "reviews v1 has succeeded" in note(run_script("session-start", BEGIN, project, plugin))
+    assert "has succeeded" not in note(run_script("session-start", BEGIN, project, plugin))
+
+
+def test_a_session_begins_with_the_tasks_whose_data_are_broken(project: Path, plugin: Path) -> None:
+    task = project / "tasks" / "reviews"
+    break_row(task)
+    validate_data(task, tokens=False)
+    said = note(run_script("session-start", BEGIN, project, plugin))
+    assert said.startswith("nlp-skills: the checks found errors in the data of reviews; next for reviews: ")
+
+
+def test_a_session_begins_with_the_next_open_step_of_the_plan(project: Path, plugin: Path) -> None:
+    steps = "# Plan\n\n- [x] Rows of the hotel, checked\n- [ ] STOP: is 0.8 the target?\n- [ ] v1\n"
+    (project / "tasks" / "reviews" / "plan.md").write_text(steps, encoding="utf-8")
+    said = note(run_script("session-start", BEGIN, project, plugin))
+    assert said == "nlp-skills: next for reviews: Step 2 of 3 in plan.md: STOP: is 0.8 the target?"
+
+
+def test_a_session_outside_a_project_starts_no_python(tmp_path: Path, plugin: Path) -> None:
+    assert_silent(run_script("session-start", BEGIN, tmp_path, plugin), plugin, python=False)
+
+
+def test_a_session_in_a_project_without_tasks_is_told_nothing(tmp_path: Path, plugin: Path) -> None:
+    (tmp_path / ".nlp-skills").mkdir()
+    assert_silent(run_script("session-start", BEGIN, tmp_path, plugin), plugin, python=True)
 
 
 def report_of(findings: list[Finding], checks: dict[str, str], *, passed: bool) -> ValidationReport:
@@ -341,8 +385,8 @@ def test_errors_come_first_and_the_note_never_grows_too_long() -> None:
         Finding(check=f"DATA-{n}", level=level, message="m" * 400, count=5, rows=rows, fix="f" * 400)
         for n, level in enumerate(levels)
     ]
-    said = hooks.describe(Path("tasks/reviews"), report_of(findings, {"DATA-DUP": "found"}, passed=False))
-    assert len(said) <= hooks.LENGTH
+    said = describe(Path("tasks/reviews"), report_of(findings, {"DATA-DUP": "found"}, passed=False))
+    assert len(said) <= LENGTH
     listed = [line for line in said.splitlines() if line.startswith("- ")]
     assert listed[0].startswith("- error DATA-2 ×5: mmm")
     assert listed[-1].startswith("- and ")
@@ -364,7 +408,7 @@ def test_each_check_is_shown_before_one_of_them_is_shown_again() -> None:
         )
         for n, check in enumerate(checks)
     ]
-    said = hooks.describe(Path("tasks/reviews"), report_of(findings, {"DATA-DUP": "found"}, passed=False))
+    said = describe(Path("tasks/reviews"), report_of(findings, {"DATA-DUP": "found"}, passed=False))
     messages = [line.split(": ")[1].split()[0] for line in said.splitlines() if line.startswith("- ")]
     assert messages == ["0", "2", "1", "4", "3"]
 
@@ -377,7 +421,7 @@ def test_a_check_that_could_not_run_is_no_pass_and_its_cure_is_said(
     task_without_tokens(task)
     report = validate_data(task, tokens=False)
     assert report.passed
-    said = hooks.describe(task, report).splitlines()
+    said = describe(task, report).splitlines()
     assert said[0].endswith(
         "(train.jsonl 40, valid.jsonl 10, test.jsonl 10 rows): no error found, but 2 checks did not run."
     )
@@ -390,7 +434,7 @@ def test_what_does_not_apply_is_neither_said_nor_in_the_way_of_a_pass(project: P
     task_without_tokens(task)
     report = validate_data(task, tokens=False)
     assert report.checks["DATA-LANG"].startswith("does not apply: task.yaml names no language")
-    said = hooks.describe(task, report)
+    said = describe(task, report)
     assert said.splitlines()[0].endswith("rows): passed.")
     assert "Not run" not in said
     assert "DATA-LANG" not in said
@@ -399,7 +443,7 @@ def test_what_does_not_apply_is_neither_said_nor_in_the_way_of_a_pass(project: P
 def test_the_checks_of_tokens_are_said_to_be_left_out_with_the_tool_that_runs_them(project: Path) -> None:
     task = project / "tasks" / "reviews"
     report = validate_data(task, tokens=False)
-    said = hooks.describe(task, report).splitlines()
+    said = describe(task, report).splitlines()
     assert said[0].endswith(f"no error found, but {len(Tokens.checks)} checks did not run.")
     left_out = f"checks of tokens were left out; they run with {TOOL}validate_data."
     assert said[1] == f"Not run: {', '.join(c for c in CHECKS if c in Tokens.checks)}: {left_out}"
@@ -479,7 +523,7 @@ def run_hook_for(seconds: int, happened: str, project: Path) -> tuple[str, set[i
 
 
 def test_data_without_a_fault_is_said_in_two_lines() -> None:
-    said = hooks.describe(Path("tasks/reviews"), report_of([], {"DATA-DUP": "passed"}, passed=True))
+    said = describe(Path("tasks/reviews"), report_of([], {"DATA-DUP": "passed"}, passed=True))
     assert said.splitlines() == [
         "nlp-skills validated the data of tasks/reviews (train.jsonl 40, valid.jsonl 10 rows): passed.",
         "All of it: tasks/reviews/data/validation.json",

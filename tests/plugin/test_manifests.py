@@ -55,7 +55,7 @@ def test_both_server_files_start_the_same_server() -> None:
     claude, standard = read(".mcp.json"), read("mcp.json")
     assert list(claude["mcpServers"]) == list(standard["mcpServers"]) == ["lib"]
     ours, theirs = claude["mcpServers"]["lib"], standard["mcpServers"]["lib"]
-    assert ours["command"] == theirs["command"] == "uv"
+    assert ours["command"] == theirs["command"] == "sh"
     assert ours["args"] == [arg.replace("${PLUGIN_ROOT}", "${CLAUDE_PLUGIN_ROOT}") for arg in theirs["args"]]
 
 
@@ -72,8 +72,12 @@ def test_the_standard_server_file_holds_only_what_the_standard_knows() -> None:
 
 def test_the_server_does_not_import_what_lies_in_the_users_folder() -> None:
     """`-P`: a yaml.py in the user's project would otherwise be imported instead of the library."""
-    arguments = read(".mcp.json")["mcpServers"]["lib"]["args"]
-    assert arguments[arguments.index("python") :] == ["python", "-P", "-m", "nlp_skills", "mcp"]
+    assert read(".mcp.json")["mcpServers"]["lib"]["args"] == ["${CLAUDE_PLUGIN_ROOT}/bin/mcp-server"]
+    started = [
+        line for line in (ROOT / "bin" / "mcp-server").read_text().splitlines() if "-m nlp_skills" in line
+    ]
+    assert len(started) == 2
+    assert all(line.endswith(" -P -m nlp_skills mcp") for line in started)
 
 
 def test_the_icon_is_a_square_png_that_the_directory_takes() -> None:
@@ -90,16 +94,19 @@ def hook_groups() -> list[dict[str, Any]]:
     return read("hooks/hooks.json")["hooks"]["PostToolUse"]
 
 
-def test_both_hooks_are_there_and_run_the_one_script() -> None:
-    commands = [hook["command"] for group in hook_groups() for hook in group["hooks"]]
-    start = 'sh "${CLAUDE_PLUGIN_ROOT}/hooks/after-tool.sh" '
-    assert commands == [start + "data-validation", start + "version-tracking"]
-    assert (ROOT / "hooks" / "after-tool.sh").is_file()
+def test_the_hooks_are_there_and_run_the_one_script() -> None:
+    events = read("hooks/hooks.json")["hooks"]
+    commands = [hook["command"] for groups in events.values() for group in groups for hook in group["hooks"]]
+    start = 'sh "${CLAUDE_PLUGIN_ROOT}/hooks/run-hook.sh" '
+    assert commands == [start + name for name in ("session-start", "data-validation", "version-tracking")]
+    assert (ROOT / "hooks" / "run-hook.sh").is_file()
 
 
 def test_the_hooks_time_limit_leaves_room_for_their_own() -> None:
-    from nlp_skills.hooks import SECONDS
+    from nlp_skills.hooks.__main__ import SECONDS
 
+    [start] = read("hooks/hooks.json")["hooks"]["SessionStart"]
+    assert start["hooks"][0]["timeout"] > 5 + 5  # run-hook.sh gives it five seconds
     assert all(hook["timeout"] > SECONDS + 5 for group in hook_groups() for hook in group["hooks"])
 
 

@@ -9,7 +9,7 @@ import pytest
 from small_task import make_small_task
 
 from nlp_skills.errors import NotValid
-from nlp_skills.hooks import tracking_note
+from nlp_skills.hooks.tracking import tracking_note
 from nlp_skills.records import now
 from nlp_skills.task.version import Version, record_lineage
 from nlp_skills.training.checkpoints import checkpoints

@@ -10,6 +10,7 @@ from nlp_skills.data.fixes import FIXES
 from nlp_skills.data.sources.source import DataSources
 from nlp_skills.errors import NlpSkillsError, NotFound, NotValid
 from nlp_skills.records import Record, read_mapping
+from nlp_skills.task.plan import PlanState, read_plan
 from nlp_skills.task.task import Task
 from nlp_skills.task.version import is_trial, version_names
 from nlp_skills.training.job import is_running
@@ -39,6 +40,8 @@ class TaskOverview(Record):
     validation: str
     """passed, found errors, not validated, or edited since the checks."""
     versions: list[VersionOverview] = []
+    plan: PlanState | None = None
+    """How far plan.md is, where there is one."""
     next: str
 
 
@@ -52,13 +55,15 @@ def show_task(task: Path) -> TaskOverview:
     if rows and validation != "not validated":  # of edited files the snapshot tells another number
         rows = count_rows(task)
     versions = [_version(task / "versions" / name) for name in version_names(task)]
+    plan = read_plan(task)
     return TaskOverview(
         task=definition,
         folder=str(task),
         rows=rows,
         validation=validation,
         versions=versions,
-        next=_next(task, rows, validation, versions),
+        plan=plan,
+        next=_planned(plan) or _next(task, rows, validation, versions),
     )
 
 
@@ -94,6 +99,13 @@ def _is_fixable(task: Path) -> bool:
     """Whether fix_data has something for the errors that the checks found."""
     report = last_report(task)
     return report is not None and any(f.level == "error" and f.check in FIXES for f in report.findings)
+
+
+def _planned(plan: PlanState | None) -> str | None:
+    """The plan's next open step goes before what the records suggest."""
+    if plan is None or plan.next is None:
+        return None
+    return f"Step {plan.done + 1} of {plan.steps} in plan.md: {plan.next}"
 
 
 def _next(task: Path, rows: dict[str, int], validation: str, versions: list[VersionOverview]) -> str:

@@ -1,9 +1,9 @@
 #!/bin/sh
-# after-tool.sh data-validation|version-tracking       the event's JSON comes on standard input
+# run-hook.sh session-start|data-validation|version-tracking       the event's JSON comes on standard input
 #
-# Runs after every tool that hooks.json names, so it has to be cheap: it leaves at once outside a
-# project, looks at names and dates, and starts Python only when there is something to do. It never
-# fails: a hook that cannot run must not be in the way of the person who works.
+# Runs when a session begins and after every tool that hooks.json names, so it has to be cheap: it leaves
+# at once outside a project, looks at names and dates, and starts Python only when there is something to
+# do. It never fails: a hook that cannot run must not be in the way of the person who works.
 
 hook=$1
 cd "${CLAUDE_PROJECT_DIR:-.}" 2>/dev/null || exit 0
@@ -50,7 +50,9 @@ run_ended() {
     return 1
 }
 
+limit=
 case $hook in
+session-start) limit=5 ;; # seconds: the session waits for it
 data-validation)
     case $event in
     *'"tool_name":"mcp__'*) ;;
@@ -74,5 +76,5 @@ elif command -v uv >/dev/null 2>&1; then
 else
     exit 0
 fi
-printf '%s' "$event" | "$@" -P -m nlp_skills.hooks "$hook" "$seen"
+printf '%s' "$event" | "$@" -P -m nlp_skills.hooks "$hook" "$seen" $limit
 exit 0
