@@ -33,7 +33,9 @@ class LlamaRunner:
         settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = free_cores()
         settings.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(path), 1.0) for path in adapters]
         self._server = xllamacpp.Server(settings)
-        self._http = httpx2.Client(base_url=self._server.listening_address, timeout=600.0)
+        # llama.cpp closes idle connections, now and then just when one is used again.
+        fresh = httpx2.Limits(max_keepalive_connections=0)
+        self._http = httpx2.Client(base_url=self._server.listening_address, timeout=600.0, limits=fresh)
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
         return self._http.post(path, json=body).raise_for_status().json()
