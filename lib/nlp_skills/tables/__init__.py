@@ -16,6 +16,7 @@ from nlp_skills.tables import (
     diagnosis,
     jobs,
     judging,
+    ollama,
     plan,
     preflight,
     quickstart,
@@ -75,5 +76,14 @@ RENDERERS: dict[str, Callable[[Any], RenderableType]] = {
     "ContextCost": tool_use.context,
     "BehaviourResult": behaviour.behaviour,
     "BenchmarkResult": benchmarks.benchmark,
+    "OllamaModels": ollama.models,
+    "OllamaModel": ollama.model,
+    "OllamaDetails": ollama.details,
+    "OllamaRemoval": ollama.removal,
+    "OllamaStatus": ollama.status,
+    "OllamaCreation": ollama.creation,
+    "Recommendation": ollama.recommendation,
+    "Generation": ollama.generation,
+    "Code": ollama.code,
 }
 """By the record's name, so that nothing is imported that is not shown."""
