@@ -11,8 +11,10 @@ Answer = Literal["yes", "no", "cannot tell"]
 
 Cause = Literal[
     "double BOS",
+    "other BOS",
     "dropped tool block",
     "wrong template",
+    "cut prompt",
     "missing stop token",
     "other vocabulary",
     "other quantisation",
@@ -50,13 +52,14 @@ class Rendering(Record):
 
 
 class WeightsCompared(Record):
-    """The probability of known texts, by the trained version and by what is deployed."""
+    """The probabilities of the next token, by the trained version and by what is deployed (weights.py)."""
 
-    rows: int
+    places: int
+    """Beginnings of prompts that were looked at."""
     nats: float
-    """The mean of the absolute differences, a token."""
+    """Mean KL(trained ‖ served)."""
     allowed: float
-    """What the quantisation may change."""
+    """What the quantisation may cause."""
 
 
 class AnswersCompared(Record):

@@ -24,7 +24,7 @@ from nlp_skills.data.example import Example
 from nlp_skills.data.prompted_tools import with_prompted_tools
 from nlp_skills.data.sources.generation.answer import NoAnswer
 from nlp_skills.data.text_encoder import END_OF_TURN
-from nlp_skills.errors import MissingExtra, NotFound, NotValid
+from nlp_skills.errors import MissingExtra, NotFound, NotValid, RunFailed
 from nlp_skills.evaluation.predictors.asking import Asking
 from nlp_skills.evaluation.predictors.chat import answer_text, chat_messages
 from nlp_skills.evaluation.predictors.choice_tree import ROOT, forest
@@ -78,7 +78,7 @@ class GgufPredictor:
 
     def prompt_hashes(self, examples: Sequence[Example]) -> list[str]:
         """Of the text that the file's own chat template makes."""
-        return [prompt_hash(self._prompt(example)) for example in examples]
+        return [prompt_hash(self.rendered(example)) for example in examples]
 
     def answer(
         self, examples: Sequence[Example], how: Decoding, progress: Progress = silent
@@ -97,9 +97,46 @@ class GgufPredictor:
     ) -> list[list[float]]:
         """The log-probability of each of a row's own choices, end token included."""
         return [
-            self._log_probs(self._prompt(example), said)
+            self._log_probs(self.rendered(example), said)
             for example, said in zip(examples, choices, strict=True)
         ]
+
+    @cached_property
+    def quantization(self) -> str:
+        """As the file says it: `F16`, `Q8_0`, `Q4_K - Medium` …"""
+        return self._asking.one(lambda: self._get("/props"))["model_ftype"]
+
+    def rendered(self, example: Example) -> str:
+        """The prompt that the file's own chat template makes, without the BOS that llama.cpp adds by itself."""
+        return self._apply(self._asked(example))["prompt"]
+
+    def token_ids(self, text: str, *, add_special: bool = False) -> list[int]:
+        """Token ids of a text; with `add_special` as a prompt begins: with a BOS where the file asks for it."""
+        asked = {"content": text, "add_special": add_special, "parse_special": True}
+        return self._asking.one(lambda: self._post("/tokenize", asked))["tokens"]
+
+    def counted(self, prompt: str) -> int:
+        """How many tokens a prompt has when it is really run."""
+        return self._asking.one(lambda: self._post("/completion", {"prompt": prompt, "n_predict": 1}))[
+            "tokens_evaluated"
+        ]
+
+    def ends_answer(self, token: int) -> bool:
+        """Whether llama.cpp stops once the model has said this token; it is made to say it."""
+        forced = {"n_predict": 2, "logit_bias": [[token, 1e6]], "samplers": ["top_k"], "top_k": 1}
+        reply = self._asking.one(lambda: self._post("/completion", {**forced, "prompt": "x"}))
+        return reply["stop_type"] == "eos"
+
+    def next_tokens(self, before: Sequence[int], most: int) -> dict[int, float]:
+        """The `most` probable next tokens with their log-probability, over the whole vocabulary. Raises RunFailed."""
+        end = self.token_ids(self._end)[-1]
+        said = self._asking.one(lambda: self._forced(list(before), end, 0, most))
+        found = {one["id"]: one["logprob"] for one in said["top_logprobs"]}
+        if None in found.values():
+            raise RunFailed(
+                f"{self.name} computes no numbers (NaN): its weights are broken. Export it again."
+            )
+        return found
 
     def close(self) -> None:
         """Ends the server and gives back its memory."""
@@ -114,9 +151,6 @@ class GgufPredictor:
         if self._thinking is not None:
             asked["chat_template_kwargs"] = {"enable_thinking": self._thinking}
         return asked
-
-    def _prompt(self, example: Example) -> str:
-        return self._apply(self._asked(example))["prompt"]
 
     def _once(self, example: Example, how: Decoding, number: int) -> Answered:
         asked = self._asked(example)
@@ -147,7 +181,7 @@ class GgufPredictor:
 
     def _scored(self, example: Example, labels: Sequence[str]) -> Answered:
         started = time.perf_counter()
-        prompt = self._prompt(example)
+        prompt = self.rendered(example)
         totals = self._log_probs(prompt, labels)
         most = max(totals)
         shares = [math.exp(total - most) for total in totals]
@@ -157,13 +191,13 @@ class GgufPredictor:
             {label: share / sum(shares) for label, share in zip(labels, shares, strict=True)},
             milliseconds=(time.perf_counter() - started) * 1000,
             prompt_sha256=prompt_hash(prompt),
-            prompt_tokens=len(self._tokens(prompt, add_special=True)),
-            tokens=len(self._tokens(best + self._end)),
+            prompt_tokens=len(self.token_ids(prompt, add_special=True)),
+            tokens=len(self.token_ids(best + self._end)),
         )
 
     def _log_probs(self, prompt: str, choices: Sequence[str]) -> list[float]:
-        given = self._tokens(prompt, add_special=True)
-        ids = [self._tokens(choice + self._end) for choice in choices]
+        given = self.token_ids(prompt, add_special=True)
+        ids = [self.token_ids(choice + self._end) for choice in choices]
         tree, end = forest(ids, most=sys.maxsize)[0], ids[0][-1]
         lines: dict[int, list[int]] = {ROOT: []}
         for node, seen in tree.sight:
@@ -210,10 +244,6 @@ class GgufPredictor:
             return eos
         place, name = min(ends)
         return tail[: place + len(name)]
-
-    def _tokens(self, text: str, *, add_special: bool = False) -> list[int]:
-        asked = {"content": text, "add_special": add_special, "parse_special": True}
-        return self._asking.one(lambda: self._post("/tokenize", asked))["tokens"]
 
     def _apply(self, asked: dict[str, Any]) -> Any:
         return self._asking.one(lambda: self._post("/apply-template", asked))

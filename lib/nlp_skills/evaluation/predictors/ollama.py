@@ -75,7 +75,7 @@ class OllamaPredictor:
 
     def prompt_hashes(self, examples: Sequence[Example]) -> list[str]:
         """Of the messages and the tools that are sent."""
-        return [_hash(self._asked(example)) for example in examples]
+        return [_hash(self.asked(example)) for example in examples]
 
     def answer(
         self, examples: Sequence[Example], how: Decoding, progress: Progress = silent
@@ -87,7 +87,7 @@ class OllamaPredictor:
             self._require_whole_tools(example)
         # One window for all rows: Ollama loads the model anew for another one, and cuts what does not fit without a word.
         room = (
-            max((len(msgspec.json.encode(self._asked(e))) for e in examples), default=0) + how.max_new_tokens
+            max((len(msgspec.json.encode(self.asked(e))) for e in examples), default=0) + how.max_new_tokens
         )
         self._window = max(SMALLEST_WINDOW, 1 << (room - 1).bit_length())
         yield from ask_rows(self._asking, self._once, examples, how, progress, self.name)
@@ -104,7 +104,8 @@ class OllamaPredictor:
         """Closes the connections."""
         self._client.close()
 
-    def _asked(self, example: Example) -> dict[str, Any]:
+    def asked(self, example: Example) -> dict[str, Any]:
+        """The row as Ollama's chat API takes it: model, messages, tools, think."""
         shown = with_prompted_tools(example) if self._tools_in_prompt else example
         asked: dict[str, Any] = {"model": self._model, "messages": _messages(shown)}
         if shown.tools:
@@ -114,7 +115,7 @@ class OllamaPredictor:
         return asked
 
     def _once(self, example: Example, how: Decoding, number: int) -> Answered:
-        asked = self._asked(example)
+        asked = self.asked(example)
         # Greedy, or drawn from the whole distribution: the penalties and limits of a Modelfile stay out.
         options: dict[str, Any] = {
             "num_predict": how.max_new_tokens,

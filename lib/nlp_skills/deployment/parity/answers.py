@@ -1,0 +1,96 @@
+"""The test rows, asked of what is deployed, beside the answers that the version gave in its evaluation.
+
+the same in every row ──▶ yes        worse beyond chance ──▶ no
+too few rows, or it may be more than five points worse ──▶ cannot tell        else ──▶ yes
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from nlp_skills.data.example import Example, read_examples
+from nlp_skills.data.snapshot import DataSnapshot
+from nlp_skills.deployment.parity.report import Answer, AnswersCompared
+from nlp_skills.errors import NotReady, counted
+from nlp_skills.evaluation.asking import ask
+from nlp_skills.evaluation.compare import TOO_FEW, compare_predictions, read_predictions
+from nlp_skills.evaluation.decoding import choose_decoding
+from nlp_skills.evaluation.predictors import Predictor
+from nlp_skills.evaluation.results import Interval, Prediction
+from nlp_skills.evaluation.verdict import is_higher_better, metric_name
+from nlp_skills.records import Progress, sha256_file
+from nlp_skills.task.comparison import Comparison
+from nlp_skills.task.task import Task
+from nlp_skills.training.config import TrainConfig
+
+MARGIN = 0.05
+"""What a deployment may cost at most, so that it counts as no worse (the interval's worse end)."""
+
+
+def test_rows(task: Path, version: str) -> list[Example]:
+    """The rows that the version was tested on. Raises NotReady where they are others now."""
+    folder = task / "versions" / version
+    known = DataSnapshot.load(folder / "data_snapshot.json").splits.get("test")
+    file = task / "data" / "test.jsonl"
+    if known is None or not file.is_file() or sha256_file(file) != known.sha256:
+        raise NotReady(f"data/test.jsonl is not the file that {version} was made for")
+    return list(read_examples(file))
+
+
+def compare_answers(
+    task: Path, version: str, rows: Sequence[Example], predictor: Predictor, keep: Path, progress: Progress
+) -> AnswersCompared:
+    """Ask the rows; answers are kept in `keep`, so that a cut-off run goes on.
+
+    Raises NotReady where the version was not evaluated on these rows, NotValid where it cannot be asked so.
+    """
+    folder = task / "versions" / version
+    definition = Task.load(task / "task.yaml")
+    config = TrainConfig.load(folder / "config.yaml")
+    before = read_predictions(folder)
+    if [row.id for row in before] != [row.meta.id for row in rows]:
+        raise NotReady(
+            f"{version} was evaluated on other rows. Run: nlp-skills evaluate-version {task.name} --version {version}"
+        )
+    train = list(read_examples(task / "data" / "train.jsonl"))
+    how = choose_decoding(definition, train, rows)
+    after = ask(definition, config, predictor, rows, how, progress, keep=keep)
+    return judge_answers(definition, before, after)
+
+
+def judge_answers(task: Task, before: list[Prediction], after: list[Prediction]) -> AnswersCompared:
+    """The verdict from both lists of predictions, the same rows in the same order."""
+    found = compare_predictions(task, "trained", "served", before, after)
+    metric = found.metric or "accuracy"
+    change = found.metrics[metric]
+    sign = 1 if is_higher_better(metric) else -1
+    ends = sorted((sign * change.low, sign * change.high))
+    worse = Interval(value=sign * change.difference, low=ends[0], high=ends[1])
+    same = sum(a.predicted == b.predicted for a, b in zip(before, after, strict=True))
+    answer, reason = _verdict(found, worse, same, len(after), metric)
+    return AnswersCompared(
+        rows=len(after),
+        same=same,
+        metric=metric,
+        trained=change.a,
+        served=change.b,
+        change=worse,
+        cut=sum(b.cut and not a.cut for a, b in zip(before, after, strict=True)),
+        answer=answer,
+        reason=reason,
+    )
+
+
+def _verdict(found: Comparison, change: Interval, same: int, rows: int, metric: str) -> tuple[Answer, str]:
+    told = f"{same} of {counted(rows, 'test row')} have the same answer"
+    if rows and same == rows:
+        return "yes", f"{told}."
+    numbers = f"{told}; {metric_name(metric)} {change.value:+.3f} (95 % interval {change.low:+.3f} to {change.high:+.3f})"
+    if rows < TOO_FEW:
+        return "cannot tell", f"{numbers}: fewer than {TOO_FEW} test rows decide nothing."
+    if found.verdict == "worse":
+        return "no", f"{numbers}: worse beyond chance."
+    if change.low < -MARGIN:
+        return "cannot tell", f"{numbers}: it may be more than {MARGIN:g} worse; more test rows would tell."
+    return "yes", f"{numbers}."

@@ -1,0 +1,95 @@
+"""What is deployed, as it can be asked for its prompts: a GGUF file in llama.cpp, a model in Ollama, a folder.
+
+file     /apply-template ─▶ /tokenize                    and the count of a request that is really answered
+Ollama   its own rendering ─▶ the file's /tokenize       and Ollama's count of such a request
+folder   its own tokenizer
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from nlp_skills.data.example import Example
+from nlp_skills.data.text_encoder import TextEncoder, end_tokens
+from nlp_skills.deployment.ollama.models import ollama_show
+from nlp_skills.deployment.ollama.rendering import render_chat
+from nlp_skills.deployment.parity.causes import Prompt
+from nlp_skills.deployment.parity.conversations import Trainer
+from nlp_skills.evaluation.predictors import Decoding
+from nlp_skills.evaluation.predictors.gguf import GgufPredictor
+from nlp_skills.evaluation.predictors.ollama import OllamaPredictor
+
+ONE_TOKEN = Decoding(max_new_tokens=1, batch_size=1)
+
+
+class Served(Protocol):
+    """One place where prompts are made."""
+
+    where: str
+
+    def prompt(self, example: Example) -> Prompt:
+        """The prompt that it makes of a conversation. Raises NotValid for one that it refuses."""
+        ...
+
+    def ends(self, token: int, text: str) -> bool:
+        """Whether an answer ends with this token."""
+        ...
+
+
+class ServedFile:
+    """A GGUF file in llama.cpp."""
+
+    def __init__(self, file: GgufPredictor) -> None:
+        self.where = "the file's own template in llama.cpp"
+        self._file = file
+
+    def prompt(self, example: Example) -> Prompt:
+        """With the BOS that llama.cpp adds."""
+        text = self._file.rendered(example)
+        return Prompt(text, self._file.token_ids(text, add_special=True), self._file.counted(text))
+
+    def ends(self, token: int, text: str) -> bool:  # noqa: ARG002 (llama.cpp is asked by the token)
+        """The model is made to say it."""
+        return self._file.ends_answer(token)
+
+
+class ServedByOllama:
+    """A model in Ollama; `file` is the GGUF file that it was made of."""
+
+    def __init__(self, model: OllamaPredictor, name: str, file: GgufPredictor) -> None:
+        self.where = f"{name} in Ollama"
+        self._model = model
+        self._file = file
+        self._stops = ollama_show(name).settings.get("stop", [])
+
+    def prompt(self, example: Example) -> Prompt:
+        """As Ollama tells it; the tokens are llama.cpp's, which runs in it."""
+        asked = self._model.asked(example)
+        think = asked.get("think")
+        text = render_chat(asked["model"], asked["messages"], tools=asked.get("tools"), think=think)
+        ((_, answered),) = self._model.answer([example], ONE_TOKEN)
+        return Prompt(text, self._file.token_ids(text, add_special=True), answered.prompt_tokens)
+
+    def ends(self, token: int, text: str) -> bool:
+        """By the file, or by a PARAMETER stop."""
+        return text in self._stops or self._file.ends_answer(token)
+
+
+class ServedFolder:
+    """A whole model in a folder, as transformers and vLLM read it."""
+
+    def __init__(self, tokenizer: Any, trainer: Trainer, ends: set[int]) -> None:
+        """`ends` are the eos_token_id of its generation_config.json."""
+        self.where = "the folder's own tokenizer and chat template"
+        self._trainer = Trainer(tokenizer, trainer.config)
+        self._encoder = TextEncoder(tokenizer)
+        self._ends = ends or end_tokens(tokenizer)
+
+    def prompt(self, example: Example) -> Prompt:
+        """By its tokenizer."""
+        text = self._trainer.text(example)
+        return Prompt(text, self._encoder.encode([text])[0])
+
+    def ends(self, token: int, text: str) -> bool:  # noqa: ARG002 (it is the token that ends)
+        """As servers read it: the generation config alone decides."""
+        return token in self._ends
