@@ -26,9 +26,10 @@ def models_folder(task: Path, version: str) -> Path:
 def artefact(task: Path, version: str, name: str) -> tuple[Path, ModelInfo]:
     """The folder or file of that name and its record; its hash is the record's.
 
-    `name` is trained, adapter, merged, or the quantization of a GGUF file. Of a version that was trained without an
+    `version` may be an alias; `name` is trained, adapter, merged, or the quantization of a GGUF file. Of a version that was trained without an
     adapter, `merged` is what was trained. Raises NotFound for an unknown version, NotReady with the command that makes it.
     """
+    version = version_folder(task, version).name
     trained = trained_info(task, version)
     if name in (TRAINED, trained.format):
         return _verified(task, version, trained, name)

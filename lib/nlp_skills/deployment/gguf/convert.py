@@ -39,12 +39,12 @@ def convert(folder: Path, file: Path, quantization: str, name: str, progress: Pr
     """
     require_training()
     package = PACKAGE.fetch(progress)
-    progress(f"writing {file.name}", 0, None)
+    progress(f"writing {quantization}", 0, None)
     worker = Path(__file__).with_name("convert_worker.py")
     # -I: neither the working folder nor PYTHONPATH decides what is imported.
+    python = (sys.executable, "-I", "-B", "-X", "utf8")
     ran = subprocess.run(
-        [sys.executable, "-I", "-B", "-X", "utf8", str(worker), str(package), str(folder)]
-        + [str(file), quantization, name],
+        [*python, str(worker), str(package), str(folder), str(file), quantization, name],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         encoding="utf-8",
