@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import httpx2
@@ -37,10 +37,16 @@ def rights_findings(namespace: str | None) -> Iterator[Finding]:
         )
 
 
-def missing_right(who: Mapping[str, Any], namespace: str | None) -> str | None:
-    """What a token lacks for a run in that namespace, from the Hub's answer to whoami; None: nothing.
+def missing_right(
+    who: Mapping[str, Any],
+    namespace: str | None,
+    needed: Sequence[str] = NEEDED,
+    repository: str | None = None,
+) -> str | None:
+    """What a token lacks in that namespace, or for that one repository of it; None: nothing.
 
-    Roles and permissions as https://huggingface.co/docs/hub/security-tokens names them.
+    `who` is the Hub's answer to whoami. Roles and permissions as https://huggingface.co/docs/hub/security-tokens names
+    them.
     """
     place = namespace or str(who.get("name"))
     if place not in (who.get("name"), *(org.get("name") for org in who.get("orgs") or ())):
@@ -52,7 +58,10 @@ def missing_right(who: Mapping[str, Any], namespace: str | None) -> str | None:
         return None
     scopes = (token.get("fineGrained") or {}).get("scoped") or ()
     given = {
-        p for s in scopes if s.get("entity", {}).get("name") == place for p in s.get("permissions") or ()
+        permission
+        for scope in scopes
+        if scope.get("entity", {}).get("name") in (place, repository)
+        for permission in scope.get("permissions") or ()
     }
-    lacking = [name for name in NEEDED if name not in given]
+    lacking = [name for name in needed if name not in given]
     return f"the token lacks {' and '.join(lacking)} for {place}" if lacking else None
