@@ -10,6 +10,7 @@ from rich.text import Text
 
 from nlp_skills.records import Record
 from nlp_skills.tables import (
+    artefacts,
     behaviour,
     benchmarks,
     data,
@@ -76,6 +77,8 @@ RENDERERS: dict[str, Callable[[Any], RenderableType]] = {
     "ContextCost": tool_use.context,
     "BehaviourResult": behaviour.behaviour,
     "BenchmarkResult": benchmarks.benchmark,
+    "ModelInfo": artefacts.model,
+    "ArtefactList": artefacts.artefacts,
     "OllamaModels": ollama.models,
     "OllamaModel": ollama.model,
     "OllamaDetails": ollama.details,
