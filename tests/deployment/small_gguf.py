@@ -124,14 +124,16 @@ def write_gguf(
     template: str = TEMPLATE,
     eos: str = CLOSE,
     add_bos: bool = True,
-    bits: int | None = None,
+    bits: int = 32,
+    shift: float = 0.0,
 ) -> ModelInfo:
-    """models/v1/NAME.gguf with its record: the trained weights, or those of a merge into so many bits."""
+    """models/v1/NAME.gguf with its record: the trained weights; those of a merge into 4 bits; or others by so much."""
     import torch
     from gguf import GGUFWriter, TokenType
     from safetensors.torch import load_file
 
     tokenizer = small_tokenizer()
+    torch.manual_seed(11)
     file = task / "models" / "v1" / f"{name}.gguf"
     out = GGUFWriter(file, "llama")
     out.add_context_length(2048)
@@ -156,7 +158,8 @@ def write_gguf(
     out.add_add_bos_token(add_bos)
     out.add_chat_template(template)
     for key, weight in load_file(task / "models" / "v1" / "model" / "model.safetensors").items():
-        kept = weight if bits is None or weight.ndim == 1 else _rounded(weight, bits)
+        kept = _rounded(weight) if bits == 4 and "_proj" in key else weight
+        kept = kept + shift * torch.randn(kept.shape) if "_proj" in key else kept
         if key.endswith(("q_proj.weight", "k_proj.weight")):  # llama.cpp pairs the halves of a head otherwise
             kept = kept.reshape(2, 2, 8, 32).swapaxes(1, 2).reshape(32, 32)
         out.add_tensor(
@@ -177,12 +180,12 @@ def write_gguf(
     return made.save(task / "models" / "v1" / f"{name}.json")
 
 
-def _rounded(weight: Any, bits: int) -> Any:
-    """As 4-bit loading rounds: in blocks of 16, to levels of the block's largest value."""
-    levels = 2 ** (bits - 1) - 1
-    blocks = weight.reshape(-1, 16)
-    scale = blocks.abs().amax(dim=1, keepdim=True).clamp(min=1e-9) / levels
-    return ((blocks / scale).round() * scale).reshape(weight.shape)
+def _rounded(weight: Any) -> Any:
+    """As a base model that is loaded in 4 bits has it."""
+    from bitsandbytes.functional import dequantize_4bit, quantize_4bit
+
+    packed, state = quantize_4bit(weight, quant_type="nf4")
+    return dequantize_4bit(packed, state)
 
 
 _NAMES = {

@@ -145,14 +145,22 @@ def roll_back(task: Path, *, alias: Alias, why: str, by: str | None = None) -> A
 
 
 def record_deployment(task: Path, deployment: Deployment) -> Deployment:
-    """Add what was deployed to registry.json. Raises NotFound for a version that is not there."""
+    """Add what was deployed to registry.json; a commit of the Hub stands there once, as it was last told.
+
+    Raises NotFound for a version that is not there.
+    """
 
     def add(registry: Registry) -> Registry:
         version_folder(task, deployment.version)
-        return registry.model_copy(update={"deployments": [*registry.deployments, deployment]})
+        others = [known for known in registry.deployments if not _is_same_commit(known, deployment)]
+        return registry.model_copy(update={"deployments": [*others, deployment]})
 
     _change(task, add)
     return deployment
+
+
+def _is_same_commit(a: Deployment, b: Deployment) -> bool:
+    return a.commit is not None and (a.target, a.name, a.commit) == (b.target, b.name, b.commit)
 
 
 def who(by: str | None) -> str:

@@ -21,6 +21,7 @@ from nlp_skills.deployment.parity.answers import compare_answers, test_rows
 from nlp_skills.deployment.parity.causes import difference
 from nlp_skills.deployment.parity.conversations import Conversation, Trainer, conversations
 from nlp_skills.deployment.parity.endings import ends_of, missing_stop
+from nlp_skills.deployment.parity.four_bits import is_merged_into_4_bits
 from nlp_skills.deployment.parity.report import (
     Answer,
     AnswersCompared,
@@ -41,6 +42,7 @@ from nlp_skills.deployment.parity.weights import (
     weights_differ,
 )
 from nlp_skills.errors import NotReady, NotValid, counted
+from nlp_skills.evaluation.evaluate import name_of
 from nlp_skills.evaluation.predictors import Predictor, open_predictor
 from nlp_skills.evaluation.predictors.gguf import GgufPredictor
 from nlp_skills.evaluation.predictors.local import LocalPredictor
@@ -66,13 +68,18 @@ def check_parity(
 
     Raises NotReady where one of the two is not there, MissingExtra.
     """
-    return compare(task, version_folder(task, version).name, model, progress, answers=True)
+    return compare(task, version_folder(task, version).name, model, progress)
 
 
-def compare(task: Path, version: str, model: str, progress: Progress, *, answers: bool) -> ParityReport:
-    """As check_parity; without `answers` the test rows are not asked, and nothing is written."""
+def compare(
+    task: Path, version: str, model: str, progress: Progress, *, called: str | None = None
+) -> ParityReport:
+    """As check_parity; `called` is what it will be called once it is deployed, where it has another name until then."""
     require_training()
     target = find_target(task, version, model)
+    name = called or (f"ollama/{target.ollama}" if target.ollama else target.label)
+    file = report_file(task, version, name)
+    keep = file.with_suffix(".part")
     not_compared: dict[str, str] = {}
     try:
         rows = test_rows(task, version)
@@ -91,22 +98,31 @@ def compare(task: Path, version: str, model: str, progress: Progress, *, answers
         found += _other_quantization(task.name, target, opened.file)
         progress(f"{target.label}: comparing the weights", 0, None)
         weights = compare_weights(before, places, opened.next_tokens, target.quantization)
-        found += [one for one in [weights_differ(weights, target.quantization)] if one is not None]
+        differs = weights_differ(
+            weights,
+            target.quantization,
+            lambda: is_merged_into_4_bits(task, version, places, opened.next_tokens, weights.nats),
+        )
+        found += [differs] if differs is not None else []
         compared = None
         # Of another prompt the answers say nothing more.
-        if answers and not found and not not_compared:
-            keep = models_folder(task, version) / f"{target.label}.answers.part"
+        if not found and not not_compared:
             try:
                 compared = compare_answers(task, version, rows, opened.predictor, keep, progress)
             except (NotReady, NotValid) as error:
                 not_compared[ANSWERS] = str(error)
     if compared is not None and compared.answer == "no":
         found.append(Difference(cause="worse answers", says=compared.reason, where=opened.served.where))
-    report = _report(task, version, target, renderings, weights, compared, not_compared, without, found)
-    if answers:
-        report.save(models_folder(task, version) / f"{target.label}.parity.json")
-        (models_folder(task, version) / f"{target.label}.answers.part").unlink(missing_ok=True)
+    report = _report(task, version, name, target, renderings, weights, compared, not_compared, without, found)
+    report.save(file)
+    keep.unlink(missing_ok=True)
     return report
+
+
+def report_file(task: Path, version: str, name: str) -> Path:
+    """models/v2/q8_0.parity.json, models/v2/ollama-tickets-v2.parity.json."""
+    label = name if "/" not in name else name_of(name)
+    return models_folder(task, version) / f"{label}.parity.json"
 
 
 class _Opened(NamedTuple):
@@ -206,6 +222,7 @@ def _other_quantization(task: str, target: Target, file: GgufPredictor | None) -
 def _report(
     task: Path,
     version: str,
+    name: str,
     target: Target,
     renderings: list[Rendering],
     weights: WeightsCompared,
@@ -221,7 +238,7 @@ def _report(
     report = ParityReport(
         task=task.name,
         version=version,
-        model=f"ollama/{target.ollama}" if target.ollama else target.label,
+        model=name,
         sha256=target.sha256,
         quantization=target.quantization,
         created=now(),

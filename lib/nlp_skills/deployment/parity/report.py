@@ -18,6 +18,7 @@ Cause = Literal[
     "missing stop token",
     "other vocabulary",
     "other quantisation",
+    "4-bit merge",
     "other weights",
     "worse answers",
 ]

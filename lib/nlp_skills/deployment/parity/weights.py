@@ -89,15 +89,26 @@ def divergence(trained: torch.Tensor, served: Mapping[int, float]) -> float:
     return max(0.0, (p.exp() * (p - q)).sum().item())
 
 
-def weights_differ(found: WeightsCompared, quantization: str | None) -> Difference | None:
-    """What it means, where it is too much."""
+def weights_differ(
+    found: WeightsCompared, quantization: str | None, is_merged_into_4_bits: Callable[[], bool]
+) -> Difference | None:
+    """What it means, where it is too much; only then it is asked whether it is a merge into 4 bits."""
     if found.nats <= found.allowed:
         return None
+    told = (
+        f"With the same tokens the next one's probabilities diverge by {found.nats:.3g} nats on average, where"
+        f" {quantization or 'a folder'} may cause {found.allowed:g}."
+    )
+    if is_merged_into_4_bits():
+        return Difference(
+            cause="4-bit merge",
+            where="the weights",
+            says=f"{told} They are those of a merge into a base model that was loaded in 4 bits: its rounding is in"
+            " them for good. Merge the adapter into the 16-bit base model and export again.",
+        )
     return Difference(
         cause="other weights",
-        where="the file's weights",
-        says=f"With the same tokens the next one's probabilities diverge by {found.nats:.3g} nats on average, where"
-        f" {quantization or 'this quantisation'} may cause {found.allowed:g}: these are not the weights that were"
-        " trained. They were merged into a 4-bit base model, or belong to another version. Merge into the 16-bit base"
-        " and export again.",
+        where="the weights",
+        says=f"{told} These are not the weights that were trained: another version, another base model or revision, or"
+        " a merge that went wrong. Export the version again.",
     )
