@@ -14,6 +14,7 @@ from nlp_skills.tables import (
     behaviour,
     benchmarks,
     data,
+    deployment,
     diagnosis,
     jobs,
     judging,
@@ -88,5 +89,9 @@ RENDERERS: dict[str, Callable[[Any], RenderableType]] = {
     "Recommendation": ollama.recommendation,
     "Generation": ollama.generation,
     "Code": ollama.code,
+    "ParityReport": deployment.parity,
+    "DeployedVersion": deployment.deployed,
+    "AliasMove": deployment.alias_move,
+    "AliasList": deployment.aliases,
 }
 """By the record's name, so that nothing is imported that is not shown."""
