@@ -59,20 +59,11 @@ class GgufPredictor:
         context: int = CONTEXT,
     ) -> None:
         """Loads the file. Raises NotFound, NotValid for a file that llama.cpp cannot read, MissingExtra."""
-        try:
-            import xllamacpp
-        except ImportError:
-            raise MissingExtra("Asking a GGUF file", "serve") from None
-        if not path.is_file():
-            raise NotFound(f"The GGUF file {path} does not exist.")
+        self._server = serve_gguf(path, context=context)
         self.name = f"{path.name} in llama.cpp"
         self.identity = f"gguf {sha256_file(path)}"
         self._thinking = thinking
         self._tools_in_prompt = tools_in_prompt
-        try:
-            self._server = _serve(xllamacpp, path, context)
-        except RuntimeError as error:
-            raise NotValid(f"llama.cpp cannot load {path}: {error}") from None
         self._client = httpx2.Client(base_url=self._server.listening_address, timeout=SECONDS)
         self._asking = Asking(self.name, f"Rows may have {SLOTS * context:,} tokens with their answer.")
 
@@ -264,17 +255,31 @@ class GgufPredictor:
         return reply.json()
 
 
-def _serve(xllamacpp: Any, path: Path, context: int) -> Any:
-    settings = xllamacpp.CommonParams()
+def serve_gguf(path: Path, *, slots: int = SLOTS, context: int = CONTEXT) -> Any:
+    """llama.cpp's server with this file, on loopback; it ends with the last reference to it.
+
+    `slots` requests are worked on at once, and share a pool of `context` tokens for each of them. Raises MissingExtra,
+    NotFound, or NotValid for a file that llama.cpp cannot read.
+    """
+    try:
+        import xllamacpp
+    except ImportError:
+        raise MissingExtra("Asking a GGUF file", "serve") from None
+    if not path.is_file():
+        raise NotFound(f"The GGUF file {path} does not exist.")
+    settings: Any = xllamacpp.CommonParams()
     settings.model.path = str(path)
     settings.hostnames = ["127.0.0.1"]
     settings.port = 0
-    settings.n_parallel = SLOTS
-    settings.n_ctx = SLOTS * context
+    settings.n_parallel = slots
+    settings.n_ctx = slots * context
     settings.kv_unified = True
     settings.use_jinja = True
     settings.warmup = False
     settings.verbosity = -1
     settings.cpuparams.n_threads = free_cores()
     settings.cpuparams_batch.n_threads = free_cores()
-    return xllamacpp.Server(settings)
+    try:
+        return xllamacpp.Server(settings)
+    except RuntimeError as error:
+        raise NotValid(f"llama.cpp cannot load {path}: {error}") from None
