@@ -1,0 +1,62 @@
+"""Another server on this machine that answers for us: its stream of events as pieces, its refusals as ours."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+import httpx2
+
+from nlp_skills.deployment.serving.backend import AnswerFailed, TooLong
+from nlp_skills.errors import NotValid
+
+SECONDS = httpx2.Timeout(600.0, connect=10.0)
+
+
+class Upstream:
+    """One server, by its address."""
+
+    def __init__(self, address: str, name: str, *, key: str | None = None, streams: int) -> None:
+        """`streams` answers may be under way at once; `key` is the server's own."""
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        limits = httpx2.Limits(max_connections=streams + 8)
+        self._client = httpx2.AsyncClient(base_url=address, headers=headers, timeout=SECONDS, limits=limits)
+        self._name = name
+
+    async def events(self, path: str, body: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+        """What it streams for this body, without `[DONE]`. Raises NotValid for a 4xx, else AnswerFailed."""
+        try:
+            async with self._client.stream("POST", path, json={**body, "stream": True}) as reply:
+                if reply.is_error:
+                    await reply.aread()
+                    raise _refused(self._name, reply)
+                async with aclosing(reply.aiter_lines()) as lines:
+                    async for line in lines:
+                        if (data := line.removeprefix("data: ")) != line and data != "[DONE]":
+                            yield self._read(data)
+        except httpx2.TransportError as error:
+            raise AnswerFailed(f"{self._name} broke off: {type(error).__name__} {error}") from None
+
+    async def close(self) -> None:
+        """Closes the connections; whoever still reads from one gets an error."""
+        await self._client.aclose()
+
+    def _read(self, data: str) -> dict[str, Any]:
+        event = json.loads(data)
+        if error := event.get("error"):
+            raise AnswerFailed(f"{self._name} broke off: {error.get('message', error)}")
+        return event
+
+
+def _refused(name: str, reply: httpx2.Response) -> NotValid | AnswerFailed:
+    try:
+        error = reply.json().get("error", {})
+        told = str(error.get("message", error)) if isinstance(error, dict) else str(error)
+    except (ValueError, AttributeError):
+        error, told = {}, reply.text[:200]
+    if reply.status_code >= 500 or reply.status_code == 429:
+        return AnswerFailed(f"{name} gave no answer (HTTP {reply.status_code}): {told}")
+    too_long = "context" in str(error.get("type", "")) or "context length" in told.lower()
+    return (TooLong if too_long else NotValid)(f"{name}: {told}")
