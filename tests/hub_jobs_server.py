@@ -1,17 +1,14 @@
-"""The Hub on loopback with what a job needs: repositories that can be written, and jobs that really run.
+"""The Hub on loopback with jobs that really run, beside the repositories that they need (hub_repositories.py).
 
-    GET  /api/whoami-v2                     POST /api/repos/create          DELETE /api/repos/delete
-    POST /api/datasets/<id>/preupload/main  POST /api/datasets/<id>/commit/main
     GET  /api/jobs/hardware                 POST /api/jobs/<user>           GET  /api/jobs/<user>?label=
     GET  /api/jobs/<user>/<id>              POST …/<id>/cancel              GET …/<id>/logs
 
-Requests and answers are those that huggingface_hub 2.4 sends and reads (hf_api.py, _commit_api.py, _jobs_api.py). A job's
+Requests and answers are those that huggingface_hub 2.4 sends and reads (_jobs_api.py). A job's
 container is a process on this machine, with the job's variables and secrets.
 """
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import subprocess
@@ -21,9 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hub_server import Dataset, HubServer, Sent
+from hub_repositories import TOKEN, HubRepositories, reply
+from hub_server import Sent
 
-TOKEN = "hf_" + "write4Of8Ann15By16Her23Own42"
 HARDWARE = [
     ("cpu-basic", "CPU Basic", None, 0.000167),
     (
@@ -55,25 +52,20 @@ class HubJob:
 @dataclass
 class Ordered:
     jobs: dict[str, HubJob] = field(default_factory=dict)
-    visibility: dict[str, Any] = field(default_factory=dict)
-    role: str = "write"
-    """Of the token."""
     refusal: Sent | None = None
     """What is answered to the next order, which is then not taken."""
     after: Callable[[], None] = lambda: None
     """Called when an order has been taken and before that is answered."""
 
 
-class HubJobsServer(HubServer):
+class HubJobsServer(HubRepositories):
     """Ann's Hub."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__({})
+        super().__init__()
         self.folder = folder
         self.ordered = Ordered()
-        for server in self._servers:
-            handler: Any = server.RequestHandlerClass
-            handler.do_DELETE = handler.do_GET
+        self.large = 1 << 40  # a task's files go with the commit, as small ones do
 
     def __exit__(self, *error: object) -> None:
         for job in self.ordered.jobs.values():
@@ -82,58 +74,10 @@ class HubJobsServer(HubServer):
         super().__exit__(*error)
 
     def answer(self, method: str, path: str, query: dict[str, str], body: bytes, token: str) -> Sent:
-        parts = path.strip("/").split("/")
-        if path.startswith("/elsewhere/"):
+        if not path.startswith("/api/jobs/") or token != f"Bearer {TOKEN}":
             return super().answer(method, path, query, body, token)
-        if token != f"Bearer {TOKEN}":
-            return Sent(401, b'{"error": "Invalid username or password."}')
-        if path == "/api/whoami-v2":
-            return reply(
-                {"type": "user", "name": "ann", "auth": {"accessToken": {"role": self.ordered.role}}}
-            )
-        if parts[1] == "repos":
-            return self._repository(parts[2], json.loads(body))
-        if parts[1] == "jobs":
-            self.asked.append((method, path))
-            return self._job(method, parts[2:], query, body)
-        if (
-            parts[1] == "datasets"
-            and method == "POST"
-            and len(parts) > 4
-            and parts[4] in ("preupload", "commit")
-        ):
-            dataset = self.datasets["/".join(parts[2:4])]
-            if parts[4] == "preupload":
-                files = [file["path"] for file in json.loads(body)["files"]]
-                modes = [{"path": name, "uploadMode": "regular", "shouldIgnore": False} for name in files]
-                return reply({"files": modes})
-            return self._commit("/".join(parts[2:4]), dataset, body)
-        return super().answer(method, path, query, body, token)
-
-    def _repository(self, what: str, given: dict[str, Any]) -> Sent:
-        name = f"{given.get('organization') or 'ann'}/{given['name']}"
-        if what == "delete":
-            del self.datasets[name]
-            return reply({})
-        self.ordered.visibility[name] = given.get("visibility")
-        if name in self.datasets:
-            return Sent(
-                409, json.dumps({"error": "You already created this dataset repo", "url": name}).encode()
-            )
-        self.datasets[name] = Dataset(token=TOKEN)
-        self.datasets[name].commit({".gitattributes": b""})
-        return reply({"url": f"{self.url}/datasets/{name}", "name": name, "id": name})
-
-    def _commit(self, name: str, dataset: Dataset, body: bytes) -> Sent:
-        files = dict(dataset.commits[dataset.branches["main"]])
-        for line in body.splitlines():
-            item = json.loads(line)
-            if item["key"] == "file":
-                files[item["value"]["path"]] = base64.b64decode(item["value"]["content"])
-        commit = dataset.commit(files)
-        return reply(
-            {"success": True, "commitOid": commit, "commitUrl": f"{self.url}/datasets/{name}/commit/{commit}"}
-        )
+        self.asked.append((method, path))
+        return self._job(method, path.strip("/").split("/")[2:], query, body)
 
     def _job(self, method: str, parts: list[str], query: dict[str, str], body: bytes) -> Sent:
         if parts == ["hardware"]:
@@ -210,11 +154,3 @@ def hardware(name: str, pretty: str, accelerator: dict[str, str] | None, cost: f
         "unitCostUSD": cost,
         "unitLabel": "minute",
     }
-
-
-def reply(value: Any) -> Sent:
-    return Sent(body=json.dumps(value).encode(), headers={"Content-Type": "application/json; charset=utf-8"})
-
-
-def refused(status: int, message: str) -> Sent:
-    return Sent(status, json.dumps({"error": message}).encode())

@@ -7,12 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-sys.path.append(str(Path(__file__).parents[1] / "data"))
-
 from small_task import make_small_task
 
-from hub_jobs_server import TOKEN, HubJobsServer, refused
+from hub_jobs_server import HubJobsServer
+from hub_repositories import TOKEN, refused
 from nlp_skills.errors import NotReady, NotValid, RunFailed
 from nlp_skills.records import sha256_tree, to_yaml
 from nlp_skills.training.job import read_job
@@ -72,7 +70,7 @@ def test_job_is_started_stopped_resumed_and_its_model_comes_home(
     assert ordered.spec["command"][:6] == ["uv", "run", "--with", "huggingface_hub>=2", "python", "-c"]
     assert ordered.spec["secrets"] == {"HF_TOKEN": TOKEN, "WANDB_API_KEY": "correct-horse-battery-staple-78"}
     assert (ordered.spec["flavor"], ordered.spec["timeoutSeconds"]) == ("a10g-small", 4 * 3600)
-    assert list(hub.ordered.visibility.values()) == ["private"]
+    assert list(hub.visibility.values()) == ["private"]
 
     assert until(task, 4).status == "running"
     (repository,) = hub.datasets
@@ -147,7 +145,7 @@ def test_order_that_is_refused_leaves_no_repository_behind(
 def test_token_that_may_only_read_is_refused_before_anything_is_sent(
     hub: HubJobsServer, task: Path, secret: None
 ) -> None:
-    hub.ordered.role = "read"
+    hub.role = "read"
     with pytest.raises(
         NotReady, match=r"HUB-ACCESS: .* \(hub\), and the token may only read\. .* hf auth login"
     ):

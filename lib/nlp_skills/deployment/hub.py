@@ -89,24 +89,40 @@ def upload_model(
     that may not write there; NotValid for a public repository where `public` is not given, and for files that are not safe
     to load; RunFailed where the Hub stays out of reach; MissingExtra.
     """
+    if not confirm:
+        repository = HubRepository(repo_id)
+        return _shown(task, repository, repository.access(), version, what, public)
+    done, parcel = publish(task, repo_id, version, what, public=public, progress=progress)
+    _record(task, parcel, version, done)
+    return done
+
+
+def publish(
+    task: Path,
+    repo_id: str,
+    version: str | None,
+    what: str,
+    *,
+    public: bool = False,
+    progress: Progress = silent,
+) -> tuple[HubUpload, Parcel]:
+    """Upload it and keep no record of it: for who keeps one of their own. Raises as upload_model does."""
     repository = HubRepository(repo_id)
     access = repository.access()
-    if not confirm:
-        return _shown(task, repository, access, version, what, public)
     parcel = pack(task, version, what, repository, is_known=access.user is not None, public=public)
     if access.lacks:
         raise NotReady(access.lacks)
-    message = f"{task.name} {parcel.version}: {parcel.what}"
     made = repository.commit(
-        parcel.files, lambda state: superseded(parcel.files, state), message, public=public, progress=progress
+        parcel.files,
+        lambda state: superseded(parcel.files, state),
+        f"{task.name} {parcel.version}: {parcel.what}",
+        public=public,
+        progress=progress,
     )
-    _record(task, parcel, version, repo_id, made.commit, access.user or repo_id)
-    shown = _describe(
-        task, repo_id, access, State(made.visibility), parcel, public=made.visibility == "public"
-    )
-    return shown.model_copy(
-        update={"uploaded": True, "commit": made.commit, "url": made.url, "next": _next(parcel, repo_id)}
-    )
+    there = State(made.visibility)
+    shown = _describe(task, repo_id, access, there, parcel, public=made.visibility == "public")
+    changes = {"uploaded": True, "commit": made.commit, "url": made.url, "next": _next(parcel, repo_id)}
+    return shown.model_copy(update=changes), parcel
 
 
 def _shown(
@@ -178,10 +194,10 @@ def _describe(
     )
 
 
-def _record(task: Path, parcel: Parcel, version: str | None, repo_id: str, commit: str, user: str) -> None:
+def _record(task: Path, parcel: Parcel, version: str | None, done: HubUpload) -> None:
     """Keep in registry.json what was published; the same commit once."""
     known = read_registry(task).deployments
-    if any(one.target == "hub" and one.name == repo_id and one.commit == commit for one in known):
+    if any((one.target, one.name, one.commit) == ("hub", done.repo_id, done.commit) for one in known):
         return
     record_deployment(
         task,
@@ -189,11 +205,11 @@ def _record(task: Path, parcel: Parcel, version: str | None, repo_id: str, commi
             version=parcel.version,
             artefact=parcel.what,
             target="hub",
-            name=repo_id,
+            name=done.repo_id,
             created=now(),
-            by=user,
+            by=done.user or "somebody",
             sha256=parcel.info.sha256,
-            commit=commit,
+            commit=done.commit,
             alias=version if is_alias(version) else None,
         ),
     )

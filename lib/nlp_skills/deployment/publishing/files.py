@@ -11,7 +11,7 @@ from pathlib import Path
 from nlp_skills.data.credentials import find_secrets
 from nlp_skills.deployment.publishing.origin import Origin
 from nlp_skills.deployment.publishing.repository import State
-from nlp_skills.errors import NotValid, counted
+from nlp_skills.errors import NotValid
 from nlp_skills.records import read_mapping, to_json
 from nlp_skills.training.model_info import ModelInfo
 
@@ -27,7 +27,7 @@ _LARGE = 1_000_000
 
 
 def hub_files(
-    task: Path, version: str, path: Path, info: ModelInfo, origin: Origin
+    task: Path, version: str, path: Path, info: ModelInfo, origin: Origin, token: str | None
 ) -> dict[str, Path | bytes]:
     """Name in the repository → the file, or its bytes where they differ from the file's.
 
@@ -47,7 +47,7 @@ def hub_files(
         _require_safe(name, file)
     records = [task / "versions" / version / name for name in RECORDS]
     found |= {file.relative_to(task).as_posix(): file for file in records if file.is_file()}
-    return {name: _published(file, origin) for name, file in found.items()}
+    return {name: _published(file, origin, token) for name, file in found.items()}
 
 
 def superseded(files: Mapping[str, object], state: State) -> list[str]:
@@ -82,7 +82,7 @@ def _require_safe(name: str, file: Path) -> None:
             raise NotValid(f"{file} is not published: it is no {file.suffix[1:]} file, whatever {name} says.")
 
 
-def _published(file: Path, origin: Origin) -> Path | bytes:
+def _published(file: Path, origin: Origin, token: str | None) -> Path | bytes:
     """The file, or its text without places on this machine. Raises NotValid for a secret."""
     if file.suffix not in _EDITED or file.stat().st_size > _LARGE:
         return file
@@ -93,8 +93,10 @@ def _published(file: Path, origin: Origin) -> Path | bytes:
         edited = to_json({**settings, "base_model_name_or_path": origin.name})
     for place in origin.places:
         edited = edited.replace(place.encode(), origin.name.encode())
-    if found := find_secrets(edited.decode("utf-8", errors="replace")):
-        raise NotValid(
-            f"{file} is not published: it holds {counted(len(found), 'secret')} ({found[0].kind}). Take it out."
-        )
+    text = edited.decode("utf-8", errors="replace")
+    kinds = [found.kind for found in find_secrets(text)]
+    if token and token in text:
+        kinds.insert(0, "the token that it is uploaded with")
+    if kinds:
+        raise NotValid(f"{file} is not published: it holds a secret ({kinds[0]}). Take it out.")
     return file if edited == content else edited

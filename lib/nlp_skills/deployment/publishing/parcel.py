@@ -66,7 +66,7 @@ def pack(
             f"The adapter of {name} belongs on the merged weights of {origin.own_version}, which nobody else has."
             " Publish the whole model: --what merged"
         )
-    files = hub_files(task, name, path, info, origin)
+    files = hub_files(task, name, path, info, origin, repository.token)
     snapshot_file = task / "versions" / name / "data_snapshot.json"
     snapshot = DataSnapshot.load(snapshot_file) if snapshot_file.is_file() else None
     licensing = _licensing(origin, snapshot, repository if is_known else None)

@@ -78,16 +78,16 @@ class HubRepository:
             raise NotValid(
                 f"repo_id: {repo_id!r} names no owner. Write OWNER/NAME, for example me/{repo_id}."
             )
-        self.repo_id, self._token = repo_id, get_token()
+        self.repo_id, self.token = repo_id, get_token()
         self.endpoint = (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
         self.offline = constants.HF_HUB_OFFLINE
-        self.api = HfApi(endpoint=self.endpoint, token=self._token, library_name="nlp-skills")
+        self.api = HfApi(endpoint=self.endpoint, token=self.token, library_name="nlp-skills")
 
     def access(self) -> Access:
         """Asks the Hub who the token is and whether it may write there; never raises for what it finds."""
         if self.offline:
             return Access(None, "HF_HUB_OFFLINE is set, so the Hub cannot be asked. Unset it.")
-        if not self._token:
+        if not self.token:
             return Access(None, f"There is no token for the Hub. {_LOGIN}")
         try:
             with self._telling("who the token is"):
@@ -215,8 +215,8 @@ class HubRepository:
             isinstance(error, RuntimeError) and error.__cause__
         ):  # huggingface_hub says what it did, not what happened
             text = f"{text.rstrip('.')}: {' '.join(str(error.__cause__).split()) or type(error.__cause__).__name__}"
-        if self._token:
-            text = text.replace(self._token, "${HF_TOKEN}")
+        if self.token:
+            text = text.replace(self.token, "${HF_TOKEN}")
         text = _QUERY.sub(r"\1?…", text)
         for span in reversed(find_secrets(text)):
             text = f"{text[: span.start]}***{text[span.end :]}"

@@ -6,14 +6,16 @@
     HEAD /datasets/<id>/resolve/<rev>/<path>         commit, etag, size; large files are redirected elsewhere
     GET  …                                           the content, also a range of it
 
-Answers and headers follow https://huggingface.co/docs/hub/api and what huggingface_hub 2 reads from them.
+The same for models, below /api/models/<id> and /<id>/resolve. hub_repositories.py adds what writes. Answers and headers follow https://huggingface.co/docs/hub/api and what huggingface_hub 2 reads from them.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import socket
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
@@ -26,13 +28,15 @@ LARGE = 10_000
 
 @dataclass
 class Dataset:
-    """A repository: files by commit, and where its branches point."""
+    """A repository, of a model too: files by commit, and where its branches point."""
 
     commits: dict[str, Files] = field(default_factory=dict)
     branches: dict[str, str] = field(default_factory=dict)
     gated: bool = False
     token: str | None = None
     """Who has it sees a private dataset; the others are told that there is none."""
+    card: dict[str, Any] = field(default_factory=dict)
+    """The metadata of its card."""
 
     def commit(self, files: Files, branch: str = "main") -> str:
         """A new state of a branch; returns its commit."""
@@ -55,6 +59,11 @@ class HubServer:
 
     def __init__(self, datasets: dict[str, Dataset]) -> None:
         self.datasets = datasets
+        self.models: dict[str, Dataset] = {}
+        self.breaks: Callable[[str, str], bool] = lambda _method, _path: False
+        """Whether the connection breaks while this is being asked."""
+        self.loses: Callable[[str, str], bool] = lambda _method, _path: False
+        """Whether it breaks when this has been done and before that is answered."""
         self.asked: list[tuple[str, str]] = []
         self.tokens: list[str] = []
         self.elsewhere: dict[str, bytes] = {}
@@ -82,12 +91,13 @@ class HubServer:
         self.tokens.append(token)
         if path.startswith("/elsewhere/"):
             return Sent(body=self.elsewhere[path.rpartition("/")[2]])
-        if not path.startswith(("/api/datasets/", "/datasets/")):
-            return Sent(404)
         api = path.startswith("/api/")
-        parts = path.removeprefix("/api").removeprefix("/datasets/").split("/", 3)
+        kind = "datasets" if path.removeprefix("/api").startswith("/datasets/") else "models"
+        if not path.startswith(("/api/datasets/", "/api/models/")) and "/resolve/" not in path:
+            return Sent(404)
+        parts = path.removeprefix("/api").removeprefix(f"/{kind}").lstrip("/").split("/", 3)
         name, rest = "/".join(parts[:2]), parts[2:]
-        dataset = self.datasets.get(name)
+        dataset = (self.datasets if kind == "datasets" else self.models).get(name)
         if dataset is None or (dataset.token and token != f"Bearer {dataset.token}"):
             return _refused(401, "RepoNotFound", "Invalid username or password.")
         revision, _, place = (rest[1] if len(rest) > 1 else "main").partition("/")
@@ -135,6 +145,7 @@ def _info(name: str, dataset: Dataset, commit: str) -> dict[str, Any]:
         "downloads": 0,
         "likes": 0,
         "siblings": [{"rfilename": path} for path in dataset.commits[commit]],
+        **({"cardData": dataset.card} if dataset.card else {}),
     }
 
 
@@ -176,9 +187,17 @@ def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
 
         def do_GET(self) -> None:
             parts = urlsplit(self.path)
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            if hub.breaks(self.command, parts.path):
+                hub.asked.append((self.command, parts.path))
+                self.rfile.read(min(1000, int(self.headers.get("Content-Length") or 0)))
+                self._hang_up()
+                return
+            body = self._body()
             token = self.headers.get("Authorization", "")
             sent = hub.answer(self.command, parts.path, dict(parse_qsl(parts.query)), body, token)
+            if hub.loses(self.command, parts.path):
+                self._hang_up()
+                return
             first, last = 0, len(sent.body)
             if sent.status == 200 and (wanted := self.headers.get("Range")):
                 start, _, end = wanted.removeprefix("bytes=").partition("-")
@@ -192,7 +211,21 @@ def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
             if self.command != "HEAD":
                 self.wfile.write(sent.body[first:last])
 
-        do_HEAD = do_POST = do_GET
+        do_HEAD = do_POST = do_PUT = do_DELETE = do_GET
+
+        def _hang_up(self) -> None:
+            self.close_connection = True
+            self.connection.shutdown(socket.SHUT_RDWR)
+
+        def _body(self) -> bytes:
+            if self.headers.get("Transfer-Encoding") != "chunked":
+                return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            parts = []
+            while size := int(self.rfile.readline(), 16):
+                parts.append(self.rfile.read(size))
+                self.rfile.readline()
+            self.rfile.readline()
+            return b"".join(parts)
 
         def log_message(self, format: str, *args: Any) -> None:
             """Tests look at `asked`."""
