@@ -267,7 +267,8 @@ def serve_gguf(path: Path, *, slots: int = SLOTS, context: int = CONTEXT) -> Any
         raise MissingExtra("Asking a GGUF file", "serve") from None
     if not path.is_file():
         raise NotFound(f"The GGUF file {path} does not exist.")
-    settings: Any = xllamacpp.CommonParams()
+    llama: Any = xllamacpp  # its names come from a compiled module, which type checkers cannot see
+    settings = llama.CommonParams()
     settings.model.path = str(path)
     settings.hostnames = ["127.0.0.1"]
     settings.port = 0
@@ -280,6 +281,6 @@ def serve_gguf(path: Path, *, slots: int = SLOTS, context: int = CONTEXT) -> Any
     settings.cpuparams.n_threads = free_cores()
     settings.cpuparams_batch.n_threads = free_cores()
     try:
-        return xllamacpp.Server(settings)
+        return llama.Server(settings)
     except RuntimeError as error:
         raise NotValid(f"llama.cpp cannot load {path}: {error}") from None
