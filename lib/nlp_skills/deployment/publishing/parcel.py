@@ -82,7 +82,7 @@ def pack(
         info=info,
         files={**{name: text.encode() for name, text in texts.items()}, **files},
         license=licensing.license_name or licensing.license,
-        notes=_notes(facts, public),
+        notes=_notes(facts, is_known=is_known, public=public),
     )
 
 
@@ -148,14 +148,15 @@ def _measured(
     return result, "", judge_promotion(definition, version, result)
 
 
-def _notes(facts: CardFacts, public: bool) -> list[str]:
+def _notes(facts: CardFacts, *, is_known: bool, public: bool) -> list[str]:
     """What the person should know before others see it."""
     origin, licensing, task = facts.origin, facts.licensing, facts.task
     notes = []
     if licensing.base.id == UNKNOWN:
+        asked = "" if is_known else " (the Hub was not asked)"
         notes.append(
-            f"The licence of the base model {origin.name} is not known: the card says `license: unknown`. Find it out"
-            " before others use the model."
+            f"The licence of the base model {origin.name} is not known{asked}: the card says `license: unknown`. Find it"
+            " out before others use the model."
         )
     if licensing.terms:
         notes.append(f"{licensing.terms.name}: {licensing.terms.asks}.")
