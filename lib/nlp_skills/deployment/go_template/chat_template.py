@@ -36,7 +36,7 @@ class ChatTemplate:
     ) -> None:
         self.tokenizer = tokenizer
         self.assumed: list[str] = []
-        self._order = key_order(tools)
+        self.order = key_order(tools)
         self._given = {} if thinking is None else {"enable_thinking": thinking}
         self.source = tokenizer.get_chat_template()
         # llama.cpp writes the BOS itself where the tokenizer does; in the prompt it would stand twice.
@@ -72,6 +72,14 @@ class ChatTemplate:
         pattern = r'"name": "get_weather",.*?"(arguments|parameters)": \{"city": "x"\}'
         return told is None or re.search(pattern, told.text, re.DOTALL) is not None
 
+    def ordered(self, probe: Probe) -> Probe:
+        """The conversation with its tools' keys in the order of the training."""
+        return (
+            probe._replace(tools=[_reordered(tool, self.order) for tool in probe.tools])
+            if probe.tools
+            else probe
+        )
+
     def translated(self, *, tools: bool, keep_bos: bool) -> str:
         """The Go template. Raises NotTranslatable."""
         default = self.source
@@ -79,7 +87,7 @@ class ChatTemplate:
         nodes = self._nodes(default, tools, keep_bos)
         if named != default:
             nodes = (When(Is(path("", "Tools")), self._nodes(named, tools, keep_bos), nodes),)
-        return go_text(nodes, self._order)
+        return go_text(nodes, self.order)
 
     def _nodes(self, source: str, tools: bool, keep_bos: bool) -> tuple[Node, ...]:
         from transformers.utils.chat_template_utils import _compile_jinja_template
@@ -127,3 +135,13 @@ def key_order(tools: Sequence[Mapping[str, Any]]) -> Order:
         for kind, value in seen:
             found[kind].update(dict.fromkeys(key for key in value if key in ORDER[kind]))
     return {kind: (*keys, *(key for key in ORDER[kind] if key not in keys)) for kind, keys in found.items()}
+
+
+def _reordered(tool: Mapping[str, Any], order: Order) -> dict[str, Any]:
+    def sort(value: Mapping[str, Any], kind: str) -> dict[str, Any]:
+        return {key: value[key] for key in (*order[kind], *value) if key in value}
+
+    function = sort(tool["function"], "function")
+    parameters = sort(function["parameters"], "parameters")
+    properties = {name: sort(one, "property") for name, one in parameters["properties"].items()}
+    return {**tool, "function": {**function, "parameters": {**parameters, "properties": properties}}}

@@ -135,6 +135,10 @@ class Expressions:
         """What a macro writes; see Translation."""
         raise NotImplementedError
 
+    def selected(self, of: Items, *, last: bool) -> Thing:
+        """The first or last message of a role; see Translation."""
+        raise NotImplementedError
+
     def _Const(self, node: Any) -> Any:
         return node.value
 
@@ -246,6 +250,19 @@ class Expressions:
         self.assumed[f"a text that contains {word!r} is taken as any other"] = None
         return False
 
+    def _begins(self, of: Text, word: str, at_start: bool) -> Formula:
+        node = of.nodes[0 if at_start else -1]
+        if isinstance(node, str) and len(node) >= len(word):
+            return node.startswith(word) if at_start else node.endswith(word)
+        if len(of.nodes) != 1 or not isinstance(node, Out) or node.by:
+            self.assumed[
+                f"a text that {'begins' if at_start else 'ends'} with {word!r} is taken as any other"
+            ] = None
+            return False
+        size, text = len(word.encode()), argument(node.go)
+        part = f"slice {text} 0 {size}" if at_start else f"slice {text} (len (slice {text} {size}))"
+        return every(Is(f"ge (len {text}) {size}"), Is(f"eq ({part}) {quoted(word)}"))
+
     def _Getattr(self, node: Any) -> Any:
         return lifted(lambda of: self._attribute(of, node.attr), self.value(node.node))
 
@@ -262,6 +279,8 @@ class Expressions:
     def _item(self, of: Any, key: Any) -> Any:
         if isinstance(key, str):
             return self._attribute(of, key)
+        if isinstance(of, Items) and of.chosen and key in (0, -1):
+            return self.selected(of, last=key == -1)
         if isinstance(of, Items) and not of.mapping:
             return _element_at(of, key)
         if isinstance(of, list | tuple | str) and isinstance(key, int):
@@ -329,7 +348,7 @@ class Expressions:
 
     def _filtered(self, name: str, of: Any, arguments: list[Any]) -> Any:
         if name in ("list", "safe", "items", "dictsort") or (name == "string" and isinstance(of, Text | str)):
-            return list(of.items()) if name in ("items", "dictsort") and isinstance(of, dict) else of
+            return _pairs(of) if name in ("items", "dictsort") else of
         if name in ("length", "count"):
             return _length(of)
         if name in ("first", "last"):
@@ -356,8 +375,8 @@ class Expressions:
             return self._new_space({pair.key: self.value(pair.value) for pair in node.kwargs})
         if name == "strftime_now":
             return _date(self.value(node.args[0]))
-        if name == "range":
-            return list(range(*(self.value(one) for one in node.args)))
+        if name == "range" and all(isinstance(end, int) for end in map(self.value, node.args)):
+            return list(range(*map(self.value, node.args)))
         called = self.state.names.get(name)
         if isinstance(called, Macro):
             return self.run(called, node)
@@ -373,8 +392,8 @@ class Expressions:
     def _method(self, name: str, of: Any, arguments: list[Any]) -> Any:
         if name in ("strip", "lstrip", "rstrip"):
             return _stripped(of, name, arguments[0] if arguments else None)
-        if name in ("items", "keys", "values") and isinstance(of, Items | dict):
-            return of if isinstance(of, Items) else list(getattr(of, name)())
+        if name == "items":
+            return _pairs(of)
         if name == "get":
             found = self._attribute(of, arguments[0])
             return choose(self._is_defined(found), found, arguments[1] if len(arguments) > 1 else None)
@@ -383,7 +402,7 @@ class Expressions:
             if method is not None:
                 return method(*arguments)
         if isinstance(of, Text) and name in ("startswith", "endswith"):
-            return _begins(of, arguments[0], name == "startswith")
+            return self._begins(of, arguments[0], name == "startswith")
         if isinstance(of, Text) and name == "split" and self._text_contains(of, arguments[0]) is False:
             return [of]
         if isinstance(of, Text) and name == "replace" and self._text_contains(of, arguments[0]) is False:
@@ -391,6 +410,17 @@ class Expressions:
         if isinstance(of, Text) and name in ("lower", "upper", "capitalize", "title"):
             return _role_as(of, name)
         raise NotTranslatable(f"it uses {name} on a value of the request")
+
+
+def _pairs(of: Any) -> Any:
+    """Keys with their values. A tool has those that Ollama knows, in the usual order."""
+    if isinstance(of, dict):
+        return list(of.items())
+    if isinstance(of, Thing) and of.kind in ("function", "tool", "called"):
+        return [(name, make(of.go)) for name, make in FIELDS[of.kind].items()]
+    if isinstance(of, Items) and of.mapping:
+        return of
+    raise NotTranslatable("it loops over the keys of a value of the request")
 
 
 def _is_yes_or_no(value: Any) -> bool:
@@ -433,6 +463,8 @@ def _length(of: Any) -> Any:
         if len(of.nodes) == 1 and isinstance(of.nodes[0], Out):
             return Number(f"len {argument(of.nodes[0].go)}")
         raise NotTranslatable("it asks for the length of a text that it has put together")
+    if not isinstance(of, str | list | tuple | dict):
+        raise NeverReached("it asks for the length of something that has none")
     return len(of)
 
 
@@ -532,19 +564,6 @@ def _both(first: str, second: str) -> str:
     if first.partition("_")[2] == second.partition("_")[2] and sides <= {"lstrip", "rstrip", "strip"}:
         return "_".join(filter(None, ("strip", first.partition("_")[2])))
     raise NotTranslatable("it strips a text in two different ways")
-
-
-def _begins(of: Text, word: str, at_start: bool) -> Formula:
-    node = of.nodes[0 if at_start else -1]
-    if isinstance(node, str) and len(node) >= len(word):
-        return node.startswith(word) if at_start else node.endswith(word)
-    if len(of.nodes) != 1 or not isinstance(node, Out) or node.by:
-        raise NotTranslatable("it asks how a text begins that it has put together")
-    size = len(word.encode())
-    part = f"slice {argument(node.go)} " + (
-        f"0 {size}" if at_start else f"(len (slice {argument(node.go)} {size}))"
-    )
-    return every(Is(f"ge (len {argument(node.go)}) {size}"), Is(f"eq ({part}) {quoted(word)}"))
 
 
 def _role_as(of: Text, name: str) -> Any:

@@ -34,12 +34,12 @@ class JsonMap(dict[str, Any], Stringer):
 
 
 class JsonList(list[Any], Stringer):
-    """The tools."""
+    """The tools; none are a nil slice."""
 
 
 def execute(template: Template, data: Mapping[str, Any]) -> str:
     """The template's output. Raises NotValid where Go would stop."""
-    run = _Run(template, Struct(data))
+    run = _Run(template, dict(data))
     run.body(template.body, run.root)
     return b"".join(run.written).decode(errors="replace")
 
@@ -197,6 +197,8 @@ def shown(value: Any) -> bytes:
         return b"true" if value else b"false"
     if isinstance(value, int | float):
         return go_json(value).encode()
+    if value is None:
+        return b"<no value>"
     if isinstance(value, Stringer) or (isinstance(value, Struct) and value.shown is not None):
         return go_json(value).encode()
     raise NotValid("the template writes a list or mapping as Go shows it to programmers")
@@ -215,6 +217,8 @@ def go_json(value: Any) -> str:
         return go_json_fields(value.shown)
     if isinstance(value, dict):
         return go_json_fields({key: value[key] for key in sorted(value, key=str.encode)})
+    if isinstance(value, JsonList) and not value:
+        return "null"
     if isinstance(value, list):
         return "[" + ",".join(map(go_json, value)) + "]"
     if isinstance(value, float):

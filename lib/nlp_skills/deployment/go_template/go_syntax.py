@@ -118,8 +118,8 @@ class _Reader:
             raise NotValid(f"the template has {{{{ {end} }}}} where nothing is open")
         return Template(body, self._defined)
 
-    def _block(self) -> tuple[list[Any], str]:
-        """Nodes up to `end` or `else`, and which of them."""
+    def _block(self, opened: int = 0) -> tuple[list[Any], str]:
+        """Nodes up to `end` or `else`, and which of them; `opened` is the line of what is open."""
         body: list[Any] = []
         while self._place < len(self._pieces):
             is_action, text, line = self._pieces[self._place]
@@ -134,6 +134,8 @@ class _Reader:
             if word in ("end", "else"):
                 return body, stripped
             body += self._action(word, rest.strip(), stripped, line)
+        if opened:
+            raise NotValid(f"line {opened} of the template: what is opened there has no end")
         return body, ""
 
     def _action(self, word: str, rest: str, whole: str, line: int) -> list[Any]:
@@ -141,7 +143,7 @@ class _Reader:
             return [self._branch(word, rest, line)]
         if word in ("define", "block"):
             name, pipe = _named(rest, line)
-            self._defined[name], _ = self._block()
+            self._defined[name], _ = self._block(line)
             return [Called(name, pipe)] if word == "block" else []
         if word == "template":
             return [Called(*_named(rest, line))]
@@ -151,14 +153,14 @@ class _Reader:
 
     def _branch(self, word: str, rest: str, line: int) -> Branch:
         branch = Branch(word, _pipe(rest, line))
-        branch.body, end = self._block()
+        branch.body, end = self._block(line)
         if end.startswith("else"):
             chained = end.removeprefix("else").strip()
             if chained:
                 inner, _, pipe = chained.partition(" ")
                 branch.otherwise = [self._branch(inner, pipe, line)]
             else:
-                branch.otherwise, _ = self._block()
+                branch.otherwise, _ = self._block(line)
         return branch
 
 

@@ -42,7 +42,8 @@ def truth(value: Any) -> Formula:
     if isinstance(value, FORMULAS):
         return value
     if isinstance(value, Text):
-        return some(*(_writes(node) for node in value.nodes))
+        said = any(isinstance(node, str) and node for node in value.nodes)
+        return said or some(*(_writes(node) for node in value.nodes))
     if isinstance(value, Items | Number):
         return Is(value.go)
     if isinstance(value, Thing):

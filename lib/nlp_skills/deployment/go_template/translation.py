@@ -136,6 +136,18 @@ class Translation(Expressions):
             self._depth -= 1
             self.state.names = outside
 
+    def selected(self, of: Items, *, last: bool) -> Thing:
+        """The place of the first or last message of a role is looked for where it is needed."""
+        number = next(self.numbers)
+        name, index, one = f"at{number}", f"i{number}", f"m{number}"
+        self._variables[name] = "0"
+        found: tuple[Node, ...] = (Set(name, path(index)), *(() if last else (Jump("break"),)))
+        role = f"{path(one)}.Role"
+        self._written.append(
+            Each(index, one, of.go, (When(Equal(f'eq {role} "{of.chosen}"', role, of.chosen), found, ()),))
+        )
+        return Thing("message", f"index {argument(of.go)} {path(name)}")
+
     def _do_Assign(self, node: Any) -> None:
         self._assign(node.target, self.value(node.node))
 

@@ -12,6 +12,7 @@ printed, the variable that is the dot there is left out (`.Content`), as Ollama'
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -270,20 +271,26 @@ def choose(condition: Formula, then: Any, otherwise: Any) -> Any:
     """The value, or a Choice."""
     if isinstance(condition, bool):
         return then if condition else otherwise
+    if isinstance(then, Choice) and then.condition == condition:
+        then = then.then
+    if isinstance(otherwise, Choice) and otherwise.condition == condition:
+        otherwise = otherwise.otherwise
     if type(then) is type(otherwise) and then == otherwise:
         return then
     return Choice(condition, then, otherwise)
 
 
 def lifted(apply: Callable[..., Any], *values: Any) -> Any:
-    """`apply` on every combination of what the values may be."""
+    """`apply` on every combination of what the values may be, without those that Jinja stops at."""
     for place, value in enumerate(values):
         if isinstance(value, Choice):
-            return choose(
-                value.condition,
-                lifted(apply, *values[:place], value.then, *values[place + 1 :]),
-                lifted(apply, *values[:place], value.otherwise, *values[place + 1 :]),
-            )
+            results = []
+            for one in (value.then, value.otherwise):
+                with contextlib.suppress(NeverReached):
+                    results.append(lifted(apply, *values[:place], one, *values[place + 1 :]))
+            if not results:
+                raise NeverReached("whatever the request is, Jinja stops there")
+            return choose(value.condition, results[0], results[-1])
     return apply(*values)
 
 
