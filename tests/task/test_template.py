@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-import threading
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from hub_repositories import TOKEN, HubRepositories
 from nlp_skills.data.report import ValidationReport
 from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.data.sources.source import Columns, DataSources, FileSource, SplitSettings
+from nlp_skills.deployment.hub import HubUpload
 from nlp_skills.errors import AlreadyExists
 from nlp_skills.operations import OPERATIONS
-from nlp_skills.records import sha256_tree
+from nlp_skills.records import sha256_tree, to_yaml
 from nlp_skills.task.task import Task, TaskType, create_task
 from nlp_skills.task.template import FILES, lay_template, template_files
+from nlp_skills.task.version import Version
 from nlp_skills.training.model_info import ModelInfo
 
 EVERYTHING = {
@@ -263,99 +262,39 @@ def test_checking_data_with_an_error_ends_with_status_1(tmp_path):
 
 def test_the_readme_names_commands_that_exist():
     named = set(re.findall(r"nlp-skills ([a-z-]+) \$name", (FILES / "README.md").read_text(encoding="utf-8")))
-    assert len(named) == 5
+    assert len(named) == 6
     assert named - {operation.command for operation in OPERATIONS} == set()
 
 
 # The upload ----------------------------------------------------------------------------------------
 
 
-@dataclass
-class Hub:
-    """A small Hub on loopback: it keeps which repositories are private, and what was committed to them."""
-
-    url: str = ""
-    private: dict[str, bool] = field(default_factory=dict)
-    committed: dict[str, dict[str, bytes]] = field(default_factory=dict)
-    summaries: list[str] = field(default_factory=list)
-    requests: list[str] = field(default_factory=list)
-    tokens: set[str | None] = field(default_factory=set)
-
-    def answer(self, method: str, path: str, body: bytes) -> tuple[int, object]:
-        if (method, path) == ("POST", "/api/repos/create"):
-            asked = json.loads(body)
-            repo_id = f"{asked['organization']}/{asked['name']}"
-            if repo_id in self.private:
-                return 409, {"error": "You already created this model repo", "url": f"{self.url}/{repo_id}"}
-            self.private[repo_id] = asked.get("visibility") == "private"
-            return 200, {"url": f"{self.url}/{repo_id}"}
-        repo_id, _, rest = path.removeprefix("/api/models/").partition("/preupload/")
-        if rest:
-            names = [file["path"] for file in json.loads(body)["files"]]
-            modes = [{"path": name, "uploadMode": "regular", "shouldIgnore": False} for name in names]
-            return 200, {"files": modes}
-        repo_id, _, rest = path.removeprefix("/api/models/").partition("/commit/")
-        if rest:
-            head, *files = [json.loads(line) for line in body.splitlines()]
-            self.summaries.append(head["value"]["summary"])
-            self.committed[repo_id] = {
-                f["value"]["path"]: base64.b64decode(f["value"]["content"])
-                for f in files
-                if f["key"] == "file"
-            }
-            return 200, {
-                "success": True,
-                "commitOid": "c" * 40,
-                "commitUrl": f"{self.url}/{repo_id}/commit/c",
-            }
-        if method == "GET" and repo_id in self.private:
-            return 200, {"id": repo_id, "private": self.private[repo_id], "sha": "c" * 40}
-        return 404, {"error": f"{method} {path} is not known here"}
-
-
 @pytest.fixture
-def hub() -> Iterator[Hub]:
-    pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed (uv sync --extra train)")
-    state = Hub()
-
-    class Handler(BaseHTTPRequestHandler):
-        def respond(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            state.requests.append(f"{self.command} {self.path}")
-            if self.path.startswith(("/api/repos/", "/api/models/")):  # not the client's look-ups of its own
-                state.tokens.add(self.headers.get("Authorization"))
-            status, answer = state.answer(self.command, self.path, body)
-            content = json.dumps(answer).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        do_GET = do_POST = respond
-
-        def log_message(self, format: str, *args: object) -> None:
-            """The requests are kept; they are not printed."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        state.url = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield state
-        server.shutdown()
-        thread.join()
+def hub() -> Iterator[HubRepositories]:
+    pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed (uv sync --extra hub)")
+    with HubRepositories() as server:
+        yield server
 
 
-def trained(task: Path, version: str, weights: bytes) -> None:
-    """A version whose model is these bytes and a config."""
+WEIGHTS = (2).to_bytes(8, "little") + b"{}"
+"""A safetensors file without tensors."""
+
+
+def trained(task: Path, version: str, settings: str) -> None:
+    """A version whose model is no weights and these settings."""
     model = task / "models" / version
     model.mkdir()
-    (model / "adapter_model.safetensors").write_bytes(weights)
-    (model / "adapter_config.json").write_text("{}", encoding="utf-8")
+    (model / "adapter_model.safetensors").write_bytes(WEIGHTS)
+    (model / "adapter_config.json").write_text(settings, encoding="utf-8")
     folder = task / "versions" / version
     folder.mkdir()
-    for name in ("config.yaml", "lineage.yaml", "predictions.jsonl"):
-        (folder / name).write_text(f"# {name} of {version}\n", encoding="utf-8")
+    (folder / "config.yaml").write_bytes(to_yaml({"base_model": "smollm2-135m-instruct"}))
+    data = {"source_hash": "ab" * 32, "train_count": 8, "valid_count": 1, "test_count": 1}
+    Version.parse(
+        {"version": version, "created": "2026-11-21T08:00:00Z", "data": data, "config": {"method": "sft"}},
+        "test",
+    ).save(folder / "lineage.yaml")
+    (folder / "predictions.jsonl").write_text("{}\n", encoding="utf-8")
     ModelInfo(
         path=f"models/{version}",
         format="adapter",
@@ -371,87 +310,46 @@ def trained(task: Path, version: str, weights: bytes) -> None:
 def task(tmp_path: Path) -> Path:
     """A trained task that was copied away from where it was made."""
     create_task(tmp_path / "tasks", "news", type=TaskType.QA, goal="Answer.")
-    trained(tmp_path / "tasks" / "news", "v9", b"older")
-    trained(tmp_path / "tasks" / "news", "v10", b"weights")
+    trained(tmp_path / "tasks" / "news", "v9", '{"r": 8}')
+    trained(tmp_path / "tasks" / "news", "v10", '{"r": 16}')
     shutil.copytree(tmp_path / "tasks" / "news", tmp_path / "elsewhere" / "news")
     shutil.rmtree(tmp_path / "tasks")
     return tmp_path / "elsewhere" / "news"
 
 
-UPLOADED = {
-    "adapter_config.json": b"{}",
-    "adapter_model.safetensors": b"weights",
-    "versions/v10/config.yaml": b"# config.yaml of v10\n",
-    "versions/v10/lineage.yaml": b"# lineage.yaml of v10\n",
-}
+UPLOADED = [
+    "README.md",
+    "adapter_config.json",
+    "adapter_model.safetensors",
+    "versions/v10/config.yaml",
+    "versions/v10/lineage.yaml",
+]
 
 
 def test_without_confirm_the_upload_is_shown_and_nothing_is_sent(task, hub):
-    done = run_script(task, "06_upload_hf.py", "me/news", HF_ENDPOINT=hub.url, HF_TOKEN="hf_abc")
+    done = run_script(task, "06_upload_hf.py", "ann/news", HF_ENDPOINT=hub.url, HF_TOKEN=TOKEN)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines() == [
-        "news v10 -> me/news (private)",
-        "             2 bytes  adapter_config.json",
-        "             7 bytes  adapter_model.safetensors",
-        "            21 bytes  versions/v10/config.yaml",
-        "            22 bytes  versions/v10/lineage.yaml",
-        "Nothing was uploaded. Add --confirm to upload these files.",
-    ]
-    assert hub.requests == []
+    shown = HubUpload.parse(json.loads(done.stdout), "output")
+    assert [file.name for file in shown.files] == UPLOADED
+    assert (shown.version, shown.visibility, shown.uploaded) == ("v10", "private", False)
+    assert ({method for method, _ in hub.asked}, hub.models) == ({"GET"}, {})
 
 
 def test_with_confirm_the_newest_model_goes_to_a_private_repository_in_one_commit(task, hub):
-    done = run_script(task, "06_upload_hf.py", "me/news", "--confirm", HF_ENDPOINT=hub.url, HF_TOKEN="hf_abc")
-    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, f"Uploaded: {hub.url}/me/news/commit/c")
-    assert (hub.private, hub.committed, hub.summaries) == (
-        {"me/news": True},
-        {"me/news": UPLOADED},
-        ["Upload v10"],
-    )
-    assert hub.tokens == {"Bearer hf_abc"}
-    assert "hf_abc" not in done.stdout + done.stderr
+    done = run_script(task, "06_upload_hf.py", "ann/news", "--confirm", HF_ENDPOINT=hub.url, HF_TOKEN=TOKEN)
+    assert done.returncode == 0, done.stderr
+    repository = hub.models["ann/news"]
+    files = repository.commits[repository.branches["main"]]
+    assert HubUpload.parse(json.loads(done.stdout), "output").commit == repository.branches["main"]
+    assert (hub.visibility, hub.messages) == ({"ann/news": "private"}, ["news v10: adapter"])
+    assert sorted(files) == [".gitattributes", *UPLOADED]
+    assert json.loads(files["adapter_config.json"])["r"] == 16
+    assert TOKEN not in done.stdout + done.stderr
 
 
-def test_a_repository_that_is_public_gets_nothing_unless_public_is_asked_for(task, hub):
-    hub.private["me/news"] = False
-    done = run_script(task, "06_upload_hf.py", "me/news", "--confirm", HF_ENDPOINT=hub.url, HF_TOKEN="hf_abc")
-    assert (done.returncode, hub.committed) == (1, {})
-    assert (
-        done.stderr == "me/news is there already and is public. Add --public if everyone may see the model.\n"
-    )
-
-
-def test_public_is_public_when_it_is_asked_for(task, hub):
-    arguments = ("me/news", "--public", "--confirm")
-    done = run_script(task, "06_upload_hf.py", *arguments, HF_ENDPOINT=hub.url, HF_TOKEN="hf_abc")
-    assert done.returncode == 0
-    assert (hub.private, hub.committed) == ({"me/news": False}, {"me/news": UPLOADED})
-
-
-def test_a_model_that_was_changed_after_training_is_not_uploaded(task, hub):
-    (task / "models" / "v10" / "adapter_model.safetensors").write_bytes(b"other weights")
-    done = run_script(task, "06_upload_hf.py", "me/news", "--confirm", HF_ENDPOINT=hub.url)
-    model = (task / "models" / "v10").resolve()
-    assert (done.returncode, hub.requests) == (1, [])
-    assert done.stderr == f"{model} is not what v10 trained: files are missing or were changed.\n"
-
-
-def test_a_model_path_that_leaves_the_task_is_not_uploaded(task, hub):
-    file = task / "versions" / "v10" / "model_info.json"
-    ModelInfo.load(file).with_changes(path="../../elsewhere").save(file)
-    done = run_script(task, "06_upload_hf.py", "me/news", "--confirm", HF_ENDPOINT=hub.url)
-    assert (done.returncode, hub.requests) == (1, [])
-    assert done.stderr.endswith("model_info.json: path: ../../elsewhere is not inside the task folder.\n")
-
-
-def test_a_task_without_a_model_says_how_to_train_one(tmp_path, hub):
-    create_task(tmp_path, "news", type=TaskType.QA, goal="Answer.")
-    done = run_script(tmp_path / "news", "06_upload_hf.py", "me/news", "--confirm", HF_ENDPOINT=hub.url)
-    assert (done.returncode, hub.requests) == (1, [])
-    assert done.stderr.endswith("has no trained version yet. Train one with: uv run scripts/04_train.py\n")
-
-
-def test_a_hub_that_does_not_answer_is_one_sentence(task, hub):
-    nowhere = "http://127.0.0.1:9"
-    done = run_script(task, "06_upload_hf.py", "me/news", "--confirm", HF_ENDPOINT=nowhere, HF_TOKEN="hf_abc")
-    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
+def test_what_stands_against_an_upload_is_told_and_ends_with_status_1(task, hub):
+    hub.role = "read"
+    shown = run_script(task, "06_upload_hf.py", "ann/news", HF_ENDPOINT=hub.url, HF_TOKEN=TOKEN)
+    assert (shown.returncode, len(json.loads(shown.stdout)["blocked"])) == (1, 1)
+    done = run_script(task, "06_upload_hf.py", "ann/news", "--confirm", HF_ENDPOINT=hub.url, HF_TOKEN=TOKEN)
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines()), hub.models) == (1, "", 1, {})

@@ -32,6 +32,7 @@ PAUSES: tuple[float, ...] = (1, 5, 20)
 
 _LOGIN = "Make a token with the role write at https://huggingface.co/settings/tokens, and log in with it: hf auth login"
 _STAYS = "What has arrived there stays: the same command goes on."
+_AGAIN = "Check the network and HF_ENDPOINT, and try again."
 _QUERY = re.compile(r"(https?://[^\s?]+)\?\S+")
 
 
@@ -159,7 +160,7 @@ class HubRepository:
                 self.api.create_repo(self.repo_id, private=not public, exist_ok=True)
         state = self.state()
         require_private(self.repo_id, state, public=public)
-        with self._telling(f"to take the files of {self.repo_id}"):
+        with self._telling(f"to take the files of {self.repo_id}", _STAYS):
             additions = [
                 CommitOperationAdd(name, content if isinstance(content, bytes) else str(content))
                 for name, content in files.items()
@@ -185,7 +186,7 @@ class HubRepository:
             done += addition.upload_info.size
 
     @contextmanager
-    def _telling(self, what: str) -> Iterator[None]:
+    def _telling(self, what: str, cure: str = _AGAIN) -> Iterator[None]:
         """Turns what huggingface_hub raises into a sentence without secrets; RunFailed for what may pass by itself."""
         from huggingface_hub import errors
 
@@ -200,9 +201,9 @@ class HubRepository:
                 raise NotReady(f"{told} {_LOGIN}") from None
             if status < 500 and status not in _PASSING:
                 raise NotValid(told) from None
-            raise RunFailed(f"{told} {_STAYS}") from None
+            raise RunFailed(f"{told} {cure}") from None
         except (httpx2.HTTPError, ConnectionError, TimeoutError, RuntimeError) as error:
-            raise RunFailed(f"{self._told(what, error)} {_STAYS}") from None
+            raise RunFailed(f"{self._told(what, error)} {cure}") from None
         except ValueError as error:
             raise NotValid(self._told(what, error)) from None
 
