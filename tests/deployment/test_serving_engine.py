@@ -3,17 +3,16 @@
 import queue
 import random
 import threading
-from pathlib import Path
 from typing import Any
 
 import pytest
-from small_model import save_small_model
 
 from nlp_skills.deployment.serving.choosing import Sampling
 from nlp_skills.deployment.serving.engine import Engine, Job, Said
 from nlp_skills.evaluation.predictors.generation import generate
 from nlp_skills.evaluation.predictors.predictor import Decoding
 from nlp_skills.evaluation.predictors.prompt_cache import PromptCache
+from small_model import save_small_model
 
 PAD = 256
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import msgspec
@@ -32,7 +32,7 @@ class Answer:
     """An answer that has begun: its first piece is there, so that what cannot be asked is known before any status."""
 
     def __init__(
-        self, asked: ChatAsked | TextAsked, pieces: AsyncIterator[Piece], place: Place, measures: Measures
+        self, asked: ChatAsked | TextAsked, pieces: AsyncGenerator[Piece], place: Place, measures: Measures
     ) -> None:
         self._asked = asked
         self._pieces = pieces
@@ -72,7 +72,7 @@ class Answer:
             message |= {"content": text or None, "tool_calls": _joined(calls)}
         return chat_form(self._head, message, finish, _logprobs(told), self._usage)
 
-    async def events(self) -> AsyncIterator[bytes]:
+    async def events(self) -> AsyncGenerator[bytes]:
         """Server-sent events, `[DONE]` the last; a failure is told in the stream and ends it."""
         try:
             if self._is_chat:
@@ -92,9 +92,7 @@ class Answer:
         self._place.leave()
         if not self._ended:
             self._measures.cancelled.inc()
-        close = getattr(self._pieces, "aclose", None)
-        if close is not None:
-            await close()
+        await self._pieces.aclose()
 
     @property
     def _usage(self) -> Usage:
@@ -104,7 +102,7 @@ class Answer:
             total_tokens=self._prompt_tokens + self._tokens,
         )
 
-    async def _all(self) -> AsyncIterator[Piece]:
+    async def _all(self) -> AsyncGenerator[Piece]:
         """All pieces, counted."""
         try:
             self._count(self._first)

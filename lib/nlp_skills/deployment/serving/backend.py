@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -54,14 +54,14 @@ class Backend(Protocol):
         """Whether it still can."""
         ...
 
-    def chat(self, asked: ChatAsked) -> AsyncIterator[Piece]:
+    def chat(self, asked: ChatAsked) -> AsyncGenerator[Piece]:
         """The answer to a conversation, piece by piece; closing the iterator cancels it.
 
         Raises NotValid for what cannot be asked, before the first piece; AnswerFailed where the model fails.
         """
         ...
 
-    def text(self, asked: TextAsked) -> AsyncIterator[Piece]:
+    def text(self, asked: TextAsked) -> AsyncGenerator[Piece]:
         """What follows a text; as `chat`."""
         ...
 

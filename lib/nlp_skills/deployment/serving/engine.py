@@ -24,6 +24,7 @@ from nlp_skills.evaluation.predictors.prompt_cache import (
     Started,
     common_beginning,
     keeps_all,
+    window,
 )
 
 if TYPE_CHECKING:
@@ -104,6 +105,8 @@ class Engine:
         self._piece = piece
         self._room = room
         self._joins = keeps_all(model)
+        # A window counts columns: padding between a shared beginning and the rest would push tokens out of it.
+        self._shares = self._joins and window(model) is None
         self._waiting: deque[Job] = deque()
         self._running: list[_Running] = []
         self._opening: _Opening | None = None
@@ -270,7 +273,7 @@ class Engine:
         size = len(known.ids)
         if known.cache is None or any(len(p) <= size or list(p[:size]) != known.ids for p in prompts):
             both = [*prompts, known.last] if known.last else prompts
-            shared = common_beginning(both) if self._joins and len(both) > 1 else 0
+            shared = common_beginning(both) if self._shares and len(both) > 1 else 0
             if shared >= WORTH_SHARING:
                 known.ids, known.cache = list(prompts[0][:shared]), PromptCache(self._model, self._pad, both)
             else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ class LlamaBackend:
         """Whether it has not been closed."""
         return self._server is not None
 
-    async def chat(self, asked: ChatAsked) -> AsyncIterator[Piece]:
+    async def chat(self, asked: ChatAsked) -> AsyncGenerator[Piece]:
         """See Backend.chat."""
         shown = shown_example(asked, tools_in_prompt=self._config.tools_in_prompt)
         thinking = self._config.enable_thinking if asked.thinking is None else asked.thinking
@@ -60,7 +60,7 @@ class LlamaBackend:
             async for piece in pieces:
                 yield piece
 
-    async def text(self, asked: TextAsked) -> AsyncIterator[Piece]:
+    async def text(self, asked: TextAsked) -> AsyncGenerator[Piece]:
         """See Backend.text."""
         body = {"prompt": asked.prompt, **_settings(asked, asked.limit)}
         if asked.logprobs is not None:
@@ -75,7 +75,7 @@ class LlamaBackend:
         servers, self._server = [self._server], None
         await asyncio.to_thread(servers.clear)  # the last reference: this waits for its thread
 
-    async def _pieces(self, path: str, body: dict[str, Any]) -> AsyncIterator[Piece]:
+    async def _pieces(self, path: str, body: dict[str, Any]) -> AsyncGenerator[Piece]:
         """The end comes with the number of tokens, which llama.cpp tells last."""
         last = Piece(finish="stop")
         async with aclosing(self._upstream.events(path, body)) as events:

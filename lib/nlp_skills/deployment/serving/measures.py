@@ -43,6 +43,22 @@ class Measures:
         )
         prometheus.Gauge("under_way", "Answers under way.", **own).set_function(under_way)
 
+    def totals(self) -> dict[str, int]:
+        """What it comes to: requests for an answer, those that were refused a place, tokens of answers."""
+        samples = [sample for family in self._registry.collect() for sample in family.samples]
+        asked = [
+            sample
+            for sample in samples
+            if sample.name == "nlp_skills_requests_total" and "completions" in sample.labels["path"]
+        ]
+        tokens = next(sample.value for sample in samples if sample.name == "nlp_skills_answer_tokens_total")
+        refused = sum(sample.value for sample in asked if sample.labels["status"] == "429")
+        return {
+            "requests": int(sum(sample.value for sample in asked)),
+            "refused": int(refused),
+            "tokens": int(tokens),
+        }
+
     def page(self) -> tuple[bytes, str]:
         """The text that Prometheus fetches, and its content type."""
         import prometheus_client as prometheus

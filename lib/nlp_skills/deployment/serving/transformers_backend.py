@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,7 @@ class TransformersBackend:
         """Whether the engine's thread runs."""
         return self._engine.alive
 
-    async def chat(self, asked: ChatAsked) -> AsyncIterator[Piece]:
+    async def chat(self, asked: ChatAsked) -> AsyncGenerator[Piece]:
         """See Backend.chat."""
         names = tool_names(asked)
         calls = CallStream(names) if names else None
@@ -78,7 +78,7 @@ class TransformersBackend:
             async for piece in pieces:
                 yield piece if calls is None else calls.read(piece)
 
-    async def text(self, asked: TextAsked) -> AsyncIterator[Piece]:
+    async def text(self, asked: TextAsked) -> AsyncGenerator[Piece]:
         """See Backend.text."""
         prompt = await asyncio.to_thread(self._prompts.text, asked)
         async with aclosing(self._say(asked, prompt, asked.limit, asked.logprobs)) as pieces:
@@ -91,7 +91,7 @@ class TransformersBackend:
 
     async def _say(
         self, asked: Asked, prompt: Sequence[int], limit: int | None, logprobs: int | None
-    ) -> AsyncIterator[Piece]:
+    ) -> AsyncGenerator[Piece]:
         """The answer to a prompt; its first piece says how long the prompt is."""
         loop, told = asyncio.get_running_loop(), asyncio.Queue[Said]()
         how = Sampling(asked.temperature, asked.top_p, asked.seed, logprobs)

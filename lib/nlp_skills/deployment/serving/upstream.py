@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import httpx2
@@ -25,17 +24,16 @@ class Upstream:
         self._client = httpx2.AsyncClient(base_url=address, headers=headers, timeout=SECONDS, limits=limits)
         self._name = name
 
-    async def events(self, path: str, body: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+    async def events(self, path: str, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any]]:
         """What it streams for this body, without `[DONE]`. Raises NotValid for a 4xx, else AnswerFailed."""
         try:
             async with self._client.stream("POST", path, json={**body, "stream": True}) as reply:
                 if reply.is_error:
                     await reply.aread()
                     raise _refused(self._name, reply)
-                async with aclosing(reply.aiter_lines()) as lines:
-                    async for line in lines:
-                        if (data := line.removeprefix("data: ")) != line and data != "[DONE]":
-                            yield self._read(data)
+                async for line in reply.aiter_lines():
+                    if (data := line.removeprefix("data: ")) != line and data != "[DONE]":
+                        yield self._read(data)
         except httpx2.TransportError as error:
             raise AnswerFailed(f"{self._name} broke off: {type(error).__name__} {error}") from None
 

@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from importlib.util import find_spec
 from pathlib import Path
@@ -124,7 +124,7 @@ class VllmBackend:
         """Whether the child runs."""
         return self._process.alive
 
-    async def chat(self, asked: ChatAsked) -> AsyncIterator[Piece]:
+    async def chat(self, asked: ChatAsked) -> AsyncGenerator[Piece]:
         """See Backend.chat."""
         names = tool_names(asked)
         calls = CallStream(names) if names else None
@@ -133,7 +133,7 @@ class VllmBackend:
             async for piece in pieces:
                 yield piece if calls is None else calls.read(piece)
 
-    async def text(self, asked: TextAsked) -> AsyncIterator[Piece]:
+    async def text(self, asked: TextAsked) -> AsyncGenerator[Piece]:
         """See Backend.text."""
         prompt = await asyncio.to_thread(self._prompts.text, asked)
         async with aclosing(self._say(asked, prompt, asked.limit, asked.logprobs)) as pieces:
@@ -147,7 +147,7 @@ class VllmBackend:
 
     async def _say(
         self, asked: Asked, prompt: Sequence[int], limit: int, logprobs: int | None
-    ) -> AsyncIterator[Piece]:
+    ) -> AsyncGenerator[Piece]:
         body = {
             "model": SERVED,
             "prompt": list(prompt),
