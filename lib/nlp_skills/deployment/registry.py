@@ -225,12 +225,17 @@ def _reason(why: str) -> str:
 
 def _follow(task: Path, alias: Alias) -> str:
     """What was deployed by this alias is still what it was."""
-    targets = {d.target for d in read_registry(task).deployments if d.alias == alias}
+    newest = {d.target: d for d in read_registry(task).deployments if d.alias == alias}
     return "".join(
         f" What was deployed to {target} follows with: nlp-skills deploy-version {task.name} --version {alias}"
-        f" --to {target}"
-        for target in sorted(targets)
+        f" --to {target}{_as_before(deployment)} --confirm"
+        for target, deployment in sorted(newest.items())
     )
+
+
+def _as_before(deployment: Deployment) -> str:
+    repository = f" --name {deployment.name}" if deployment.target == "hub" else ""
+    return f" --quantization {deployment.artefact}{repository}"
 
 
 def _move(

@@ -59,6 +59,8 @@ def task_overview(found: TaskOverview) -> RenderableType:
         versions = table("version", "from", "training", "results", "changes")
         for v in found.versions:
             results = ", ".join(f"{name} {value:.3f}" for name, value in v.results.items())
-            versions.add_row(v.version, v.parent or "", v.training, results, "; ".join(v.changes))
+            names = [alias for alias, version in found.aliases.items() if version == v.version]
+            shown = f"{v.version} ({', '.join(names)})" if names else v.version
+            versions.add_row(shown, v.parent or "", v.training, results, "; ".join(v.changes))
         parts += [Text(), versions]
     return Group(*parts, Text(), Text(f"Next: {found.next}", style="bold"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from nlp_skills.data.sources.source import DataSources
 from nlp_skills.errors import NlpSkillsError, NotFound, NotValid
 from nlp_skills.records import Record, read_mapping
 from nlp_skills.task.plan import PlanState, read_plan
+from nlp_skills.task.registry import read_registry
 from nlp_skills.task.task import Task
 from nlp_skills.task.version import is_trial, version_names
 from nlp_skills.training.job import is_running
@@ -65,6 +67,13 @@ def show_task(task: Path) -> TaskOverview:
         plan=plan,
         next=_planned(plan) or _next(task, rows, validation, versions),
     )
+
+
+def _aliases(task: Path) -> dict[str, str]:
+    """As registry.json has them; none where it is absent or broken."""
+    with suppress(NotValid):
+        return {str(alias): version for alias, version in read_registry(task).aliases.items()}
+    return {}
 
 
 def _version(folder: Path) -> VersionOverview:

@@ -56,11 +56,18 @@ def compare_answers(
     train = list(read_examples(task / "data" / "train.jsonl"))
     how = choose_decoding(definition, train, rows)
     after = ask(definition, config, predictor, rows, how, progress, keep=keep)
-    return judge_answers(definition, before, after)
+    return judge_answers(
+        definition, before, after, written=how.labels is not None and not predictor.can_score
+    )
 
 
-def judge_answers(task: Task, before: list[Prediction], after: list[Prediction]) -> AnswersCompared:
-    """The verdict from both lists of predictions, the same rows in the same order."""
+def judge_answers(
+    task: Task, before: list[Prediction], after: list[Prediction], *, written: bool = False
+) -> AnswersCompared:
+    """The verdict from both lists of predictions, the same rows in the same order.
+
+    `written`: the version chose its labels by their probability, and what is served has to write them.
+    """
     found = compare_predictions(task, "trained", "served", before, after)
     metric = found.metric or "accuracy"
     change = found.metrics[metric]
@@ -69,6 +76,11 @@ def judge_answers(task: Task, before: list[Prediction], after: list[Prediction])
     worse = Interval(value=sign * change.difference, low=ends[0], high=ends[1])
     same = sum(a.predicted == b.predicted for a, b in zip(before, after, strict=True))
     answer, reason = _verdict(found, worse, same, len(after), metric)
+    if written and same < len(after):
+        reason += (
+            " The version was evaluated by the probability of each label; there it writes its answer, as users will meet"
+            " it. To see what the model itself does: train it until it writes labels, or serve it where they are scored."
+        )
     return AnswersCompared(
         rows=len(after),
         same=same,

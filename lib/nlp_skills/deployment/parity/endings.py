@@ -23,10 +23,11 @@ def missing_stop(trainer: Trainer, rows: Sequence[Example], served: Served) -> l
     found = []
     for token in sorted(trained_ends(trainer, rows)):
         text = trainer.shown([token])
-        if not served.ends(token, text):
+        if not served.ends(token):
             says = (
-                f"A trained answer ends with {text}, and what is served does not stop there. Export the file again with"
-                f" it as eos_token_id, or add it to the Modelfile: PARAMETER stop {json.dumps(text)}"
+                f"A trained answer ends with {text}, and what is served does not stop there. Set it as the tokenizer's"
+                " eos_token and export again. A PARAMETER stop of a Modelfile does not mend it: the text of a control"
+                " token is never written."
             )
             found.append(Difference(cause="missing stop token", says=says, where=served.where, trained=text))
     return found

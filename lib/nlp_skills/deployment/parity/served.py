@@ -31,7 +31,7 @@ class Served(Protocol):
         """The prompt that it makes of a conversation. Raises NotValid for one that it refuses."""
         ...
 
-    def ends(self, token: int, text: str) -> bool:
+    def ends(self, token: int) -> bool:
         """Whether an answer ends with this token."""
         ...
 
@@ -48,7 +48,7 @@ class ServedFile:
         text = self._file.rendered(example)
         return Prompt(text, self._file.token_ids(text, add_special=True), self._file.counted(text))
 
-    def ends(self, token: int, text: str) -> bool:  # noqa: ARG002 (llama.cpp is asked by the token)
+    def ends(self, token: int) -> bool:
         """The model is made to say it."""
         return self._file.ends_answer(token)
 
@@ -70,9 +70,9 @@ class ServedByOllama:
         ((_, answered),) = self._model.answer([example], ONE_TOKEN)
         return Prompt(text, self._file.token_ids(text, add_special=True), answered.prompt_tokens)
 
-    def ends(self, token: int, text: str) -> bool:
-        """By the file, or by a PARAMETER stop."""
-        return text in self._stops or self._file.ends_answer(token)
+    def ends(self, token: int) -> bool:
+        """By the file, or by a PARAMETER stop whose text is written."""
+        return self._file.ends_answer(token, self._stops)
 
 
 class ServedFolder:
@@ -90,6 +90,6 @@ class ServedFolder:
         text = self._trainer.text(example)
         return Prompt(text, self._encoder.encode([text])[0])
 
-    def ends(self, token: int, text: str) -> bool:  # noqa: ARG002 (it is the token that ends)
+    def ends(self, token: int) -> bool:
         """As servers read it: the generation config alone decides."""
         return token in self._ends

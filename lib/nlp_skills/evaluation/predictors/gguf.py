@@ -112,11 +112,14 @@ class GgufPredictor:
             "tokens_evaluated"
         ]
 
-    def ends_answer(self, token: int) -> bool:
-        """Whether llama.cpp stops once the model has said this token; it is made to say it."""
+    def ends_answer(self, token: int, stops: Sequence[str] = ()) -> bool:
+        """Whether llama.cpp stops once the model has said this token; it is made to say it.
+
+        `stops` are texts that end an answer too; the text of a control token is never written, so it ends none.
+        """
         forced = {"n_predict": 2, "logit_bias": [[token, 1e6]], "samplers": ["top_k"], "top_k": 1}
-        reply = self._asking.one(lambda: self._post("/completion", {**forced, "prompt": "x"}))
-        return reply["stop_type"] == "eos"
+        asked = {**forced, "prompt": "x", "stop": list(stops)}
+        return self._asking.one(lambda: self._post("/completion", asked))["stop_type"] != "limit"
 
     def next_tokens(self, before: Sequence[int], most: int) -> dict[int, float]:
         """The `most` probable next tokens with their log-probability, over the whole vocabulary. Raises RunFailed."""

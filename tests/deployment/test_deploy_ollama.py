@@ -1,0 +1,121 @@
+"""Deploying to Ollama's stand-in: compared there as a candidate, and only what passes gets the name."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import small_gguf
+from ollama_stand_in import OllamaStandIn
+from ollama_store import Stored
+from small_gguf import BEGIN, PAD, write_gguf
+
+from nlp_skills.deployment.deploy import deploy_version
+from nlp_skills.deployment.parity.check import check_parity
+from nlp_skills.deployment.parity.report import ParityReport
+from nlp_skills.deployment.registry import list_aliases, promote_version, roll_back
+from nlp_skills.errors import AlreadyExists, NotReady
+from nlp_skills.task.registry import read_registry
+
+NAME = "small:v1-f32"
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_gguf.make_task(tmp_path_factory.mktemp("small"))
+
+
+@pytest.fixture
+def task(small: Path) -> Path:
+    """The version with its GGUF file as it was trained, and nothing deployed of it."""
+    (small / "registry.json").unlink(missing_ok=True)
+    write_gguf(small)
+    return small
+
+
+def deploy(task: Path, version: str = "v1", name: str | None = None) -> None:
+    deploy_version(task, version=version, to="ollama", quantization="f32", name=name, confirm=True, by="mei")
+
+
+def test_what_passes_has_its_name_and_its_alias_and_no_candidate_stays(
+    task: Path, ollama: OllamaStandIn
+) -> None:
+    promote_version(task, version="v1", alias="dev", why="a try", by="mei", confirm=True)
+    deploy(task, "dev")
+    assert sorted(ollama.store.models) == ["small:dev", NAME]
+    (kept,) = list_aliases(task).deployments
+    assert (kept.target, kept.name, kept.alias, kept.by) == ("ollama", NAME, "dev", "mei")
+    assert kept.parity == "models/v1/ollama-small-v1-f32.parity.json"
+    report = ParityReport.load(task / kept.parity)
+    assert (report.model, report.differences, report.not_compared) == (f"ollama/{NAME}", [], {})
+    assert {one.where for one in report.renderings} == {f"{NAME}-candidate in Ollama"}
+    assert len(report.renderings) == 13
+    assert all(one.equal for one in report.renderings)
+    assert report.answers is not None
+    assert (report.answers.rows, report.answers.answer) == (10, "cannot tell")
+    assert "The version was evaluated by the probability of each label; there it writes its answer" in (
+        report.answers.reason
+    )
+
+
+FAULTS: dict[str, Callable[[Stored], Stored]] = {
+    "double BOS": lambda model: replace(model, template=f"{BEGIN}{model.template}"),
+    "wrong template": lambda model: replace(
+        model, template=str(model.template).replace("<|turn|>{{", "<|turn|> {{")
+    ),
+    "dropped tool block": lambda model: replace(
+        model, template=str(model.template).replace("{{ .Function.Name }}: {{ .Function.Description }}", "")
+    ),
+}
+"""Cause → what somebody has changed in the model that Ollama serves."""
+
+
+def test_what_was_changed_in_ollama_later_is_found_with_its_cause(task: Path, ollama: OllamaStandIn) -> None:
+    deploy(task)
+    deployed = ollama.store.models[NAME]
+    found = {}
+    for cause, change in FAULTS.items():
+        ollama.store.put(NAME, change(deployed))
+        report = check_parity(task, version="v1", model=f"ollama/{NAME}")
+        found[cause] = [one.cause for one in report.differences]
+    assert found == {cause: [cause] for cause in FAULTS}
+    write_gguf(task, shift=0.1)
+    with pytest.raises(NotReady, match=r"which are no GGUF file of v1 of small"):
+        check_parity(task, version="v1", model=f"ollama/{NAME}")
+
+
+def test_a_model_of_somebody_else_is_left_alone(task: Path, ollama: OllamaStandIn) -> None:
+    ollama.store.put("theirs:latest", Stored(ollama.store.keep(task / "models" / "v1" / "f32.gguf")))
+    theirs = ollama.store.models["theirs:latest"]
+    with pytest.raises(AlreadyExists, match="Ollama has a model theirs:latest already"):
+        deploy(task, name="theirs")
+    assert ollama.store.models == {"theirs:latest": theirs}
+
+
+def test_a_difference_leaves_nothing_in_ollama_and_nothing_in_the_registry(
+    task: Path, ollama: OllamaStandIn
+) -> None:
+    write_gguf(task, eos=PAD)
+    with pytest.raises(NotReady, match=r"missing stop token\. A trained answer ends with <\|close\|>"):
+        deploy(task)
+    assert list(ollama.store.models) == []
+    assert read_registry(task).deployments == []
+
+
+def test_a_roll_back_says_how_what_is_served_follows(task: Path) -> None:
+    second = task / "versions" / "v2"
+    try:
+        second.mkdir()
+        for file in (task / "versions" / "v1").iterdir():
+            (second / file.name).write_bytes(file.read_bytes())
+        for version in ("v1", "v2", "v1"):
+            promote_version(task, version=version, alias="dev", why="a try", confirm=True)
+        deploy_version(task, version="dev", to="gguf", quantization="f32", confirm=True)
+        assert roll_back(task, alias="dev", why="it is slow").message == (
+            "dev of small is v2 again; it was v1. What was deployed to gguf follows with:"
+            " nlp-skills deploy-version small --version dev --to gguf --quantization f32 --confirm"
+        )
+    finally:
+        for file in second.iterdir():
+            file.unlink()
+        second.rmdir()
