@@ -88,6 +88,13 @@ def add_gguf(task: Path, version: str, quantization: str) -> Path:
     return file
 
 
+def resign(task: Path, version: str = "v1", **changes: Any) -> None:
+    """The record of a model whose files are as they are now."""
+    file = task / "versions" / version / "model_info.json"
+    info = ModelInfo.load(file)
+    info.with_changes(sha256=sha256_tree(task / info.path), **changes).save(file)
+
+
 SNAPSHOT = {
     "source_hash": "5e" * 32,
     "seed": 13,

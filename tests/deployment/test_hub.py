@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from published_task import add_gguf, add_version, make_published_task, weights
+from published_task import add_gguf, add_version, make_published_task, resign, weights
 
 from hub_repositories import SIGNATURE, TOKEN, HubRepositories
 from hub_server import Dataset, Files
@@ -18,7 +18,6 @@ from nlp_skills.errors import NotReady, NotValid, RunFailed
 from nlp_skills.records import sha256_tree
 from nlp_skills.task.registry import read_registry
 from nlp_skills.task.version import Version
-from nlp_skills.training.model_info import ModelInfo
 
 pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed (uv sync --extra hub)")
 
@@ -537,10 +536,3 @@ def test_a_hub_out_of_reach_is_one_sentence(
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     (told,) = upload_model(task, repo_id="ann/news").blocked
     assert told.startswith("http://127.0.0.1:9 was asked who the token is: ")
-
-
-def resign(task: Path, version: str = "v1", **changes: Any) -> None:
-    """The record of a model whose files are as they are now."""
-    file = task / "versions" / version / "model_info.json"
-    info = ModelInfo.load(file)
-    info.with_changes(sha256=sha256_tree(task / info.path), **changes).save(file)
