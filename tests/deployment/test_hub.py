@@ -15,7 +15,7 @@ from hub_repositories import SIGNATURE, TOKEN, HubRepositories
 from hub_server import Dataset, Files
 from nlp_skills.deployment.hub import upload_model
 from nlp_skills.errors import NotReady, NotValid, RunFailed
-from nlp_skills.records import sha256_tree
+from nlp_skills.records import sha256_file, sha256_tree
 from nlp_skills.task.registry import read_registry
 from nlp_skills.task.version import Version
 
@@ -456,6 +456,45 @@ def test_the_card_passes_the_library_s_own_validation_and_says_what_the_records_
     ):
         assert line in text
     assert "inbox/news.csv" not in text
+
+
+@pytest.mark.parametrize(
+    ("prompts", "told"),
+    [
+        (
+            ["Section?", "Section?"],
+            "It was trained with this system prompt, and answers as measured only with it:\n\n```text\nSection?\n```",
+        ),
+        (
+            ["Section?", "Which section?"],
+            "The rows that it was trained on have no system prompt in common: ask as they do.",
+        ),
+        (None, "The task's system prompt is:\n\n```text\nSort news by section. Classify the text."),
+    ],
+)
+def test_the_card_names_the_system_prompt_of_the_rows_it_was_trained_on(
+    hub: HubRepositories, task: Path, prompts: list[str] | None, told: str
+) -> None:
+    rows = [
+        {
+            "meta": {"id": str(number), "source": "inbox"},
+            "messages": [
+                {"role": "system", "content": prompt},
+                {"role": "user", "content": "They won."},
+                {"role": "assistant", "content": "sport"},
+            ],
+        }
+        for number, prompt in enumerate(prompts or ["Changed since"])
+    ]
+    file = task / "data" / "train.jsonl"
+    file.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    if prompts is not None:
+        snapshot = task / "versions" / "v1" / "data_snapshot.json"
+        kept = json.loads(snapshot.read_text(encoding="utf-8"))
+        kept["splits"]["train"]["sha256"] = sha256_file(file)
+        snapshot.write_text(json.dumps(kept), encoding="utf-8")
+    upload_model(task, repo_id="ann/news", confirm=True)
+    assert told in published(hub)["README.md"].decode()
 
 
 def measured(kind: str, name: str, value: float, low: float, high: float) -> dict[str, Any]:

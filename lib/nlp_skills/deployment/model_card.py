@@ -9,10 +9,10 @@ of these very weights.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from nlp_skills.data.format import instruction
 from nlp_skills.deployment.publishing.licences import Licensing
 from nlp_skills.deployment.publishing.metadata import CardFacts, metadata
 from nlp_skills.deployment.publishing.origin import Origin
@@ -83,10 +83,20 @@ def _link(origin: Origin) -> str:
 
 
 def _use(facts: CardFacts) -> str:
-    system = instruction(facts.task)
-    asked = "It was trained with this system prompt, and answers as measured only with it:"
-    prompt = f"{asked}\n\n```text\n{system}\n```" if system else "It was trained without a system prompt."
-    return f"{prompt}\n\n{_how(facts, system)}"
+    system = facts.system
+    if not system:
+        told = "The rows that it was trained on have no system prompt in common: ask as they do."
+    elif facts.system_is_known:
+        told = f"It was trained with this system prompt, and answers as measured only with it:\n\n{_fenced(system)}"
+    else:
+        told = f"The task's system prompt is:\n\n{_fenced(system)}"
+    return f"{told}\n\n{_how(facts, system or '')}"
+
+
+def _fenced(text: str) -> str:
+    """As a block of code, whatever the text holds."""
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    return f"{fence}text\n{text}\n{fence}"
 
 
 def _how(facts: CardFacts, system: str) -> str:

@@ -32,6 +32,10 @@ class CardFacts(NamedTuple):
     """Measured of these weights; None: not measured."""
     result_missing: str
     """Why there is none."""
+    system: str | None
+    """The system prompt of the rows that it was trained on; None: they have none, or each its own."""
+    system_is_known: bool
+    """False: the rows are not here any more, and `system` is what the task says now."""
     promotion: Promotion | None
     """What was asked of it before it may go to users."""
 
@@ -87,7 +91,7 @@ def metadata(facts: CardFacts) -> str:
             "nlp-skills",
             task.type.value.replace("_", "-"),
             facts.version.config["method"],
-            *_format_tags(info),
+            *_format_tags(facts),
         ],
         base_model=facts.origin.hub_id,
         base_model_relation=relation if facts.origin.hub_id else None,
@@ -101,8 +105,10 @@ def metadata(facts: CardFacts) -> str:
     return data.to_yaml()
 
 
-def _format_tags(info: ModelInfo) -> list[str]:
-    return {"adapter": ["lora"], "gguf": ["gguf", "conversational"]}.get(info.format, [])
+def _format_tags(facts: CardFacts) -> list[str]:
+    if facts.info.format == "gguf":
+        return ["gguf", "conversational"]
+    return [facts.version.config.get("peft", "lora")] if facts.info.format == "adapter" else []
 
 
 def _language(language: str | None) -> str | None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+from nlp_skills.data.example import read_examples
+from nlp_skills.data.format import instruction
 from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.deployment.artefact import artefact
 from nlp_skills.deployment.model_card import licence_file, model_card
@@ -24,6 +27,7 @@ from nlp_skills.errors import NotValid
 from nlp_skills.evaluation.evaluate import name_of
 from nlp_skills.evaluation.promotion import Promotion, check_promotion, judge_promotion
 from nlp_skills.evaluation.results import EvalResult
+from nlp_skills.records import sha256_file
 from nlp_skills.task.task import Task
 from nlp_skills.task.version import Version, version_folder
 from nlp_skills.training.model_info import ModelInfo
@@ -114,6 +118,7 @@ def _facts(
     snapshot: DataSnapshot | None,
 ) -> CardFacts:
     definition = Task.load(task / "task.yaml")
+    system, system_is_known = _system_prompt(task, definition, snapshot)
     result, missing, promotion = _measured(task, definition, version, info)
     return CardFacts(
         repo_id=repo_id,
@@ -126,7 +131,26 @@ def _facts(
         result=result,
         result_missing=missing,
         promotion=promotion,
+        system=system,
+        system_is_known=system_is_known,
     )
+
+
+def _system_prompt(task: Path, definition: Task, snapshot: DataSnapshot | None) -> tuple[str | None, bool]:
+    """What the training rows begin with, where they are still the version's; else what task.yaml says now."""
+    file = task / "data" / "train.jsonl"
+    trained_on = snapshot.splits.get("train") if snapshot else None
+    if trained_on is None or not file.is_file() or sha256_file(file) != trained_on.sha256:
+        return instruction(definition) or None, False
+    prompts = {
+        next((turn.content or "" for turn in row.context if turn.role == "system"), "")
+        for row in islice(read_examples(file), LOOKED_AT)
+    }
+    return (prompts.pop() or None) if len(prompts) == 1 else None, True
+
+
+LOOKED_AT = 1_000
+"""Training rows whose system prompts are compared."""
 
 
 def _measured(
