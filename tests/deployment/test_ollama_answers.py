@@ -109,7 +109,7 @@ def test_code_is_taken_out_of_a_real_answer(ollama: OllamaStandIn, smol: str) ->
     (body,) = [body for path, body in ollama.asked if path == "/api/chat"]
     assert body["messages"][0]["content"] == f"{INSTRUCTION} The language is Python."
     assert body["options"] == {"num_predict": 96, "temperature": 0.0, "seed": 0}
-    assert (found.fenced, found.language) == (True, "python")
+    assert (found.fenced, found.language, found.cut) == (True, "python", False)
     made: dict[str, object] = {}
     exec(found.code, made)
     (function,) = [value for name, value in made.items() if callable(value)]
@@ -153,20 +153,17 @@ def test_blocks_are_those_of_markdown() -> None:
         Block(language="python", code="def add(a, b):\n    return a + b\n"),
         Block(language=None, code="add(1, 2)\n"),
         Block(language="md", code="```python\nnot a block of its own\n```\n"),
-        Block(language="js", code="let cut = true"),
+        Block(language="js", code="let cut = true", closed=False),
     ]
     assert fenced_blocks("no code, but `one` word") == []
 
 
-def test_the_longest_block_in_the_wanted_language_is_the_code() -> None:
-    short, other, long = (
-        Block(language="python", code="a"),
-        Block(language="sh", code="pip install everything"),
-        Block(language="python", code="a = 1"),
-    )
-    assert choose_block([short, other, long], "Python") == long
-    assert choose_block([short, other, long], None) == other
-    assert choose_block([short, other], "rust") == other
+def test_the_first_block_in_the_wanted_language_is_the_code() -> None:
+    install = Block(language="sh", code="pip install everything")
+    code, example = Block(language="python", code="a"), Block(language="python", code="print(a)  # shows it")
+    assert choose_block([install, code, example], "Python") == code
+    assert choose_block([install, code], None) == install
+    assert choose_block([install, code], "rust") == install
     assert choose_block([], "rust") is None
 
 

@@ -139,7 +139,7 @@ def test_a_model_is_removed_when_it_is_confirmed_and_says_what_becomes_free(
     asked = ollama_remove(smol)
     assert (asked.removed, asked.size_bytes, asked.same_model) == (False, 0, ["smollm2:prod"])
     assert asked.note == (
-        "smollm2:135m would be removed (its files stay for smollm2:prod, which is the same model). Do it with:"
+        "smollm2:135m would be removed (its files stay: the same model as smollm2:prod). Do it with:"
         " nlp-skills ollama-remove smollm2:135m --confirm"
     )
     assert ollama_remove(smol, confirm=True).removed

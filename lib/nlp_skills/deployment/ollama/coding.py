@@ -15,7 +15,7 @@ from nlp_skills.records import Progress, Record, silent
 INSTRUCTION = "Answer with the complete code in one fenced code block, and with nothing else."
 
 _FENCE = re.compile(
-    r"^[ ]{0,3}(?P<fence>`{3,}|~{3,})[ \t]*(?P<language>[^\s`]*)[^\n]*\n(?P<code>.*?)(?:^[ ]{0,3}(?P=fence)[`~]*[ \t]*$|\Z)",
+    r"^[ ]{0,3}(?P<fence>`{3,}|~{3,})[ \t]*(?P<language>[^\s`]*)[^\n]*\n(?P<code>.*?)(?:(?P<end>^[ ]{0,3}(?P=fence)[`~]*[ \t]*$)|\Z)",
     re.MULTILINE | re.DOTALL,
 )
 """A block of CommonMark 0.31, section 4.5; one that was cut off ends with the text."""
@@ -26,6 +26,8 @@ class Block(Record):
 
     language: str | None
     code: str
+    closed: bool = True
+    """Otherwise the answer ended within it."""
 
 
 class Code(Record):
@@ -37,11 +39,12 @@ class Code(Record):
     """As the block says."""
     fenced: bool
     """Without a fence the whole answer is taken for the code."""
-    other_blocks: int
+    other_blocks: list[Block]
+    """What else it wrote: an example of use, another way."""
     tokens: int | None
     seconds: float
     cut: bool
-    """Whether it was ended by the limit of tokens: then the code is not whole."""
+    """Whether the limit of tokens ended it: then the code is not whole."""
 
 
 def ollama_code(
@@ -74,10 +77,10 @@ def ollama_code(
         code=chosen.code if chosen else f"{answer.text.strip()}\n",
         language=chosen.language if chosen else None,
         fenced=chosen is not None,
-        other_blocks=max(0, len(blocks) - 1),
+        other_blocks=[block for block in blocks if block is not chosen],
         tokens=answer.tokens,
         seconds=answer.seconds,
-        cut=answer.cut,
+        cut=answer.cut if chosen is None else not chosen.closed,
     )
 
 
@@ -98,12 +101,12 @@ def coding_model() -> str:
 def fenced_blocks(text: str) -> list[Block]:
     """The fenced blocks of a Markdown text, in their order."""
     return [
-        Block(language=found["language"].lower() or None, code=found["code"])
+        Block(language=found["language"].lower() or None, code=found["code"], closed=found["end"] is not None)
         for found in _FENCE.finditer(text)
     ]
 
 
 def choose_block(blocks: list[Block], language: str | None) -> Block | None:
-    """The longest of those in the wanted language, else the longest: examples of its use are shorter than the code."""
+    """The first in the wanted language, else the first: how the code is used is shown behind it."""
     wanted = [block for block in blocks if language and block.language == language.lower()]
-    return max(wanted or blocks, key=lambda block: len(block.code), default=None)
+    return next(iter(wanted or blocks), None)

@@ -31,7 +31,7 @@ def memory_at_hand() -> MemoryAtHand:
     total, free = memory_gb()
     if sys.platform == "darwin" and platform.machine() == "arm64":
         return MemoryAtHand("this Mac", _gb(total), _gb(min(free, total * METAL_SHARE)))
-    return MemoryAtHand("this machine's memory (no GPU was found)", _gb(total), _gb(free))
+    return MemoryAtHand("this machine's memory, no GPU was found", _gb(total), _gb(free))
 
 
 def _gb(gib: float) -> float:

@@ -185,7 +185,7 @@ def ollama_remove(model: str, *, confirm: bool = False) -> OllamaRemoval:
         others = [m.name for m in listed(client) if m.manifest == found.manifest and m.name != found.name]
         if confirm:
             client.delete(found.name)
-    kept = f" (its files stay for {', '.join(others)}, which is the same model)" if others else ""
+    kept = f" (its files stay: the same model as {', '.join(others)})" if others else ""
     asked = f"would be removed{kept}. Do it with: nlp-skills ollama-remove {found.name} --confirm"
     return OllamaRemoval(
         name=found.name,
