@@ -18,7 +18,7 @@ from nlp_skills.deployment.parity.report import ParityReport
 from nlp_skills.errors import AlreadyExists, NotFound, NotReady
 from nlp_skills.evaluation.results import Prediction
 from nlp_skills.task.registry import read_registry
-from nlp_skills.task.task import Task
+from nlp_skills.task.task import Task, TaskType
 from nlp_skills.training.config import TrainConfig
 
 
@@ -211,5 +211,5 @@ def answered(*right: bool) -> list[Prediction]:
 def test_answers_are_worse_beyond_chance_or_not_worse_by_five_points_or_nobody_can_tell(
     before: list[bool], after: list[bool], answer: str
 ) -> None:
-    task = Task(name="t", type="classification", goal="g", metric="accuracy", created="now")
+    task = Task(name="t", type=TaskType.CLASSIFICATION, goal="g", metric="accuracy", created="now")
     assert judge_answers(task, answered(*before), answered(*after)).answer == answer

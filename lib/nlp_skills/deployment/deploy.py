@@ -10,28 +10,24 @@ from __future__ import annotations
 import shutil
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
 
-from nlp_skills.deployment.artefact import models_folder
+from nlp_skills.deployment.deploy_plan import MERGED, Plan, copied_to, plan_deployment, steps_of
 from nlp_skills.deployment.gguf.export import export_model
 from nlp_skills.deployment.hub import upload_model
 from nlp_skills.deployment.merge import merge_version
 from nlp_skills.deployment.ollama.creating import USUAL, ollama_create
 from nlp_skills.deployment.ollama.models import ollama_copy, ollama_list_models, ollama_remove
-from nlp_skills.deployment.ollama.names import full_name, version_name, with_tag
+from nlp_skills.deployment.ollama.names import with_tag
 from nlp_skills.deployment.parity.check import compare, report_file
 from nlp_skills.deployment.parity.report import ParityReport
 from nlp_skills.deployment.registry import record_deployment, who
 from nlp_skills.errors import AlreadyExists, NotFound, NotReady, NotValid
 from nlp_skills.records import Progress, Record, now, silent, sync_folder, unfinished
-from nlp_skills.task.registry import Acceptance, Alias, Deployment, Target, is_alias, read_registry
-from nlp_skills.task.version import version_folder
+from nlp_skills.task.registry import Acceptance, Deployment, Target, read_registry
 from nlp_skills.training.model_info import ModelInfo
 
 CANDIDATE = "-candidate"
 """Behind the name in Ollama while it is compared: nobody is served by it."""
-
-MERGED = "merged"
 
 
 class DeployedVersion(Record):
@@ -46,37 +42,6 @@ class DeployedVersion(Record):
     parity: ParityReport | None = None
     deployment: Deployment | None = None
     message: str
-
-
-class _Plan(NamedTuple):
-    """What was asked for, resolved."""
-
-    task: Path
-    version: str
-    alias: Alias | None
-    to: Target
-    what: str
-    name: str
-
-    @property
-    def own_place(self) -> Path:
-        """Where the artefact lies in the task."""
-        name = MERGED if self.what == MERGED else f"{self.what}.gguf"
-        return models_folder(self.task, self.version) / name
-
-    @property
-    def compared_as(self) -> str:
-        """The name in the parity report."""
-        return f"ollama/{self.name}" if self.to == "ollama" else self.what
-
-    @property
-    def command(self) -> str:
-        """To do it."""
-        name = "" if self.to in ("gguf", "folder") else f" --name {self.name}"
-        return (
-            f"nlp-skills deploy-version {self.task.name} --version {self.alias or self.version} --to {self.to}"
-            f" --quantization {self.what}{name} --confirm"
-        )
 
 
 def deploy_version(
@@ -100,7 +65,7 @@ def deploy_version(
 
     Raises NotReady for a difference, and for what is missing; NotValid, AlreadyExists, RunFailed, MissingExtra.
     """
-    plan = _plan(task, version, to, quantization, name)
+    plan = plan_deployment(task, version, to, quantization, name)
     if accept_difference is not None and not accept_difference.strip():
         raise NotValid(
             "accept_difference: say in a sentence why; it is kept in registry.json with your name."
@@ -132,25 +97,7 @@ def deploy_version(
     return _result(plan, report, deployment, _message(plan, report, accepted))
 
 
-def _plan(task: Path, version: str | None, to: Target, quantization: str, name: str | None) -> _Plan:
-    chosen = version_folder(task, version).name
-    alias = version if is_alias(version) else None
-    what = MERGED if to == "folder" else quantization.lower()
-    if to in ("ollama", "gguf") and what == MERGED:
-        raise NotValid(
-            f"quantization: {to} takes a GGUF file: q8_0, f16, q4_k_m … (merged goes to a folder or the Hub)."
-        )
-    if to == "ollama":
-        name = full_name(name) if name else version_name(task.name, chosen, what, USUAL)
-    elif to == "hub":
-        if name is None:
-            raise NotValid("name: say which repository of the Hub: --name OWNER/NAME.")
-    else:
-        name = name or _Plan(task, chosen, alias, to, what, "").own_place.relative_to(task).as_posix()
-    return _Plan(task, chosen, alias, to, what, name)
-
-
-def _require_free(plan: _Plan) -> None:
+def _require_free(plan: Plan) -> None:
     """Before anything long begins: whether it can be put there at all."""
     if plan.to == "ollama":
         there = {model.name.lower() for model in ollama_list_models().models}
@@ -160,17 +107,11 @@ def _require_free(plan: _Plan) -> None:
             raise AlreadyExists(
                 f"Ollama has a model {plan.name} already, which was not deployed from here. Take another --name."
             )
-    elif (target := _copied_to(plan)) is not None and target.exists():
+    elif (target := copied_to(plan)) is not None and target.exists():
         raise AlreadyExists(f"{target} is there already and is left as it is. Take another --name.")
 
 
-def _copied_to(plan: _Plan) -> Path | None:
-    """Where a local deployment is copied to; None where it stays in the task."""
-    own = plan.own_place.relative_to(plan.task).as_posix()
-    return None if plan.to not in ("gguf", "folder") or plan.name == own else Path(plan.name).expanduser()
-
-
-def _made(plan: _Plan, progress: Progress) -> ModelInfo:
+def _made(plan: Plan, progress: Progress) -> ModelInfo:
     """The artefact, made where it is not there yet."""
     if plan.what == MERGED:
         return merge_version(plan.task, version=plan.version, progress=progress)
@@ -178,7 +119,7 @@ def _made(plan: _Plan, progress: Progress) -> ModelInfo:
 
 
 def _into_ollama(
-    plan: _Plan, why: str | None, by: str | None, progress: Progress
+    plan: Plan, why: str | None, by: str | None, progress: Progress
 ) -> tuple[ParityReport, Acceptance | None]:
     """As a candidate, compared there; only what passes gets the name, and no candidate stays."""
     candidate = f"{plan.name}{CANDIDATE}"
@@ -197,7 +138,7 @@ def _into_ollama(
     return report, accepted
 
 
-def _accepted(plan: _Plan, report: ParityReport, why: str | None, by: str | None) -> Acceptance | None:
+def _accepted(plan: Plan, report: ParityReport, why: str | None, by: str | None) -> Acceptance | None:
     """Who accepted what. Raises NotReady for a difference that nobody did."""
     if report.answer == "yes" or (report.answer == "cannot tell" and why is None):
         return None
@@ -209,7 +150,7 @@ def _accepted(plan: _Plan, report: ParityReport, why: str | None, by: str | None
     return Acceptance(by=who(by), why=why.strip(), at=now(), differences=report.told)
 
 
-def _put(plan: _Plan, progress: Progress) -> str | None:
+def _put(plan: Plan, progress: Progress) -> str | None:
     """Copied to its place, or published; the commit of the Hub."""
     if plan.to == "hub":
         version = plan.alias or plan.version
@@ -217,7 +158,7 @@ def _put(plan: _Plan, progress: Progress) -> str | None:
             plan.task, repo_id=plan.name, version=version, what=plan.what, confirm=True, progress=progress
         )
         return done.commit
-    if (target := _copied_to(plan)) is not None:
+    if (target := copied_to(plan)) is not None:
         progress(f"copying to {target}", 0, None)
         _copy(plan.own_place, target)
     return None
@@ -242,32 +183,14 @@ def _copy(source: Path, target: Path) -> None:
     sync_folder(target.parent)
 
 
-def _steps(plan: _Plan) -> list[str]:
-    made = "the merged model" if plan.what == MERGED else f"the GGUF file {plan.own_place.name}"
-    last = {
-        "ollama": f"name it {plan.name} in Ollama"
-        + (f" and {with_tag(plan.name, plan.alias)}" if plan.alias and plan.to == "ollama" else ""),
-        "hub": f"upload it to {plan.name} on the Hub, privately",
-        "gguf": f"put it at {plan.name}",
-        "folder": f"put it at {plan.name}",
-    }[plan.to]
-    return [
-        f"{'take' if plan.own_place.exists() else 'make'} {made} of {plan.version}",
-        *(["create a candidate in Ollama, which nobody is served by"] if plan.to == "ollama" else []),
-        "compare it with what was trained: prompts token by token, the end of an answer, weights, test rows",
-        last,
-        "record it in registry.json",
-    ]
-
-
-def _message(plan: _Plan, report: ParityReport, accepted: Acceptance | None) -> str:
+def _message(plan: Plan, report: ParityReport, accepted: Acceptance | None) -> str:
     if accepted is not None:
         return f"{plan.name} is deployed. {report.message} {accepted.by} accepted that: {accepted.why}"
     return f"{plan.name} is deployed. {report.message}"
 
 
 def _result(
-    plan: _Plan, report: ParityReport | None, deployment: Deployment | None, message: str
+    plan: Plan, report: ParityReport | None, deployment: Deployment | None, message: str
 ) -> DeployedVersion:
     return DeployedVersion(
         task=plan.task.name,
@@ -275,7 +198,7 @@ def _result(
         to=plan.to,
         name=plan.name,
         done=deployment is not None,
-        steps=_steps(plan),
+        steps=steps_of(plan),
         parity=report,
         deployment=deployment,
         message=message,

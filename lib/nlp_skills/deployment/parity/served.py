@@ -15,6 +15,7 @@ from nlp_skills.deployment.ollama.models import ollama_show
 from nlp_skills.deployment.ollama.rendering import render_chat
 from nlp_skills.deployment.parity.causes import Prompt
 from nlp_skills.deployment.parity.conversations import Trainer
+from nlp_skills.errors import NotValid, RunFailed
 from nlp_skills.evaluation.predictors import Decoding
 from nlp_skills.evaluation.predictors.gguf import GgufPredictor
 from nlp_skills.evaluation.predictors.ollama import OllamaPredictor
@@ -45,7 +46,10 @@ class ServedFile:
 
     def prompt(self, example: Example) -> Prompt:
         """With the BOS that llama.cpp adds."""
-        text = self._file.rendered(example)
+        try:
+            text = self._file.rendered(example)
+        except RunFailed as error:
+            raise NotValid(f"The file's template cannot write this conversation: {error}") from None
         return Prompt(text, self._file.token_ids(text, add_special=True), self._file.counted(text))
 
     def ends(self, token: int) -> bool:
@@ -67,8 +71,15 @@ class ServedByOllama:
         asked = self._model.asked(example)
         think = asked.get("think")
         text = render_chat(asked["model"], asked["messages"], tools=asked.get("tools"), think=think)
-        ((_, answered),) = self._model.answer([example], ONE_TOKEN)
-        return Prompt(text, self._file.token_ids(text, add_special=True), answered.prompt_tokens)
+        return Prompt(text, self._file.token_ids(text, add_special=True), self._counted(example))
+
+    def _counted(self, example: Example) -> int | None:
+        """None for tools that Ollama's client, which is no part of the server, cannot send whole."""
+        try:
+            ((_, answered),) = self._model.answer([example], ONE_TOKEN)
+        except NotValid:
+            return None
+        return answered.prompt_tokens
 
     def ends(self, token: int) -> bool:
         """By the file, or by a PARAMETER stop whose text is written."""
