@@ -11,26 +11,19 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 from ollama_stand_in import OllamaStandIn, ollama_serving
-from tuned_smollm2 import kept_folder, link, link_tree, make_task, train_adapter
+from tuned_smollm2 import fill, kept_folder, make_task, place
 
 from nlp_skills.base_model import BaseModelFiles
-from nlp_skills.deployment.gguf.convert import convert
-from nlp_skills.training.version_model import save_merged
 
 
 @pytest.fixture(scope="session")
-def kept(smollm2: BaseModelFiles, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder with adapter, merged and f16.gguf."""
+def kept(smollm2: BaseModelFiles) -> Path:
+    """The folder with adapter, merged and f16.gguf, each with its record."""
     folder = kept_folder(smollm2)
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / "lock"):
-        if not (folder / "f16.gguf").is_file():
-            home = tmp_path_factory.mktemp("tuned")
-            train_adapter(make_task(home, folder / "none"), smollm2, home)
-            link_tree(home / "adapter", folder / "adapter")
-            link(home / "model_info.json", folder / "model_info.json")
-            save_merged(smollm2, folder / "adapter", folder / "merged")
-            convert(folder / "merged", folder / "f16.gguf", "f16", "tickets v1")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_suffix(".lock")):
+        if not folder.is_dir():
+            fill(folder, smollm2)
     return folder
 
 
@@ -56,6 +49,13 @@ def smollm2_gguf(kept: Path) -> Path:
 def tickets(kept: Path, tmp_path: Path) -> Path:
     """A task of its own whose v1 is trained; its weights are linked, its other files are the test's to change."""
     return make_task(tmp_path, kept / "adapter")
+
+
+@pytest.fixture
+def exported_tickets(kept: Path, tickets: Path) -> Path:
+    """The same task, whose v1 is merged and exported as f16 too."""
+    place(kept, tickets, "merged", "f16")
+    return tickets
 
 
 @pytest.fixture(scope="session")

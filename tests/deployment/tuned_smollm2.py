@@ -9,14 +9,19 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from nlp_skills import base_model
 from nlp_skills.base_model import BaseModelFiles, cache_folder, chat_template_sha256, load_tokenizer
 from nlp_skills.data.example import read_examples
 from nlp_skills.data.regenerate import regenerate_data
 from nlp_skills.data.sources.source import DataSources
 from nlp_skills.data.sourcing import add_source
 from nlp_skills.data.tokens import tokenize
-from nlp_skills.records import sha256_file, sha256_tree, to_json, write_lines
+from nlp_skills.deployment import equivalence, merge
+from nlp_skills.deployment.gguf import convert, convert_worker, converter_input, export, vocabulary
+from nlp_skills.deployment.gguf.export import export_model
+from nlp_skills.records import sha256_file, sha256_tree, to_json, unfinished, write_lines
 from nlp_skills.task.task import TaskType, create_task
+from nlp_skills.training import version_model
 from nlp_skills.training.model_info import ModelInfo
 from nlp_skills.training.new_version import create_version
 
@@ -54,13 +59,46 @@ ROWS = {
 }
 """Written for these tests."""
 
-STEPS = 3
+STEPS = 2
+
+
+MADE_BY = (
+    base_model,
+    version_model,
+    merge,
+    equivalence,
+    convert,
+    convert_worker,
+    converter_input,
+    export,
+    vocabulary,
+)
 
 
 def kept_folder(smollm2: BaseModelFiles) -> Path:
-    """Where the weights of these tests are kept: another text of this file is another folder."""
-    made_of = f"{smollm2.weights_sha256}{sha256_file(Path(__file__))}"
+    """Where the weights of these tests are kept: made by other code they are another folder."""
+    sources = [Path(__file__), *(Path(str(module.__file__)) for module in MADE_BY)]
+    made_of = "".join([str(smollm2.weights_sha256), *map(sha256_file, sources)])
     return cache_folder() / "tests" / f"deployment-{hashlib.sha256(made_of.encode()).hexdigest()[:16]}"
+
+
+def fill(folder: Path, smollm2: BaseModelFiles) -> None:
+    """Adapter, merged model and GGUF file with their records, made by the operations; `folder` appears whole."""
+    for left in folder.parent.glob(f".{folder.name}.*.tmp"):  # of a run that was killed
+        shutil.rmtree(left)
+    home = unfinished(folder)
+    try:
+        (home / "kept").mkdir(parents=True)
+        task = make_task(home, home / "none")
+        place = task / "models" / "v1"
+        train_adapter(task, smollm2, place)
+        shutil.copy(place / "model_info.json", task / "versions" / "v1")
+        export_model(task, quantization="f16")
+        for name in ("adapter", "model_info.json", "merged", "merged.json", "f16.json", "f16.gguf"):
+            (place / name).rename(home / "kept" / name)
+        (home / "kept").rename(folder)
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
 
 
 def make_task(home: Path, adapter: Path) -> Path:
@@ -81,6 +119,17 @@ def make_task(home: Path, adapter: Path) -> Path:
         link_tree(adapter, task / "models" / "v1" / "adapter")
         shutil.copy(adapter.with_name("model_info.json"), task / "versions" / "v1")
     return task
+
+
+def place(kept: Path, task: Path, *names: str) -> None:
+    """Put what is kept into a task, each with its record: `merged`, `f16`."""
+    for name in names:
+        target = task / "models" / "v1"
+        shutil.copy(kept / f"{name}.json", target)
+        if (kept / name).is_dir():
+            link_tree(kept / name, target / name)
+        else:
+            link(kept / f"{name}.gguf", target / f"{name}.gguf")
 
 
 def link_tree(source: Path, target: Path) -> None:
@@ -119,7 +168,7 @@ def train_adapter(task: Path, smollm2: BaseModelFiles, folder: Path) -> None:
         optimizer.step()
         optimizer.zero_grad()
     trainable, total = model.get_nb_trainable_parameters()
-    model.save_pretrained(folder / "adapter")
+    model.save_pretrained(str(folder / "adapter"))
     tokenizer.save_pretrained(folder / "adapter")
     ModelInfo(
         path="models/v1/adapter",

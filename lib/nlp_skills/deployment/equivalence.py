@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
 
-from nlp_skills.data.example import Example
+from nlp_skills.data.example import Example, read_examples
 from nlp_skills.data.prompted_tools import with_prompted_tools
 from nlp_skills.data.tokens import answer_ids, encode_text, end_tokens, prompt_ids
 from nlp_skills.evaluation.predictors.generation import generate
@@ -65,6 +66,12 @@ class Difference:
     other_texts: int
     tokens: int
     texts: int
+
+
+def held_out_rows(task: Path) -> list[Example]:
+    """Rows that the model was not trained on, where there are any: of test, else valid, else train."""
+    files = (task / "data" / f"{split}.jsonl" for split in ("test", "valid", "train"))
+    return next((rows for file in files if file.is_file() and (rows := list(read_examples(file)))), [])
 
 
 def probes(tokenizer: Any, rows: Sequence[Example], config: TrainConfig) -> list[Probe]:

@@ -10,19 +10,17 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from nlp_skills.base_model import BaseModelFiles, load_tokenizer, require_training
-from nlp_skills.data.example import Example, read_examples
+from nlp_skills.data.example import Example
 from nlp_skills.deployment.artefact import artefact, models_folder, record_file, trained_info
-from nlp_skills.deployment.equivalence import Difference, difference, look, probes
+from nlp_skills.deployment.equivalence import Difference, difference, held_out_rows, look, probes
 from nlp_skills.deployment.rounded_weights import rounded_to_4_bits
 from nlp_skills.errors import NotReady, NotValid, RunFailed, counted
-from nlp_skills.records import Progress, now, read_mapping, sha256_tree, silent, sync_folder, unfinished
+from nlp_skills.records import Progress, now, read_mapping, sha256_tree, silent, sync_folder
 from nlp_skills.task.version import version_folder
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.model_info import ModelCheck, ModelInfo
-from nlp_skills.training.version_model import base_of, load_adapted, save_merged
+from nlp_skills.training.version_model import base_of, load_adapted, merging, save_merged
 
 MOST_KL = 1e-3
 """Nats a token, mean: rounding to bfloat16 is well below it, rounding to 8 or 4 bits above (equivalence.py)."""
@@ -44,32 +42,35 @@ def merge_version(task: Path, *, version: str | None = None, progress: Progress 
         )
     if trained.format == "merged":
         return artefact(task, version, "merged")[1]
-    with FileLock(models_folder(task, version) / ".merged.lock"):
+    with merging(models_folder(task, version) / "merged") as staging:
         try:
             return artefact(task, version, "merged")[1]
         except NotReady:
             adapter, trained = artefact(task, version, "adapter")
-            return _merge(task, version, adapter, trained, progress)
+            return _merge(task, version, adapter, trained, staging, progress)
 
 
-def _merge(task: Path, version: str, adapter: Path, trained: ModelInfo, progress: Progress) -> ModelInfo:
+def _merge(
+    task: Path, version: str, adapter: Path, trained: ModelInfo, staging: Path, progress: Progress
+) -> ModelInfo:
     require_training()
     config = TrainConfig.load(version_folder(task, version) / "config.yaml")
     base = base_of(task, version)
     _same_base(task, version, base, trained)
-    target = models_folder(task, version) / "merged"
-    staging = unfinished(target)
-    try:
-        check = _saved_and_compared(task, config, base, adapter, staging, progress)
-        if not check.passed:
-            raise RunFailed(f"{task.name} {version}: {check.message} Nothing was kept.")
-        record = record_file(task, version, "merged")
-        record.unlink(missing_ok=True)
-        shutil.rmtree(target, ignore_errors=True)
-        staging.rename(target)
-        sync_folder(target.parent)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+    rows = held_out_rows(task)
+    if not rows:
+        raise NotReady(
+            f"{task.name}: data/ has no rows to compare the merged model with base and adapter on. Make them with:"
+            f" nlp-skills regenerate-data {task.name}"
+        )
+    target, record = models_folder(task, version) / "merged", record_file(task, version, "merged")
+    check = _saved_and_compared(rows, config, base, adapter, staging, progress)
+    if not check.passed:
+        raise RunFailed(f"{task.name} {version}: {check.message} Nothing was kept.")
+    record.unlink(missing_ok=True)
+    shutil.rmtree(target, ignore_errors=True)
+    staging.rename(target)
+    sync_folder(target.parent)
     return trained.with_changes(
         path=target.relative_to(task).as_posix(),
         format="merged",
@@ -94,28 +95,22 @@ def _same_base(task: Path, version: str, base: BaseModelFiles, trained: ModelInf
 
 
 def _saved_and_compared(
-    task: Path, config: TrainConfig, base: BaseModelFiles, adapter: Path, folder: Path, progress: Progress
+    rows: list[Example],
+    config: TrainConfig,
+    base: BaseModelFiles,
+    adapter: Path,
+    folder: Path,
+    progress: Progress,
 ) -> ModelCheck:
     tokenizer = load_tokenizer(BaseModelFiles(name=adapter.name, path=str(adapter)), chat=False)
-    asked = probes(tokenizer, _rows(task), config)
+    asked = probes(tokenizer, rows, config)
     progress(f"loading {base.name} and its adapter", 0, 3)
     adapted = load_adapted(base, adapter)
-    before = look(adapted, tokenizer, asked) if asked else None
+    before = look(adapted, tokenizer, asked)
     progress("merging", 1, 3)
     save_merged(adapted, base, adapter, folder)
-    if before is None:
-        return _not_compared()
     progress("comparing the merged model with base and adapter", 2, 3)
     return judge_merge(difference(before, look(_load(folder), tokenizer, asked)), folder)
-
-
-def _rows(task: Path) -> list[Example]:
-    """Rows that the model was not trained on, where there are any."""
-    for split in ("test", "valid", "train"):
-        path = task / "data" / f"{split}.jsonl"
-        if path.is_file() and (rows := list(read_examples(path))):
-            return rows
-    return []
 
 
 def _load(folder: Path) -> Any:
@@ -124,14 +119,6 @@ def _load(folder: Path) -> Any:
 
     load: Any = AutoModelForCausalLM.from_pretrained
     return load(folder, dtype=torch.float32)
-
-
-def _not_compared() -> ModelCheck:
-    return ModelCheck(
-        id="EXP-MERGE",
-        passed=None,
-        message="There are no rows in data/ to compare the merge with base and adapter on. Make them with: nlp-skills regenerate-data",
-    )
 
 
 def judge_merge(found: Difference, folder: Path) -> ModelCheck:

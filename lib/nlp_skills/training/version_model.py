@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from nlp_skills.base_model import (
     BaseModelFiles,
     load_tokenizer,
@@ -72,22 +74,27 @@ def resolve_model(task: Path, name: str, revision: str | None = None) -> BaseMod
 def _merged(task: Path, version: str, adapter: Path) -> Path:
     """The folder of the merged weights; it appears whole or not at all."""
     target = task / "models" / version / "merged"
-    if (target / "config.json").is_file():
-        return target
-    staging = unfinished(target)
-    try:
-        base = base_of(task, version)
-        save_merged(load_adapted(base, adapter), base, adapter, staging)
-        try:
+    with merging(target) as staging:
+        if not (target / "config.json").is_file():
+            base = base_of(task, version)
+            save_merged(load_adapted(base, adapter), base, adapter, staging)
             staging.rename(target)
-        except OSError:
-            if not (target / "config.json").is_file():
-                raise
-            # Another process merged the same weights at the same time: its result is as good.
-        sync_folder(target.parent)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+            sync_folder(target.parent)
     return target
+
+
+@contextmanager
+def merging(target: Path) -> Iterator[Path]:
+    """A place to merge in, for one process at a time; what a killed one left there is cleared away."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(target.with_name(".merged.lock")):
+        for left in target.parent.glob(f".{target.name}.*.tmp"):
+            shutil.rmtree(left, ignore_errors=True)
+        staging = unfinished(target)
+        try:
+            yield staging
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
 
 
 def base_of(task: Path, version: str) -> BaseModelFiles:
@@ -127,7 +134,12 @@ def save_merged(adapted: Any, base: BaseModelFiles, adapter: Path, folder: Path)
     kept = AutoConfig.from_pretrained(base.path, revision=base.revision).dtype or torch.float32
     tokenizer = load_tokenizer(BaseModelFiles(name=adapter.name, path=str(adapter)), chat=False)
     with _without_remark():
-        whole = adapted.merge_and_unload(safe_merge=True).to(kept)
+        try:
+            whole = adapted.merge_and_unload(safe_merge=True).to(kept)
+        except ValueError as error:  # weights that are no numbers
+            raise NotValid(
+                f"{adapter.parent.name}/{adapter.name} cannot be merged into {base.name}: {error}"
+            ) from None
     if whole.generation_config is not None:
         whole.generation_config.eos_token_id = _ends(tokenizer, whole.generation_config.eos_token_id)
     whole.save_pretrained(folder)

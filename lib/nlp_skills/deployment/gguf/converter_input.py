@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,22 +25,22 @@ BESIDE_IT = ("tokenizer_config.json", "added_tokens.json", "special_tokens_map.j
 
 
 @contextmanager
-def converter_input(task: Path, version: str, folder: Path) -> Iterator[Path]:
-    """`folder` itself, or for as long as it is needed one that links to its files and has the base model's tokenizer."""
+def converter_input(task: Path, version: str, folder: Path, other: Path) -> Iterator[Path]:
+    """`folder` itself, or for as long as it is needed `other`, which links to its files and has the base's tokenizer."""
     own = {} if (folder / SENTENCEPIECE).is_file() else _base_files(task, version, folder)
     if SENTENCEPIECE not in own:
         yield folder
         return
-    shown = Path(tempfile.mkdtemp(prefix=".converter.", dir=folder.parent))
+    other.mkdir()
     try:
         for file in folder.iterdir():
             if file.is_file() and file.name not in own:
-                _link(file, shown / file.name)
+                _link(file, other / file.name)
         for name, file in own.items():
-            shutil.copyfile(file, shown / name)
-        yield shown
+            shutil.copyfile(file, other / name)
+        yield other
     finally:
-        shutil.rmtree(shown, ignore_errors=True)
+        shutil.rmtree(other, ignore_errors=True)
 
 
 def _base_files(task: Path, version: str, folder: Path) -> dict[str, Path]:

@@ -6,14 +6,15 @@ models/v2/merged/ ──converter──▶ f32, f16, bf16, q8_0 ──┬──�
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock
 
-from nlp_skills.data.example import Example, read_examples
 from nlp_skills.deployment.artefact import artefact, models_folder, record_file, trained_info
+from nlp_skills.deployment.equivalence import held_out_rows
 from nlp_skills.deployment.gguf.convert import CONVERTED, convert
 from nlp_skills.deployment.gguf.converter_input import converter_input
 from nlp_skills.deployment.gguf.metadata import read_metadata
@@ -43,15 +44,25 @@ def export_model(
     quantization = _known(quantization)
     if trained_info(task, version).format == "gguf":
         raise NotValid(f"{task.name} {version} is a GGUF file already: {trained_info(task, version).path}.")
-    program = llama_quantize() if quantization in K_QUANTS else None
-    merge_version(task, version=version, progress=progress)
-    folder, merged = artefact(task, version, "merged")
-    place = models_folder(task, version)
-    with FileLock(place / f".{quantization}.lock"):
+    target = models_folder(task, version) / f"{quantization}.gguf"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(target.with_name(f".{quantization}.lock")):
         try:
             return artefact(task, version, quantization)[1]
         except NotReady:
-            return _export(task, version, folder, merged, quantization, program, progress)
+            program = llama_quantize() if quantization in K_QUANTS else None
+        merge_version(task, version=version, progress=progress)
+        _clear(target)
+        return _export(task, version, target, program, progress)
+
+
+def _clear(target: Path) -> None:
+    """What a killed process has left."""
+    for left in target.parent.glob(f".{target.name}.*.tmp"):
+        if left.is_dir():
+            shutil.rmtree(left)
+        else:
+            left.unlink()
 
 
 def _known(quantization: str) -> str:
@@ -64,20 +75,12 @@ def _known(quantization: str) -> str:
     return name
 
 
-def _export(
-    task: Path,
-    version: str,
-    folder: Path,
-    merged: ModelInfo,
-    quantization: str,
-    program: str | None,
-    progress: Progress,
-) -> ModelInfo:
-    target = models_folder(task, version) / f"{quantization}.gguf"
+def _export(task: Path, version: str, target: Path, program: str | None, progress: Progress) -> ModelInfo:
+    quantization, name = target.stem, f"{task.name} {version}"
+    folder, merged = artefact(task, version, "merged")
     staging = unfinished(target)
     try:
-        with converter_input(task, version, folder) as given:
-            name = f"{task.name} {version}"
+        with converter_input(task, version, folder, unfinished(target)) as given:
             if program is None:
                 convert(given, staging, quantization, name, progress)
             else:
@@ -86,7 +89,7 @@ def _export(
                     quantize(program, whole, staging, quantization)
         check = _checked(task, version, staging, folder, progress)
         if not check.passed:
-            raise RunFailed(f"{task.name} {version} as {quantization}: {check.message} Nothing was kept.")
+            raise RunFailed(f"{name} as {quantization}: {check.message} Nothing was kept.")
         record = record_file(task, version, quantization)
         record.unlink(missing_ok=True)
         staging.replace(target)
@@ -111,7 +114,7 @@ def _unquantised(folder: Path, target: Path, name: str, progress: Progress) -> I
     from transformers import AutoConfig
 
     kind = str(AutoConfig.from_pretrained(folder).dtype or "").removeprefix("torch.")
-    whole = unfinished(target.with_name("whole.gguf"))
+    whole = unfinished(target)
     try:
         convert(folder, whole, {"bfloat16": "bf16", "float16": "f16"}.get(kind, "f32"), name, progress)
         yield whole
@@ -122,9 +125,4 @@ def _unquantised(folder: Path, target: Path, name: str, progress: Progress) -> I
 def _checked(task: Path, version: str, file: Path, folder: Path, progress: Progress) -> ModelCheck:
     progress("comparing its tokens with the tokenizer's", 0, None)
     config = TrainConfig.load(version_folder(task, version) / "config.yaml")
-    return check_vocabulary(file, folder, _rows(task), config, read_metadata(file))
-
-
-def _rows(task: Path) -> list[Example]:
-    files = [task / "data" / f"{split}.jsonl" for split in ("test", "valid", "train")]
-    return next((rows for file in files if file.is_file() and (rows := list(read_examples(file)))), [])
+    return check_vocabulary(file, folder, held_out_rows(task), config, read_metadata(file))
