@@ -218,7 +218,8 @@ def _licence(facts: CardFacts) -> str:
         terms = licensing.terms
         lines.append(f"- Whoever hands this model on has to: {terms.asks}. {terms.notice}")
     if facts.snapshot and len(facts.snapshot.sources) > len(licensing.data):
-        lines.append("- For the other sources of the data no licence is stated.")
+        others = "other sources" if licensing.data else "sources"
+        lines.append(f"- For the {others} of the data no licence is stated.")
     return "\n".join(lines)
 
 
