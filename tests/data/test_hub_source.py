@@ -13,8 +13,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hub_server import Dataset, Files, HubServer
 
+from hub_server import Dataset, Files, HubServer
 from nlp_skills.data.sources import SOURCES
 from nlp_skills.data.sources.fetch import Fetch
 from nlp_skills.data.sources.file import read_file
