@@ -7,18 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from nlp_skills.deployment.go_template.go_text import go_text
+from nlp_skills.deployment.go_template.go_words import path
 from nlp_skills.deployment.go_template.probes import Probe, calling, plain_probes, user
 from nlp_skills.deployment.go_template.translation import Translation
-from nlp_skills.deployment.go_template.values import (
-    UNDEFINED,
-    Choice,
-    Is,
-    Items,
-    Node,
-    Set,
-    When,
-    path,
-)
+from nlp_skills.deployment.go_template.values import UNDEFINED, Choice, Is, Items, Node, Set, When
 from nlp_skills.deployment.go_template.writers import ORDER, Order
 
 

@@ -9,16 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from nlp_skills.deployment.go_template.values import (
-    UNDEFINED,
-    Choice,
-    Is,
-    Items,
-    Out,
-    Text,
-    Thing,
-    field,
-)
+from nlp_skills.deployment.go_template.go_words import field
+from nlp_skills.deployment.go_template.values import UNDEFINED, Choice, Is, Items, Out, Text, Thing
 
 Field = Callable[[str], Any]
 """From the Go expression of a thing to the value of its field."""

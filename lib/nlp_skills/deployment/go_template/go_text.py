@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from nlp_skills.deployment.go_template.reading import condition
-from nlp_skills.deployment.go_template.values import Each, Jump, Node, Not, Out, Set, When, negate
+from nlp_skills.deployment.go_template.formulas import negate
+from nlp_skills.deployment.go_template.go_values import condition
+from nlp_skills.deployment.go_template.values import Each, Jump, Node, Not, Out, Set, When
 from nlp_skills.deployment.go_template.writers import Order, definition, literal
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nlp_skills.deployment.go_template.go_engine import JsonList, JsonMap, Struct, execute
+from nlp_skills.deployment.go_template.go_engine import execute
+from nlp_skills.deployment.go_template.go_functions import JsonList, JsonMap, Struct
 from nlp_skills.deployment.go_template.go_syntax import Template
 
 _THINK, _THOUGHT = "<think>", "</think>"

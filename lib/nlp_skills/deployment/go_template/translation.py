@@ -12,17 +12,32 @@ import itertools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from nlp_skills.deployment.go_template.expressions import (
-    Expressions,
-    Function,
-    Loop,
-    Macro,
-    Space,
-    State,
+from nlp_skills.deployment.go_template.carried import (
+    carried_value,
+    common_start,
+    empty_value,
+    lasting_facts,
+    merged_state,
+    used_if_any,
+    variable_name,
 )
+from nlp_skills.deployment.go_template.expressions import Expressions
 from nlp_skills.deployment.go_template.fields import element
-from nlp_skills.deployment.go_template.reading import FORMULAS, as_text, assign, plain
+from nlp_skills.deployment.go_template.go_values import assign
+from nlp_skills.deployment.go_template.go_words import argument, path
+from nlp_skills.deployment.go_template.state import Function, Loop, Macro, Space, State
+from nlp_skills.deployment.go_template.template_code import (
+    adds_to,
+    is_name,
+    nodes_of,
+    only_raises,
+    set_attributes,
+    set_values,
+    uses_loop,
+)
+from nlp_skills.deployment.go_template.texts import as_text, plain
 from nlp_skills.deployment.go_template.values import (
+    CHANGED,
     UNDEFINED,
     Choice,
     Each,
@@ -34,15 +49,11 @@ from nlp_skills.deployment.go_template.values import (
     NeverReached,
     Node,
     NotTranslatable,
-    Number,
     Out,
     Set,
     Text,
     Thing,
     When,
-    argument,
-    choose,
-    path,
 )
 
 GLOBALS = ("dict", "namespace", "raise_exception", "range", "strftime_now")
@@ -170,17 +181,27 @@ class Translation(Expressions):
 
     def _keep(self, place: tuple[int, str], value: Any) -> None:
         """A namespace's value: as a Go variable where a loop carries it on."""
-        name = _variable(place)
+        name = variable_name(place)
         if place in self._added:
             self._write(value)
             return
         if name not in self._variables:
             self.state.kept[place] = value
             return
+        held = self.state.kept[place]
+        self._forget(name)
+        self.state.kept[place] = held
         self._written += assign(name, value)
         self.state.facts = {
             fact: holds for fact, holds in self.state.facts.items() if path(name) not in fact.go
         }
+
+    def _forget(self, changed: str) -> None:
+        """Whatever stands for what a variable was before it is changed can be read no more."""
+        word = repr(path(changed))[1:-1]
+        names, kept = self.state.names, self.state.kept
+        names.update({key: CHANGED for key, value in names.items() if word in repr(value)})
+        kept.update({key: CHANGED for key, value in kept.items() if word in repr(value)})
 
     def _do_If(self, node: Any) -> None:
         branches = [(node.test, node.body), *((one.test, one.body) for one in node.elif_), (None, node.else_)]
@@ -190,7 +211,7 @@ class Translation(Expressions):
         (test, body), *others = branches
         if test is None:
             self._run(body)
-        elif _raises(body):
+        elif only_raises(body):
             if others[0][0] is not None or others[0][1]:
                 self._branch(others)
         else:
@@ -200,7 +221,7 @@ class Translation(Expressions):
         if isinstance(condition, bool):
             self._run(body) if condition else self._branch(others)
             return
-        if others[-1][1] and _raises(others[-1][1]) and len(others) == 1:
+        if others[-1][1] and only_raises(others[-1][1]) and len(others) == 1:
             self._run(body)
             return
         before = self.state
@@ -217,7 +238,7 @@ class Translation(Expressions):
         if then.left or otherwise.left:
             self.state = otherwise.state if then.left else then.state
         else:
-            self.state = _merged(condition, before, then.state, otherwise.state)
+            self.state = merged_state(condition, before, then.state, otherwise.state)
 
     def _side(self, state: State, run: Callable[[], None]) -> _Side | None:
         """One side of a branch; None where no conversation of the training can come there."""
@@ -251,12 +272,12 @@ class Translation(Expressions):
     def _do_For(self, node: Any) -> None:
         over = self.value(node.iter)
         if isinstance(over, Choice):
-            over = _if_any(over) or self._one_list(over)
+            over = used_if_any(over) or self._one_list(over)
         if isinstance(over, Choice):
             raise NotTranslatable(f"line {node.lineno}: it loops over one list or another")
         if over is UNDEFINED or over is None:
             self._run(node.else_)
-        elif isinstance(over, Items):
+        elif isinstance(over, Items) and not node.else_:
             self._range(node, over)
         elif isinstance(over, list | tuple | str | dict):
             self._unroll(node, list(over))
@@ -265,7 +286,7 @@ class Translation(Expressions):
 
     def _one_list(self, over: Choice) -> Any:
         """The messages from a place on that the request decides: one list, so that there is one loop."""
-        starts = _starts(over)
+        starts = common_start(over)
         if starts is None:
             return over
         root, start = starts
@@ -308,11 +329,13 @@ class Translation(Expressions):
         for place in places:
             self._declare(place, node)
         outside, number = self.state, next(self.numbers)
-        self.state = State(dict(outside.names), dict(outside.kept), _lasting(outside.facts, self._variables))
+        self.state = State(
+            dict(outside.names), dict(outside.kept), lasting_facts(outside.facts, self._variables)
+        )
         if added is not None:
             self.state.kept[added] = ""
         body = self._range_body(node, over, names, number, added)
-        self.state = State(outside.names, self.state.kept, _lasting(outside.facts, self._variables))
+        self.state = State(outside.names, self.state.kept, lasting_facts(outside.facts, self._variables))
         if added is None:
             self._written += body
         else:
@@ -322,7 +345,7 @@ class Translation(Expressions):
         self, node: Any, over: Items, names: list[Any], number: int, added: tuple[int, str] | None
     ) -> tuple[Node, ...]:
         index, one = f"i{number}", f"m{number}"
-        counter = f"n{number}" if over.mapping and _uses_loop(node) else index
+        counter = f"n{number}" if over.mapping and uses_loop(node) else index
         before: list[Node] = []
         if over.mapping:
             self.state.names[names[0].name] = Text((Out(path(index)),))
@@ -356,7 +379,7 @@ class Translation(Expressions):
         if node.test is None:
             self._run(node.body)
             return
-        if _uses_loop(node):
+        if uses_loop(node):
             raise NotTranslatable(
                 f"line {node.lineno}: it counts the elements that a loop's `if` lets through"
             )
@@ -365,7 +388,7 @@ class Translation(Expressions):
     def _carried(self, node: Any) -> list[tuple[int, str]]:
         """What the loop's body sets in namespaces that were there before it."""
         found = []
-        for target in _targets(node):
+        for target in set_attributes(node):
             space = self.state.names.get(target.name)
             if isinstance(space, Space) and (space.number, target.attr) not in found:
                 found.append((space.number, target.attr))
@@ -373,161 +396,26 @@ class Translation(Expressions):
 
     def _declare(self, place: tuple[int, str], node: Any) -> None:
         """A Go variable for what a namespace holds, with its value before the loop."""
-        name = _variable(place)
+        name = variable_name(place)
         if name in self._variables:
             return
         value = self.state.kept.get(place, UNDEFINED)
-        held, start = _held(value, _settings(node, place[1]), path(name))
+        held, start = carried_value(value, set_values(node, place[1]), path(name))
         self._variables[name] = start
-        self._written += assign(name, value if value not in (None, UNDEFINED, False) else _nothing(start))
+        self._written += assign(name, value if value not in (None, UNDEFINED, False) else empty_value(start))
         self.state.kept[place] = held
 
     def _only_added(self, node: Any) -> tuple[int, str] | None:
         """The text that the loop does nothing to but write on: `ns.text = ns.text + …`."""
-        targets = {(target.name, target.attr) for target in _targets(node)}
-        if len(targets) != 1 or any(_kinds(node.body, "Output")):
+        targets = {(target.name, target.attr) for target in set_attributes(node)}
+        if len(targets) != 1 or any(nodes_of(node.body, "Output")):
             return None
         ((name, attribute),) = targets
         space = self.state.names.get(name)
-        sets = [one for one in _kinds(node.body, "Assign") if type(one.target).__name__ == "NSRef"]
-        if not isinstance(space, Space) or not all(_adds_to(one, name, attribute) for one in sets):
+        sets = [one for one in nodes_of(node.body, "Assign") if type(one.target).__name__ == "NSRef"]
+        if not isinstance(space, Space) or not all(adds_to(one, name, attribute) for one in sets):
             return None
         uses = [
-            one for one in _kinds(node.body, "Getattr") if one.attr == attribute and _named(one.node, name)
+            one for one in nodes_of(node.body, "Getattr") if one.attr == attribute and is_name(one.node, name)
         ]
         return (space.number, attribute) if len(uses) == len(sets) else None
-
-
-def _if_any(over: Choice) -> Items | None:
-    """A list that is used only where it is not empty."""
-    then = over.then
-    absent = over.otherwise is UNDEFINED or over.otherwise is None or over.otherwise == []
-    return then if isinstance(then, Items) and absent and over.condition == Is(then.go) else None
-
-
-def _variable(place: tuple[int, str]) -> str:
-    number, name = place
-    return f"{name}_{number}"
-
-
-def _raises(body: list[Any]) -> bool:
-    """Whether a branch does nothing but raise."""
-    for node in body:
-        for part in getattr(node, "nodes", ()):
-            if type(part).__name__ == "Call" and getattr(part.node, "name", "") == "raise_exception":
-                return True
-    return False
-
-
-def _kinds(body: list[Any], kind: str) -> list[Any]:
-    """Every node of that kind in the body that writes or sets something."""
-    found, todo = [], list(body)
-    while todo:
-        node = todo.pop()
-        if type(node).__name__ == kind and not (kind == "Output" and not _says_anything(node)):
-            found.append(node)
-        todo += node.iter_child_nodes()
-    return found
-
-
-def _says_anything(output: Any) -> bool:
-    return any(type(part).__name__ != "TemplateData" or part.data for part in output.nodes)
-
-
-def _targets(node: Any) -> list[Any]:
-    return [one.target for one in _kinds(node.body, "Assign") if type(one.target).__name__ == "NSRef"]
-
-
-def _uses_loop(node: Any) -> bool:
-    return any(one.name == "loop" for one in _kinds(node.body, "Name"))
-
-
-def _named(node: Any, name: str) -> bool:
-    return type(node).__name__ == "Name" and node.name == name
-
-
-def _adds_to(assignment: Any, name: str, attribute: str) -> bool:
-    left = assignment.node
-    while type(left).__name__ == "Add":
-        left = left.left
-        if type(left).__name__ == "Getattr" and left.attr == attribute and _named(left.node, name):
-            return True
-    return False
-
-
-def _settings(node: Any, attribute: str) -> list[Any]:
-    """What a loop sets a namespace's name to: constants as they are, yes or no as a bool, the rest as None."""
-    found = []
-    for one in _kinds(node.body, "Assign"):
-        if type(one.target).__name__ == "NSRef" and one.target.attr == attribute:
-            kind = type(one.node).__name__
-            decides = kind in ("Compare", "Not", "And", "Or", "Test")
-            found.append(one.node.value if kind == "Const" else decides or None)
-    return found
-
-
-def _held(value: Any, settings: list[Any], go: str) -> tuple[Any, str]:
-    """What a variable is worth in a loop, and its value before it has one."""
-    if isinstance(value, Thing | Items | list | dict):
-        raise NotTranslatable("it carries a message or a list from one turn to the next")
-    kinds = [value, *settings]
-    if any(isinstance(one, Number) or (isinstance(one, int) and not isinstance(one, bool)) for one in kinds):
-        return Number(go), "0"
-    if all(one in (None, UNDEFINED) or isinstance(one, FORMULAS) for one in kinds) and True in [
-        isinstance(one, FORMULAS) for one in settings
-    ]:
-        return Is(go), "false"
-    return Text((Out(go),)), '""'
-
-
-def _nothing(start: str) -> Any:
-    return {"false": False, "0": 0, '""': ""}[start]
-
-
-def _lasting(facts: Mapping[Is, bool], variables: Mapping[str, str]) -> dict[Is, bool]:
-    """What stays true in a loop and after it: nothing about variables."""
-    return {
-        fact: holds for fact, holds in facts.items() if not any(path(name) in fact.go for name in variables)
-    }
-
-
-def _starts(over: Any) -> tuple[str, Any] | None:
-    """The list of messages that a choice of slices is about, and where it begins."""
-    if isinstance(over, Items) and over.kind == "message" and not over.backwards and not over.chosen:
-        whole = path("", "Messages")
-        if over.go == whole:
-            return whole, 0
-        found, places = over.go, 0
-        while found.startswith("slice "):
-            found, _, step = found.removeprefix("slice ").rpartition(" ")
-            if not step.isdigit():
-                return None
-            places += int(step)
-            found = found.removeprefix("(").removesuffix(")") if found.startswith("(") else found
-        return (whole, places) if found == whole else None
-    if isinstance(over, Choice):
-        then, otherwise = _starts(over.then), _starts(over.otherwise)
-        if then and otherwise and then[0] == otherwise[0]:
-            return then[0], choose(over.condition, then[1], otherwise[1])
-    return None
-
-
-def _merged(condition: Formula, before: State, then: State, otherwise: State) -> State:
-    """What holds after a branch."""
-
-    def both(first: dict[Any, Any], second: dict[Any, Any]) -> dict[Any, Any]:
-        keys = [*first, *(key for key in second if key not in first)]
-        return {
-            key: _chosen(condition, first.get(key, UNDEFINED), second.get(key, UNDEFINED)) for key in keys
-        }
-
-    facts = {
-        fact: holds
-        for fact, holds in before.facts.items()
-        if then.facts.get(fact) == holds == otherwise.facts.get(fact)
-    }
-    return State(both(then.names, otherwise.names), both(then.kept, otherwise.kept), facts)
-
-
-def _chosen(condition: Formula, first: Any, second: Any) -> Any:
-    return first if first is second else choose(condition, first, second)

@@ -12,9 +12,7 @@ printed, the variable that is the dot there is left out (`.Content`), as Ollama'
 
 from __future__ import annotations
 
-import contextlib
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -34,6 +32,9 @@ class Undefined:
 
 
 UNDEFINED = Undefined()
+
+CHANGED = object()
+"""A value that a variable had, and has no more."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,8 @@ class Any_:
 
 
 Formula: TypeAlias = bool | Is | Not | All | Any_
+
+
 Facts: TypeAlias = Mapping[Is, bool]
 """What is known where a branch is read."""
 
@@ -165,140 +168,4 @@ class Items:
     chosen: str = ""
 
 
-_CLOSED = re.compile(r"\([^()]*\)(?:\.\w+)+")
-
-
-def path(base: str, *names: str) -> str:
-    """The Go expression of a variable's field."""
-    return f"\0{base}\0" + "".join(f".{name}" for name in names)
-
-
-def field(go: str, name: str) -> str:
-    """A field of any expression."""
-    return f"{go}.{name}" if go.endswith("\0") or " " not in go else f"({go}).{name}"
-
-
-def quoted(text: str) -> str:
-    """A Go string literal that a Modelfile can hold: only what is printed as it is stands there as it is."""
-    escapes = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
-    return '"' + "".join(escapes.get(c) or (c if c.isprintable() else _escaped(c)) for c in text) + '"'
-
-
-def _escaped(character: str) -> str:
-    code = ord(character)
-    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
-
-
-def argument(go: str) -> str:
-    """The expression where another one takes it."""
-    return f"({go})" if " " in go and not go.startswith('"') and not _CLOSED.fullmatch(go) else go
-
-
-def negate(formula: Formula) -> Formula:
-    """The opposite, without double negation."""
-    if isinstance(formula, bool):
-        return not formula
-    return formula.part if isinstance(formula, Not) else Not(formula)
-
-
-def every(*parts: Formula) -> Formula:
-    """All of them, simplified."""
-    found: list[Formula] = []
-    for part in parts:
-        if part is False:
-            return False
-        for one in part.parts if isinstance(part, All) else (part,):
-            if one is not True and one not in found:
-                if negate(one) in found:
-                    return False
-                found.append(one)
-    return All(tuple(found)) if len(found) > 1 else found[0] if found else True
-
-
-def some(*parts: Formula) -> Formula:
-    """Any of them, simplified."""
-    found: list[Formula] = []
-    for part in parts:
-        if part is True:
-            return True
-        for one in part.parts if isinstance(part, Any_) else (part,):
-            if one is not False and one not in found:
-                if negate(one) in found:
-                    return True
-                found.append(one)
-    return Any_(tuple(found)) if len(found) > 1 else found[0] if found else False
-
-
-def either(condition: Formula, then: Formula, otherwise: Formula) -> Formula:
-    """A formula that is one or the other."""
-    if then == otherwise:
-        return then
-    if isinstance(then, bool) and isinstance(otherwise, bool):
-        return condition if then else negate(condition)
-    return some(every(condition, then), every(negate(condition), otherwise))
-
-
-def known(formula: Formula, facts: Facts) -> Formula:
-    """The formula with what is known put in."""
-    if isinstance(formula, bool):
-        return formula
-    if isinstance(formula, Not):
-        return negate(known(formula.part, facts))
-    if isinstance(formula, All):
-        return every(*(known(part, facts) for part in formula.parts))
-    if isinstance(formula, Any_):
-        return some(*(known(part, facts) for part in formula.parts))
-    if formula in facts:
-        return facts[formula]
-    excluded = isinstance(formula, Equal) and any(
-        holds and isinstance(fact, Equal) and fact.of == formula.of for fact, holds in facts.items()
-    )
-    return False if excluded else formula
-
-
-def learned(formula: Formula, holds: bool) -> Iterator[tuple[Is, bool]]:
-    """What follows of single expressions when the formula holds, or does not."""
-    if isinstance(formula, Not):
-        yield from learned(formula.part, not holds)
-    elif isinstance(formula, Is):
-        yield formula, holds
-    elif isinstance(formula, All if holds else Any_):
-        for part in formula.parts:
-            yield from learned(part, holds)
-
-
-def choose(condition: Formula, then: Any, otherwise: Any) -> Any:
-    """The value, or a Choice."""
-    if isinstance(condition, bool):
-        return then if condition else otherwise
-    if isinstance(then, Choice) and then.condition == condition:
-        then = then.then
-    if isinstance(otherwise, Choice) and otherwise.condition == condition:
-        otherwise = otherwise.otherwise
-    if type(then) is type(otherwise) and then == otherwise:
-        return then
-    return Choice(condition, then, otherwise)
-
-
-def lifted(apply: Callable[..., Any], *values: Any) -> Any:
-    """`apply` on every combination of what the values may be, without those that Jinja stops at."""
-    for place, value in enumerate(values):
-        if isinstance(value, Choice):
-            results = []
-            for one in (value.then, value.otherwise):
-                with contextlib.suppress(NeverReached):
-                    results.append(lifted(apply, *values[:place], one, *values[place + 1 :]))
-            if not results:
-                raise NeverReached("whatever the request is, Jinja stops there")
-            return choose(value.condition, results[0], results[-1])
-    return apply(*values)
-
-
-def add(first: str, second: str) -> str:
-    """A sum; Go templates have no arithmetic, but the length of a text that is as wide as both."""
-    return f'len (printf "%*s%*s" {argument(first)} "" {argument(second)} "")'
-
-
-def subtract(first: str, second: str) -> str:
-    """A difference that is not negative: what is left of a text of that width."""
-    return f'len (slice (printf "%*s" {argument(first)} "") {argument(second)})'
+FORMULAS = (bool, Is, Not, All, Any_)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from nlp_skills.deployment.go_template.values import quoted
+from nlp_skills.deployment.go_template.go_words import quoted
 
 BLANKS = "".join(map(chr, (*range(9, 14), *range(28, 33), 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B))))
 BLANKS += "\u2028\u2029\u202f\u205f\u3000"
