@@ -93,8 +93,14 @@ def make_served_task(home: Path, **settings: Any) -> Path:
 @contextmanager
 def serving(backend: Backend, *, key: str | None = None, limits: Limits | None = None) -> Iterator[str]:
     """The address, up to /v1, while the block runs; its end waits for the answers that are under way."""
+    with running(build_app(backend, ["small:v1", "small"], created=1, key=key, limits=limits)) as address:
+        yield address
+
+
+@contextmanager
+def running(app: Any) -> Iterator[str]:
+    """An application on loopback."""
     listening = listen("127.0.0.1", 0)
-    app = build_app(backend, ["small:v1", "small"], created=1, key=key, limits=limits)
     server = make_server(app)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listening])))
     thread.start()

@@ -1,0 +1,276 @@
+"""The command itself, the other back-ends, the real model, and the terminal."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+from served_task import CALL, LOOP, make_served_task, running, serving
+
+from nlp_skills.base_model import BaseModelFiles, load_tokenizer
+from nlp_skills.data.example import read_examples
+from nlp_skills.deployment.serving.backend import Piece
+from nlp_skills.deployment.serving.chat import Conversation, hold
+from nlp_skills.deployment.serving.keys import choose_key
+from nlp_skills.deployment.serving.llama_backend import LlamaBackend
+from nlp_skills.deployment.serving.openai_api import ChatAsked
+from nlp_skills.deployment.serving.serve import listen, model_names, open_backend, serve
+from nlp_skills.deployment.serving.text_stream import StopTexts, TextStream
+from nlp_skills.deployment.serving.vllm_backend import VllmBackend, vllm_command
+from nlp_skills.errors import NotReady, NotValid
+from nlp_skills.evaluation.predictors import Decoding, open_predictor
+from nlp_skills.training.config import TrainConfig
+
+ASKED: dict[str, Any] = {"model": "small", "messages": [{"role": "user", "content": "Is it raining?"}]}
+WEATHER = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM to send")
+def test_the_command_finishes_what_is_under_way_and_ends_well_when_it_is_told_to_stop(tmp_path: Path):
+    task = make_served_task(tmp_path)
+    command = [
+        sys.executable,
+        "-m",
+        "nlp_skills",
+        "serve",
+        "small",
+        "--port",
+        "0",
+        "--home",
+        str(task.parent),
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None and process.stdout is not None
+        told = ""
+        while not (found := re.search(r"answers at (http://\S+) as small:v1", told)):
+            line = process.stderr.readline()
+            assert line, told
+            told += line
+        with openai.OpenAI(base_url=found[1], api_key="-", max_retries=0) as client:
+            stream = iter(client.completions.create(model="small", prompt=LOOP, max_tokens=300, stream=True))
+            text = next(stream).choices[0].text
+            process.send_signal(signal.SIGTERM)
+            text += "".join(chunk.choices[0].text for chunk in stream)
+        shown, rest = process.communicate(timeout=60)
+    assert (text, process.returncode) == (LOOP * 300, 0), rest
+    assert "requests: 1\n" in shown and "tokens: 300\n" in shown
+    assert "key" not in told  # this machine alone reaches it
+
+
+def test_a_port_that_is_taken_and_a_backend_that_does_not_fit_are_said(tmp_path: Path):
+    task = make_served_task(tmp_path)
+    with listen("127.0.0.1", 0) as taken, pytest.raises(NotReady, match=r"Choose another with --port"):
+        serve(task, port=taken.getsockname()[1])
+    with pytest.raises(
+        NotValid, match=r"llama\.cpp cannot serve models/v1/model \(merged\): export it first"
+    ):
+        serve(task, port=0, backend="llama.cpp")
+    with pytest.raises(NotReady, match="export-model small --version v1 --quantization q8_0"):
+        serve(task, port=0, weights="q8_0")
+    with pytest.raises(NotReady, match="vLLM is not installed here"):
+        serve(task, port=0, backend="vllm")
+    assert model_names(task, "v1", "prod") == ["small:v1", "small", "small:prod"]
+
+
+def test_a_key_is_made_beyond_this_machine_and_read_from_the_environment(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SERVER_KEY", "from outside")
+    assert (
+        choose_key("127.0.0.1", None)
+        == choose_key("::1", None)
+        == choose_key("0.0.0.0", "none")
+        == (None, False)
+    )
+    assert choose_key("localhost", "${SERVER_KEY}") == ("from outside", False)
+    made, shown = choose_key("0.0.0.0", None)
+    assert made is not None
+    assert (len(made) >= 32, shown, made != choose_key("example.org", None)[0]) == (True, True, True)
+    with pytest.raises(NotValid, match="a key in a command stays in the shell's history"):
+        choose_key("0.0.0.0", "secret")
+    with pytest.raises(NotReady, match="NO_SUCH_KEY is not set"):
+        choose_key("0.0.0.0", "${NO_SUCH_KEY}")
+
+
+def test_the_real_model_answers_as_its_evaluation_does_with_its_adapter_and_nothing_merged(tickets: Path):
+    rows = list(read_examples(tickets / "data" / "test.jsonl"))[:4]
+    predictor = open_predictor(tickets, "v1")
+    how = Decoding(max_new_tokens=8, batch_size=4)
+    expected = [found.text for _, found in sorted(predictor.answer(rows, how, lambda *_: None))]
+    assert not (tickets / "models" / "v1" / "merged").exists()
+
+    async def all(url: str) -> list[str]:
+        async with openai.AsyncOpenAI(base_url=url, api_key="-", max_retries=0) as client:
+            asked = [[{"role": m.role, "content": m.content} for m in row.context] for row in rows]
+            replies = [
+                client.chat.completions.create(model="small", messages=turns, max_tokens=8)  # type: ignore[arg-type]
+                for turns in asked
+            ]
+            return [
+                (reply.choices[0].message.content or "").strip() for reply in await asyncio.gather(*replies)
+            ]
+
+    with serving(open_backend(tickets, "v1", "trained", streams=4)) as url:
+        assert asyncio.run(all(url)) == expected
+
+
+def test_llama_cpp_answers_behind_the_same_front(smollm2_gguf: Path):
+    config = TrainConfig(base_model="smollm2-135m-instruct")
+    with serving(LlamaBackend(smollm2_gguf, config, streams=2)) as url:
+        with openai.OpenAI(base_url=url, api_key="-", max_retries=0) as client:
+            asked: dict[str, Any] = {**ASKED, "max_tokens": 5}
+            whole = client.chat.completions.create(**asked, logprobs=True, top_logprobs=1)
+            chunks = list(client.chat.completions.create(**asked, stream=True))
+            text = client.completions.create(model="small", prompt="One, two,", max_tokens=3)
+            with pytest.raises(openai.BadRequestError, match="context"):
+                client.completions.create(model="small", prompt="word " * 5000)
+    choice = whole.choices[0]
+    assert "".join(c.choices[0].delta.content or "" for c in chunks) == choice.message.content
+    assert [chunks[-1].choices[0].finish_reason, choice.finish_reason] == ["length", "length"]
+    assert whole.usage is not None and choice.logprobs is not None and choice.logprobs.content is not None
+    assert (whole.usage.completion_tokens, len(choice.logprobs.content)) == (5, 5)
+    assert text.usage is not None and text.usage.completion_tokens == 3
+
+
+class Child:
+    """What stands for vLLM's process: a server that is here already."""
+
+    key = "child"
+    alive = True
+
+    def __init__(self, url: str) -> None:
+        self.address = url.removesuffix("/v1")
+
+    def stop(self) -> None:
+        self.alive = False
+
+
+def test_vllm_is_given_token_ids_and_its_text_is_read_as_ours(tmp_path: Path):
+    """Its protocol against a server of its form; vLLM itself is not run here."""
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import StreamingResponse
+    from starlette.routing import Route
+
+    bodies: list[dict[str, Any]] = []
+
+    async def completions(request: Request) -> StreamingResponse:
+        assert request.headers["authorization"] == "Bearer child"
+        bodies.append(await request.json())
+        parts = [{"choices": [{"index": 0, "text": text, "finish_reason": None}]} for text in CALL]
+        parts += [{"choices": [{"index": 0, "text": "", "finish_reason": "stop"}]}]
+        parts += [{"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 4}}]
+        lines = [f"data: {json.dumps(part)}\n\n" for part in parts]
+        return StreamingResponse(iter([*lines, "data: [DONE]\n\n"]), media_type="text/event-stream")
+
+    task = make_served_task(tmp_path)
+    folder = task / "models" / "v1" / "model"
+    tokenizer = load_tokenizer(BaseModelFiles(name="m", path=str(folder)))
+    config = TrainConfig(base_model="owner/base", lora_r=8)
+    with running(Starlette(routes=[Route("/v1/completions", completions, methods=["POST"])])) as address:
+        child: Any = Child(address)
+        with serving(VllmBackend(child, tokenizer, config, streams=2)) as url:
+            with openai.OpenAI(base_url=url, api_key="-", max_retries=0) as client:
+                reply = client.chat.completions.create(**ASKED, tools=[WEATHER], stop="never", max_tokens=20)  # type: ignore[call-overload]
+    assert not child.alive
+    call = reply.choices[0].message.tool_calls[0]
+    assert (call.function.name, json.loads(call.function.arguments)) == ("get_weather", {"city": "台北"})
+    assert (reply.usage.prompt_tokens, reply.usage.completion_tokens) == (9, 4)
+    shown = tokenizer.apply_chat_template(
+        ASKED["messages"], tools=[WEATHER], tokenize=False, add_generation_prompt=True
+    )
+    assert bodies == [
+        {
+            "model": "served",
+            "prompt": tokenizer(shown, add_special_tokens=False)["input_ids"],
+            "max_tokens": 20,
+            "temperature": 0.0,
+            "top_p": 1.0,
+            "stop": ["never"],
+            "stop_token_ids": bodies[0]["stop_token_ids"],
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+    ]
+    assert tokenizer.eos_token_id in bodies[0]["stop_token_ids"]
+    command = vllm_command(BaseModelFiles(name="b", path="owner/base", revision="abc"), folder, 8, 9999, 64)
+    assert command[1:] == [
+        *("-m", "vllm.entrypoints.openai.api_server", "--model", "owner/base", "--revision", "abc"),
+        *("--host", "127.0.0.1", "--port", "9999", "--max-num-seqs", "64", "--generation-config", "vllm"),
+        *("--enable-lora", "--max-lora-rank", "8", "--lora-modules", f"served={folder}"),
+    ]
+
+
+def test_the_terminal_streams_answers_and_knows_its_commands(tmp_path: Path):
+    task = make_served_task(tmp_path)
+    backend = open_backend(task, "v1", "trained", streams=1)
+    seen: list[list[dict[str, Any]]] = []
+    inner = backend.chat
+
+    def chat(asked: ChatAsked) -> Any:
+        seen.append(asked.messages)
+        return inner(asked)
+
+    backend.chat = chat  # type: ignore[method-assign]
+    shown: list[str] = []
+    talk = Conversation("Be kind.", {"temperature": 0.0})
+    lines = ["Hi", "", "And?", "/reset", "Again", "/system ", "Alone", "/what", "x" * 3000, "/quit", "never"]
+    with asyncio.Runner() as runner:
+        hold(talk, backend, runner, iter(lines), shown.append)
+        runner.run(backend.close())
+    said = "".join(CALL)
+    system = {"role": "system", "content": "Be kind."}
+    first = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": said}]
+    assert seen[:4] == [
+        [system, {"role": "user", "content": "Hi"}],
+        [system, *first, {"role": "user", "content": "And?"}],
+        [system, {"role": "user", "content": "Again"}],
+        [{"role": "user", "content": "Alone"}],
+    ]
+    assert (talk.turns, talk.tokens) == (4, 16)
+    text = "".join(shown)
+    assert text.startswith(f"{said}\n{said}\n") and "/reset: a new conversation" in text
+    assert "there is room for 2,048 with the answer" in text
+
+
+def test_half_a_character_waits_for_the_other_half_and_a_stop_text_for_its_end(tmp_path: Path):
+    task = make_served_task(tmp_path)
+    tokenizer = load_tokenizer(BaseModelFiles(name="m", path=str(task / "models" / "v1" / "model")))
+    text = "雨 ☔ and 👩‍👩‍👧 end"
+    stream = TextStream(tokenizer)
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    parts = [stream.add(token) for token in ids] + [stream.end()]
+    assert ("".join(parts), "\ufffd" in "".join(parts)) == (text, False)
+    cut = TextStream(tokenizer)
+    assert [cut.add(ids[0]), cut.end()] == ["", "\ufffd"]
+    stops = StopTexts(["aab", "END"])
+    assert [stops.add(part) for part in ("xa", "a", "a", "E", "Q", "EN", "D more")] == [
+        "x",
+        "",
+        "a",
+        "aa",
+        "EQ",
+        "",
+        "",
+    ]
+    assert (stops.met, stops.end()) == (True, "")
+
+
+def test_what_is_thought_first_is_streamed_and_is_no_call():
+    from nlp_skills.deployment.serving.call_stream import CallStream
+
+    stream = CallStream(["f"])
+    parts = ["<think>", 'maybe {"name": ', "</think>", "\n", "So: ", '{"name": "f", ', '"arguments": {}}']
+    found = [stream.read(Piece(part)).text for part in parts]
+    last = stream.read(Piece("", finish="stop"))
+    assert found == ["<think>", 'maybe {"name": ', "</think>", "\n", "So: ", "", ""]
+    assert (last.text, last.finish, [c["function"] for c in last.calls]) == (
+        "",
+        "tool_calls",
+        [{"name": "f", "arguments": "{}"}],
+    )
