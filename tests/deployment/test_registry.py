@@ -203,14 +203,14 @@ def test_a_promotion_without_a_reason_is_refused(task: Path) -> None:
 
 def test_a_version_that_was_compared_with_nothing_cannot_become_prod(task: Path) -> None:
     with pytest.raises(
-        NotReady, match="what is served is what was trained: cannot tell: Nothing that is served"
+        NotReady, match=r"what is served is what was trained \(cannot tell\): Nothing that is served"
     ):
         promote_version(task, version="v1", alias="prod", why="w", confirm=True)
 
 
 def test_a_difference_that_nobody_accepted_keeps_a_version_from_users(task: Path) -> None:
     deployed(task, "v1", WRONG)
-    with pytest.raises(NotReady, match=r"no: It is served otherwise\."):
+    with pytest.raises(NotReady, match=r"\(no\): It is served otherwise\."):
         promote_version(task, version="v1", alias="staging", why="w", confirm=True)
 
 
@@ -240,7 +240,7 @@ def test_a_version_below_its_criteria_cannot_become_prod(task: Path) -> None:
     definition = Task.load(task / "task.yaml")
     high = [{"metric": "accuracy", "at_least": 0.95}]
     definition.with_changes(criteria=high).save(task / "task.yaml")
-    with pytest.raises(NotReady, match=r"accuracy at least 0\.95: no"):
+    with pytest.raises(NotReady, match=r"accuracy at least 0\.95 \(no\)"):
         promote_version(task, version="v1", alias="prod", why="w", confirm=True)
 
 
@@ -251,10 +251,10 @@ def test_a_version_below_its_criteria_cannot_become_prod(task: Path) -> None:
             validation(
                 Finding(check="SPLIT-LEAK", level="error", message="m", count=3, fix="f"), state="found"
             ),
-            "no: 3 rows of train also stand in valid or test",
+            r"\(no\): 3 rows of train also stand in valid or test",
         ),
-        (validation(state="not run: left out"), "cannot tell: SPLIT-LEAK not run: left out"),
-        (validation(data="other"), "cannot tell: It speaks of other data than v1 was trained on"),
+        (validation(state="not run: left out"), r"\(cannot tell\): SPLIT-LEAK not run: left out"),
+        (validation(data="other"), r"\(cannot tell\): It speaks of other data than v1 was trained on"),
     ],
 )
 def test_a_leak_or_one_that_nobody_looked_for_keeps_a_version_from_users(
@@ -325,11 +325,11 @@ def test_two_writers_at_the_same_time_lose_nothing(task: Path) -> None:
 
 
 def test_a_kill_at_any_moment_leaves_a_whole_registry_with_all_that_was_reported(task: Path) -> None:
-    for kill in range(6):
+    for kill in range(3):
         name = f"killed-{kill}"
         process = writer(task, name, 1000)
         assert process.stdout is not None
-        told = [process.stdout.readline().split() for _ in range(3 + 2 * kill)]
+        told = [process.stdout.readline().split() for _ in range(3 + 4 * kill)]
         process.kill()
         process.communicate()
         registry = Registry.load(task / "registry.json")

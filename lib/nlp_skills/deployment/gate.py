@@ -41,7 +41,7 @@ class Gate(Record):
     def told(self) -> str:
         """What stands in the way, each with its reason."""
         return " ".join(
-            f"{one.check}: {one.answer}: {one.reason}" for one in self.answers if one.answer != "yes"
+            f"{one.check} ({one.answer}): {one.reason}" for one in self.answers if one.answer != "yes"
         )
 
 
