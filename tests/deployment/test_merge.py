@@ -1,5 +1,6 @@
 """Merging: what is saved says what base and adapter say, and what does not is refused."""
 
+import copy
 import json
 import shutil
 from pathlib import Path
@@ -13,16 +14,20 @@ from transformers import AutoModelForCausalLM
 
 from nlp_skills.base_model import BaseModelFiles, load_tokenizer
 from nlp_skills.data.example import read_examples
+from nlp_skills.data.tokens import prompt_ids
 from nlp_skills.deployment.artefact import artefact
 from nlp_skills.deployment.equivalence import Looked, difference, look, probes
 from nlp_skills.deployment.merge import MOST_KL, judge_merge, merge_version
 from nlp_skills.errors import NotReady, NotValid, RunFailed
+from nlp_skills.evaluation.predictors import open_predictor
+from nlp_skills.evaluation.predictors.local import LocalPredictor
+from nlp_skills.evaluation.predictors.reply import prompt_hash
 from nlp_skills.records import sha256_file, sha256_tree
 from nlp_skills.task.version import version_folder
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.model_info import ModelInfo
 from nlp_skills.training.version_model import base_of, load_adapted, resolve_model
-from small_model import save_small_model
+from small_model import save_small_model, small_tokenizer
 
 load: Any = AutoModelForCausalLM.from_pretrained
 
@@ -245,17 +250,41 @@ def test_a_version_without_an_adapter_is_whole_already(small: Path):
         artefact(small, "v1", "adapter")
 
 
-def test_the_adapters_own_tokenizer_goes_into_the_merged_model(tmp_path: Path):
-    import copy
-
-    from small_model import small_tokenizer
-
-    task = make_adapted_task(tmp_path)
+@pytest.fixture
+def other_template(small: Path) -> Path:
+    """The same task; its adapter was saved with another chat template than the base model has by now."""
     tokenizer = copy.deepcopy(small_tokenizer())
     tokenizer.chat_template = tokenizer.chat_template.replace("<|im_start|>", "<|im_start|> ")
-    adapter = save_adapter(tmp_path / "base", task / "models" / "v1" / "adapter", tokenizer)
-    record = task / "versions" / "v1" / "model_info.json"
+    adapter = save_adapter(small.parent.parent / "base", small / "models" / "v1" / "adapter", tokenizer)
+    record = small / "versions" / "v1" / "model_info.json"
     ModelInfo.load(record).with_changes(sha256=sha256_tree(adapter)).save(record)
-    folder = task / merge_version(task).path
+    return small
+
+
+def test_the_adapters_own_tokenizer_goes_into_the_merged_model(other_template: Path):
+    folder = other_template / merge_version(other_template).path
     saved = load_tokenizer(BaseModelFiles(name="merged", path=str(folder)))
-    assert saved.chat_template == tokenizer.chat_template
+    assert "<|im_start|> {{" in saved.chat_template
+
+
+def test_a_version_is_evaluated_with_the_tokenizer_that_was_saved_beside_its_adapter(other_template: Path):
+    row = next(read_examples(other_template / "data" / "test.jsonl"))
+    merge_version(other_template)
+    asked = [open_predictor(other_template, name) for name in ("base", "v1", "models/v1/merged")]
+    assert isinstance(asked[1], LocalPredictor)
+    ids = prompt_ids(
+        load_tokenizer(BaseModelFiles(name="v1", path=str(other_template / "models/v1/adapter"))), row
+    )
+    hashes = [predictor.prompt_hashes([row])[0] for predictor in asked]
+    assert hashes[1:] == [prompt_hash(ids)] * 2
+    assert hashes[0] != hashes[1]
+
+
+def test_an_adapter_that_comes_without_a_tokenizer_is_asked_with_the_base_models(small: Path):
+    row = next(read_examples(small / "data" / "test.jsonl"))
+    bare = small / "bare"
+    bare.mkdir()
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        shutil.copy(small / "models" / "v1" / "adapter" / name, bare)
+    hashes = [open_predictor(small, name).prompt_hashes([row]) for name in ("bare", "base")]
+    assert hashes[0] == hashes[1]

@@ -176,7 +176,8 @@ def load_local(
 ) -> LocalPredictor:
     """The base model, with its adapter where there is one; a folder that is no adapter is a whole model.
 
-    Raises NotValid for a tokenizer without a chat template.
+    Tokenizer and chat template are those that were saved with the weights: what was trained, whatever the base model has
+    by now. Raises NotValid for a tokenizer without a chat template.
     """
     whole = adapter is not None and not (adapter / "adapter_config.json").is_file()
     source = BaseModelFiles(name=str(adapter), path=str(adapter)) if whole else files
@@ -195,7 +196,8 @@ def load_local(
             # PEFT 0.21 asks for an attribute that transformers 5.23 calls deprecated; nobody here can mend that.
             warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
             model = PeftModel.from_pretrained(model, adapter)
-    tokenizer = load_tokenizer(source)
+        if (adapter / "tokenizer_config.json").is_file():  # an adapter from elsewhere may come without one
+            source = BaseModelFiles(name=str(adapter), path=str(adapter))
     return LocalPredictor(
-        model.eval(), tokenizer, name, identity, thinking=thinking, tools_in_prompt=tools_in_prompt
+        model.eval(), load_tokenizer(source), name, identity, thinking=thinking, tools_in_prompt=tools_in_prompt
     )
