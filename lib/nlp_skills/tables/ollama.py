@@ -148,7 +148,7 @@ def creation(found: OllamaCreation) -> RenderableType:
         f"{found.model.name} is in Ollama: {found.artefact} of {found.task} {found.version}, {size(found.model.size_bytes)}.",
         f"Prompts are made by {source}; it stops at: {', '.join(found.stops) or 'its end token'}.",
         *(f"Not as the chat template: {limit}" for limit in found.limits),
-        f"Modelfile: {found.modelfile}",
+        *([f"Modelfile: {found.modelfile}"] if found.modelfile else []),
         found.note,
     ]
     return Text("\n".join(lines))
