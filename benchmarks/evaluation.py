@@ -55,8 +55,8 @@ metric_list: [{{metric: acc}}]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--rows", type=int, default=1000, help="rows whose labels are scored")
-    parser.add_argument("--answers", type=int, default=96, help="rows that are answered in words")
+    parser.add_argument("--rows", type=int, default=1000, help="rows whose labels are scored; 0: none")
+    parser.add_argument("--answers", type=int, default=96, help="rows that are answered in words; 0: none")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--keep", type=Path, help="a file of the blocks that are done")
@@ -71,8 +71,10 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         blocks = Blocks(Path(folder), choice.threads, choice.dtype, choice.keep)
-        answers(blocks, choice.answers)
-        labels(blocks, choice.rows)
+        if choice.answers:
+            answers(blocks, choice.answers)
+        if choice.rows:
+            labels(blocks, choice.rows)
 
 
 def answers(blocks: Blocks, rows: int) -> None:

@@ -90,6 +90,8 @@ def test_generated_answers_are_those_of_each_prompt_alone_and_end_where_the_mode
 ):
     rows = EXAMPLES[:4]
     together = [a.text for a in predict(loaded, rows, Decoding(max_new_tokens=12, batch_size=4))]
+    in_turn = [a.text for a in predict(loaded, rows, Decoding(max_new_tokens=12, batch_size=2))]
+    assert in_turn == together
     tokenizer: Any = loaded.tokenizer
     for row, text in zip(rows, together, strict=True):
         turns = [{"role": m.role, "content": m.content} for m in row.context]

@@ -6,12 +6,17 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 
-def by_length(prompts: Sequence[Sequence[int]], batch_size: int) -> Iterator[list[int]]:
-    """Indices in batches of like length: little padding, and the same batches every time.
+def longest_first(prompts: Sequence[Sequence[int]]) -> list[int]:
+    """Indices, rows of like length beside each other; the same order every time.
 
     The longest come first: what does not fit into memory fails at once, and the time left can be told.
     """
-    order = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i]), i))
+    return sorted(range(len(prompts)), key=lambda i: (-len(prompts[i]), i))
+
+
+def by_length(prompts: Sequence[Sequence[int]], batch_size: int) -> Iterator[list[int]]:
+    """Indices in batches of like length: little padding."""
+    order = longest_first(prompts)
     for start in range(0, len(order), batch_size):
         yield order[start : start + batch_size]
 

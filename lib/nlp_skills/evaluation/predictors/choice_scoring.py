@@ -34,7 +34,7 @@ class ChoiceScorer:
         """`prompts` are all that will be asked."""
         self._model = model
         self._pad = pad
-        self._prompts = PromptCache(model, pad, prompts)
+        self._prompts = PromptCache(model, pad, prompts, room=0)  # `_is_too_long` asks for the rest
         self._window = window(model)
         self._trusted: bool | None = None if self._prompts.keeps_all and _takes_masks(model) else False
         self._nodes = _room(model)

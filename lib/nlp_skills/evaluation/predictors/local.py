@@ -16,7 +16,7 @@ from nlp_skills.data.text_encoder import TextEncoder
 from nlp_skills.data.tokens import answer_ids, end_tokens, render
 from nlp_skills.evaluation.predictors.batches import by_length
 from nlp_skills.evaluation.predictors.choice_scoring import ChoiceScorer
-from nlp_skills.evaluation.predictors.generation import Generated, generate
+from nlp_skills.evaluation.predictors.generation import Generated, generate_each
 from nlp_skills.evaluation.predictors.predictor import Answered, Decoding
 from nlp_skills.evaluation.predictors.prompt_cache import PromptCache
 from nlp_skills.evaluation.predictors.reply import prompt_hash, reply_text
@@ -24,6 +24,8 @@ from nlp_skills.records import Progress, sha256_tree, silent
 
 Ask: TypeAlias = Callable[[list[int]], list[Answered]]
 """The answers to a batch of rows, by their indices."""
+Told: TypeAlias = Callable[[int], None]
+"""How many rows are done."""
 
 
 class LocalPredictor:
@@ -57,22 +59,15 @@ class LocalPredictor:
     def answer(
         self, examples: Sequence[Example], how: Decoding, progress: Progress = silent
     ) -> Iterator[tuple[int, Answered]]:
-        """Rows of like length together; labels are scored, free text is generated."""
+        """Labels are scored, rows of like length together; free text is generated."""
         prompts = self._prompts(examples)
         if not examples:
             return
-        ask = (
-            self._scoring(examples, prompts, how) if how.labels else self._generating(examples, prompts, how)
-        )
-        done = 0
-        for batch in by_length(prompts, how.batch_size):
-            started = time.perf_counter()
-            answers = _in_memory(ask, batch)
-            spent = (time.perf_counter() - started) * 1000 / len(batch)
-            for index, found in zip(batch, answers, strict=True):
-                yield index, replace(found, milliseconds=spent)
-            done += len(batch)
+
+        def told(done: int) -> None:
             progress(f"{self.name}: answering", done, len(examples))
+
+        yield from (self._score if how.labels else self._generate)(examples, prompts, how, told)
 
     def score_choices(
         self, examples: Sequence[Example], choices: Sequence[Sequence[str]]
@@ -108,7 +103,9 @@ class LocalPredictor:
         )
         return answer_ids(self.tokenizer, said, self._thinking)
 
-    def _scoring(self, examples: Sequence[Example], prompts: list[list[int]], how: Decoding) -> Ask:
+    def _score(
+        self, examples: Sequence[Example], prompts: list[list[int]], how: Decoding, told: Told
+    ) -> Iterator[tuple[int, Answered]]:
         labels = how.labels or []
         choices = [self._choice_ids(examples[0], label) for label in labels]
         scorer = ChoiceScorer(self.model, self.tokenizer.pad_token_id, prompts)
@@ -127,23 +124,32 @@ class LocalPredictor:
                 for i, k, row in zip(batch, best, shares, strict=True)
             ]
 
-        return ask
+        done = 0
+        for batch in by_length(prompts, how.batch_size):
+            started = time.perf_counter()
+            answers = _in_memory(ask, batch)
+            spent = (time.perf_counter() - started) * 1000 / len(batch)
+            for index, found in zip(batch, answers, strict=True):
+                yield index, replace(found, milliseconds=spent)
+            done += len(batch)
+            told(done)
 
-    def _generating(self, examples: Sequence[Example], prompts: list[list[int]], how: Decoding) -> Ask:
-        start = PromptCache(self.model, self.tokenizer.pad_token_id, prompts)
+    def _generate(
+        self, examples: Sequence[Example], prompts: list[list[int]], how: Decoding, told: Told
+    ) -> Iterator[tuple[int, Answered]]:
+        start = PromptCache(self.model, self.tokenizer.pad_token_id, prompts, room=how.max_new_tokens)
         ends = frozenset(end_tokens(self.tokenizer))
-
-        def ask(batch: list[int]) -> list[Answered]:
-            drawn = generate(self.model, start, ends, [prompts[i] for i in batch], how)
-            return [self._read(examples[i], prompts[i], said) for i, said in zip(batch, drawn, strict=True)]
-
-        return ask
+        found = generate_each(self.model, start, ends, prompts, how)
+        for done, (index, drawn) in enumerate(found, start=1):
+            yield index, self._read(examples[index], prompts[index], drawn)
+            told(done)
 
     def _read(self, example: Example, prompt: list[int], drawn: list[Generated]) -> Answered:
         decode = self.tokenizer.decode
         texts = [reply_text(example, str(decode(one.ids, skip_special_tokens=True))) for one in drawn]
         return Answered(
             text=texts[0],
+            milliseconds=sum(one.seconds for one in drawn) * 1000,
             prompt_sha256=prompt_hash(prompt),
             prompt_tokens=len(prompt),
             tokens=sum(len(one.ids) for one in drawn),
@@ -199,5 +205,10 @@ def load_local(
         if (adapter / "tokenizer_config.json").is_file():  # an adapter from elsewhere may come without one
             source = BaseModelFiles(name=str(adapter), path=str(adapter))
     return LocalPredictor(
-        model.eval(), load_tokenizer(source), name, identity, thinking=thinking, tools_in_prompt=tools_in_prompt
+        model.eval(),
+        load_tokenizer(source),
+        name,
+        identity,
+        thinking=thinking,
+        tools_in_prompt=tools_in_prompt,
     )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nlp_skills.evaluation.predictors.batches import left_padded
+from nlp_skills.evaluation.predictors.roomy_cache import roomy_cache
 
 if TYPE_CHECKING:
     import torch
@@ -36,14 +37,21 @@ class Started:
 class PromptCache:
     """The beginning that all prompts share, for one model."""
 
-    def __init__(self, model: Any, pad: int, prompts: Sequence[Sequence[int]]) -> None:
-        """`prompts` are all that will be asked."""
+    def __init__(
+        self, model: Any, pad: int, prompts: Sequence[Sequence[int]], room: int | None = None
+    ) -> None:
+        """`prompts` are all that will be asked, `room` is how many tokens may follow one; None: not known.
+
+        A layer that looks back through a window counts columns, so padding behind the shared beginning would push
+        tokens out of it: nothing is shared unless the longest prompt and its answer fit into the window.
+        """
         import torch
 
         self._model = model
         self._pad = pad
         self.keeps_all = keeps_all(model)
-        shared = common_beginning(prompts) if self.keeps_all and len(prompts) > 1 else 0
+        shares = self.keeps_all and len(prompts) > 1 and _fits(prompts, room, window(model))
+        shared = common_beginning(prompts) if shares else 0
         self._shared = shared if shared >= WORTH_SHARING else 0
         self._keys: list[tuple[Any, Any]] = []
         if self._shared:
@@ -77,14 +85,16 @@ class PromptCache:
 
     def _cache(self, rows: int) -> Any:
         """Filled with the shared beginning; None, which the model fills as it likes, where it does not keep all."""
-        from transformers import DynamicCache
-
         if not self.keeps_all:
             return None
-        if not self._keys:
-            return DynamicCache()
-        repeated = (tuple(None if t is None else t.expand(rows, -1, -1, -1) for t in kv) for kv in self._keys)
-        return DynamicCache(ddp_cache_data=repeated)
+        cache = roomy_cache()
+        for place, kept in enumerate(self._keys):
+            cache.update(*(part.expand(rows, -1, -1, -1) for part in kept), place)
+        return cache
+
+
+def _fits(prompts: Sequence[Sequence[int]], room: int | None, window: int | None) -> bool:
+    return window is None or (room is not None and max(map(len, prompts)) + room <= window)
 
 
 def common_beginning(prompts: Sequence[Sequence[int]]) -> int:
