@@ -1,13 +1,18 @@
-"""docs/operations.md from OPERATIONS: what can be done, how it is called, what it takes and gives.
+"""What is written from OPERATIONS, so that it cannot rot.
 
-python docs/generate.py            writes the page
-python docs/generate.py --check    fails when the page is not what it would write
+docs/operations.md           what can be done, how it is called, what it takes and gives
+evals/mocks/lib/_tools.json  the tools as the server lists them, for the evaluations of the plugin
+
+python docs/generate.py            writes both
+python docs/generate.py --check    fails when one of them is not what it would write
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import inspect
+import json
 import re
 import sys
 from enum import StrEnum
@@ -15,9 +20,14 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
+from mcp import Client
+
+from nlp_skills.mcp_server import build_server
 from nlp_skills.operations import OPERATIONS, Operation
 
-PAGE = Path(__file__).resolve().parent / "operations.md"
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "operations.md"
+TOOLS = ROOT / "evals" / "mocks" / "lib" / "_tools.json"
 TOOL = "mcp__plugin_nlp-skills_lib__"
 
 HEAD = """\
@@ -130,20 +140,34 @@ def type_in_words(kind: Any) -> str:
     return WORDS.get(kind, f"`{getattr(kind, '__name__', kind)}`")
 
 
+def listed_tools() -> str:
+    """The answer of our own server to `tools/list`: names, descriptions and schemas of what is asked for."""
+
+    async def ask() -> list[dict[str, Any]]:
+        async with Client(build_server()) as client:
+            listed = (await client.list_tools()).tools
+        return [{"name": t.name, "description": t.description, "inputSchema": t.input_schema} for t in listed]
+
+    return json.dumps({"tools": asyncio.run(ask())}, ensure_ascii=False, indent=1) + "\n"
+
+
 def main() -> int:
-    """Write the page, or compare it."""
+    """Write the files, or compare them."""
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     arguments.add_argument(
         "--check", action="store_true", help="write nothing; fail when it is not up to date"
     )
-    text = page()
+    made = {PAGE: page(), TOOLS: listed_tools()}
     if not arguments.parse_args().check:
-        PAGE.write_text(text, encoding="utf-8", newline="\n")
+        for path, text in made.items():
+            path.write_text(text, encoding="utf-8", newline="\n")
         return 0
-    if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == text:
-        return 0
-    sys.stderr.write(f"{PAGE.name} is not up to date. Write it again with: uv run python docs/generate.py\n")
-    return 1
+    old = [path for path, text in made.items() if not path.is_file() or path.read_text("utf-8") != text]
+    for path in old:
+        sys.stderr.write(
+            f"{path.name} is not up to date. Write it again with: uv run python docs/generate.py\n"
+        )
+    return 1 if old else 0
 
 
 if __name__ == "__main__":
