@@ -54,20 +54,18 @@ def check_vocabulary(
     Raises MissingExtra, or NotValid for a file that llama.cpp cannot read.
     """
     tokenizer = load_tokenizer(BaseModelFiles(name=folder.name, path=str(folder)), chat=False)
+    told = _other_tokens(tokenizer, metadata) or _other_flags(tokenizer, metadata)
+    if told:
+        return ModelCheck(id="EXP-VOCAB", passed=False, message=told)
     own = [_text(tokenizer, one) for one in probes(tokenizer, rows, config)]
     llama = GgufPredictor(file, context=CONTEXT)
     try:
         of_rows, awkward = (_cut_otherwise(tokenizer, llama, texts) for texts in (own, AWKWARD))
-        told = (
-            _other_tokens(tokenizer, metadata)
-            or _other_flags(tokenizer, metadata)
-            or next(iter(of_rows or awkward[MOST_AWKWARD:]), None)
-            or _no_end(tokenizer, llama)
-        )
+        told = next(iter(of_rows or awkward[MOST_AWKWARD:]), None) or _no_end(tokenizer, llama)
     finally:
         llama.close()
     measured: dict[str, float | int | str] = {
-        "tokens": len(metadata.get("tokenizer.ggml.tokens", ())),
+        "tokens": len(metadata["tokenizer.ggml.tokens"]),
         "pre_tokenizer": str(metadata.get("tokenizer.ggml.pre", "none")),
         "rows": len(own),
         "rows_cut_otherwise": len(of_rows),
