@@ -24,9 +24,8 @@ from nlp_skills.operations import OPERATIONS, Operation
 from nlp_skills.task.task import tasks_folder
 
 INSTRUCTIONS = """\
-nlp-skills: fine-tune small language models, measured and versioned, one folder a task (train a model, LoRA, 微調).
-Order: create_task, add_source, regenerate_data, validate_data, create_version, start_training, training_status,
-evaluate_version, compare_versions, write_report. show_task tells the next step of a task."""
+Fine-tune small language models, measured and versioned (LoRA, 微調): create_task, add_source, regenerate_data, validate_data,
+create_version, start_training, evaluate_version, deploy_version. show_task tells a task's next step."""
 
 
 def build_server(home: Path | None = None) -> MCPServer:

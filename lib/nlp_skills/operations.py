@@ -172,6 +172,7 @@ OPERATIONS: tuple[Operation, ...] = (
         words="convert format, chat format, resplit, 轉換格式",
         step=True,
         stopped=WHOLE,
+        tool=False,
     ),
     Operation(
         "validate_data",
@@ -268,6 +269,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "training.job_table",
         "All training runs of all tasks: what runs, what waits for a GPU, what ended and how.",
         words="queue, runs, which trainings, jobs, 訓練佇列, ジョブ一覧",
+        tool=False,
     ),
     Operation(
         "train_model",
@@ -289,6 +291,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "evaluation.search.search",
         "Stop a search and its runs; it can go on later.",
         words="cancel sweep, 停止搜尋",
+        tool=False,
     ),
     Operation(
         "cross_validate",
@@ -328,6 +331,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "evaluation.promotion",
         "May this version go to users? Each criterion of task.yaml (metric, slice, latency, memory, forgetting): yes, no or cannot tell.",
         words="release gate, quality gate, acceptance criteria, thresholds, go live, 上線, 門檻, リリース判定",
+        tool=False,
     ),
     Operation(
         "plan_test_size",
@@ -567,6 +571,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "task.version",
         "Bring a version's lineage.yaml up to date with its data, settings, results, environment and cost.",
         words="provenance, reproducibility, which data trained this, 版本血緣",
+        tool=False,
     ),
 )
 

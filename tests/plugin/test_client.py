@@ -20,8 +20,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SCENARIOS = sorted((Path(__file__).parent / "scenarios").glob("*.json"))
-UPFRONT_BYTES = 4096
-"""What the plugin may add to the first request of every session: about a thousand tokens."""
+UPFRONT_BYTES = 4000
+"""What the plugin may add to the first request of every session: a thousand tokens at most."""
 
 
 def absent(reason: str) -> None:

@@ -136,7 +136,7 @@ def test_a_shell_command_that_changed_data_is_noticed_once(project: Path, plugin
     assert "DATA-JSON" in note(run_script("data-validation", happened, project, plugin))
 
 
-@pytest.mark.parametrize("tool", ["regenerate_data", "convert_data", "fix_data"])
+@pytest.mark.parametrize("tool", ["regenerate_data", "fix_data"])
 def test_a_data_tool_names_its_task(tool: str, project: Path, plugin: Path) -> None:
     happened = event(f"{TOOL}{tool}", task="reviews")
     assert "tasks/reviews" in note(run_script("data-validation", happened, project, plugin))
