@@ -20,9 +20,10 @@ from nlp_skills.base_model import BaseModelFiles, load_tokenizer
 from nlp_skills.data.example import read_examples
 from nlp_skills.data.tokens import as_dicts
 from nlp_skills.deployment.ollama.adapter_file import base_gguf, lora_alpha, write_adapter
-from nlp_skills.deployment.ollama.creating import ollama_create, settings
+from nlp_skills.deployment.ollama.creating import ollama_create
 from nlp_skills.deployment.ollama.rendering import render_chat
 from nlp_skills.deployment.ollama.uploading import weight_files
+from nlp_skills.deployment.ollama.version_modelfile import settings
 from nlp_skills.errors import AlreadyExists, NotReady, NotValid, RunFailed
 from nlp_skills.evaluation.predictors import Decoding, open_predictor, predict
 from nlp_skills.records import sha256_file, silent

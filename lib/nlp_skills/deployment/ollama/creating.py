@@ -12,24 +12,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-import msgspec
-
-from nlp_skills.base_model import BaseModelFiles, load_tokenizer
-from nlp_skills.data.example import read_examples
-from nlp_skills.deployment.artefact import TRAINED, artefact, models_folder
-from nlp_skills.deployment.go_template.modelfile import Modelfile, modelfile
+from nlp_skills.deployment.artefact import artefact, models_folder
+from nlp_skills.deployment.go_template.modelfile import Modelfile
 from nlp_skills.deployment.ollama.adapter_file import base_gguf, write_adapter
 from nlp_skills.deployment.ollama.connection import connected
 from nlp_skills.deployment.ollama.models import OllamaModel, find_model, listed, told_settings
 from nlp_skills.deployment.ollama.names import full_name, version_name
 from nlp_skills.deployment.ollama.uploading import upload, weight_files
+from nlp_skills.deployment.ollama.version_modelfile import version_modelfile
 from nlp_skills.errors import AlreadyExists, NotValid, RunFailed
 from nlp_skills.records import Progress, Record, silent, write_atomic
-from nlp_skills.task.task import Task, TaskType
 from nlp_skills.task.version import version_folder
-from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.version_model import base_of
 
 if TYPE_CHECKING:
@@ -37,16 +32,10 @@ if TYPE_CHECKING:
 
 USUAL = "q8_0"
 
-BY_OLLAMA = ("q4_K_M", "q4_K_S", "q8_0", "f16")
-"""What Ollama quantizes to by itself (fs/ggml/type.go, ParseFileType), of weights in 16 or 32 bits."""
-WIDE = ("adapter", "merged", "f32", "f16", "bf16")
-
-SMALLEST_WINDOW = 4096
+WIDE = ("merged", "f32", "f16", "bf16")
+"""What Ollama quantizes by itself, to four types (fs/ggml/type.go, ParseFileType)."""
 
 CREATED = "success"
-
-ENOUGH_TOOLS = 32
-"""Schemas that show how the rows write theirs."""
 
 
 class OllamaCreation(Record):
@@ -136,44 +125,6 @@ def weights(task: Path, version: str, path: Path, progress: Progress) -> Iterato
         file = Path(folder) / "adapter.gguf"
         write_adapter(base, path, file, progress)
         yield {"base.gguf": base_gguf(base, progress)}, {file.name: file}
-
-
-def version_modelfile(task: Path, version: str, weights: Path, *, system: str | None = None) -> Modelfile:
-    """The Modelfile of a version: its own chat template, the settings it was evaluated with, a window for its rows.
-
-    Raises NotValid for a chat template that a Go template cannot equal.
-    """
-    config = TrainConfig.load(version_folder(task, version) / "config.yaml")
-    trained, info = artefact(task, version, TRAINED)
-    tokenizer = load_tokenizer(BaseModelFiles(name=info.path, path=str(trained)))
-    return modelfile(
-        tokenizer,
-        f"./{weights.name}",
-        tools=False if config.tools_in_prompt else shown_tools(task),
-        thinking=config.enable_thinking,
-        system=system,
-        parameters=settings(config.max_length),
-    )
-
-
-def settings(max_length: int) -> dict[str, Any]:
-    """Greedy, as the version was evaluated, and room for a row of the longest kind with its answer.
-
-    Ollama's own are temperature 0.8 and, in older ones, a penalty of 1.1 on what was said before.
-    """
-    window = max(SMALLEST_WINDOW, 1 << (2 * max_length - 1).bit_length())
-    return {"temperature": 0, "repeat_penalty": 1, "num_ctx": window}
-
-
-def shown_tools(task: Path) -> list[dict[str, Any]] | bool:
-    """The tools of the task's rows, each once; without any, whether the kind of the task asks for tools at all."""
-    rows = task / "data" / "train.jsonl"
-    found: dict[bytes, dict[str, Any]] = {}
-    for example in read_examples(rows) if rows.is_file() else ():
-        found |= {msgspec.json.encode(tool): tool for tool in example.tools or ()}
-        if len(found) >= ENOUGH_TOOLS:
-            break
-    return list(found.values())[:ENOUGH_TOOLS] or Task.load(task / "task.yaml").type is TaskType.TOOL_USE
 
 
 def _require_free(client: Client, name: str) -> None:
