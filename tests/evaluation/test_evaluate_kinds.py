@@ -12,10 +12,13 @@ from typing import Any
 import pytest
 from small_version import make_version
 
+from nlp_skills.data.example import Example, Message, Meta
 from nlp_skills.errors import NotReady
 from nlp_skills.evaluation.asking import as_label
+from nlp_skills.evaluation.baseline_answers import would_send
 from nlp_skills.evaluation.compare import read_predictions
 from nlp_skills.evaluation.evaluate import evaluate_version, name_of
+from nlp_skills.evaluation.predictors import Decoding
 from nlp_skills.evaluation.results import EvalResult, Prediction
 from nlp_skills.records import sha256_file
 from nlp_skills.task.task import Task, TaskType
@@ -204,6 +207,56 @@ def test_calls_are_judged_by_tool_and_arguments(tmp_path: Path) -> None:
     assert set(result.baseline) == {"majority", "tfidf", "prompted_base", "few_shot"}
     assert result.baseline["tfidf"].metrics["tool_selection"].value == 1
     assert result.sane is not None and result.sane.verdict == "harness error"
+
+
+CODE = [
+    {"prompt": f"Write add_{n}.", "completion": f"add_{n} = {n}", "test_list": [f"assert add_{n} == {n}"]}
+    for n in range(10)
+]
+
+
+@pytest.mark.parametrize(("metric", "samples"), [("pass_at_5", 10), ("pass_at_1", 1)])
+def test_as_many_answers_are_drawn_as_the_tasks_metric_needs(
+    tmp_path: Path, metric: str, samples: int
+) -> None:
+    task = make_version(tmp_path, TaskType.GENERATION, CODE)
+    Task.load(task / "task.yaml").with_changes(metric=metric).save(task / "task.yaml")
+    result = evaluate_version(task, split="valid")  # no general questions
+    said = (task / "versions" / "v1" / "predictions_valid.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [len(loads(row)["passed"]) for row in said] == [samples] * result.count
+    measured = [name for name in result.metrics if name.startswith("pass_at_")]
+    assert measured == [f"pass_at_{k}" for k in (1, 5, 10) if k <= samples]
+    assert ("temperature" in result.generation) == (samples > 1)
+    assert metric in result.baseline["prompted_base"].metrics
+
+
+def test_what_several_answers_to_a_row_would_send_is_counted_as_often() -> None:
+    row = Example(
+        meta=Meta(id="a", source="s"), messages=[Message("user", "x" * 400), Message("assistant", "y")]
+    )
+    task = Task(
+        name="t",
+        type=TaskType.GENERATION,
+        goal="g",
+        created="now",
+        endpoint={  # type: ignore[arg-type]
+            "url": "https://api.example.com/v1",
+            "model": "m",
+            "usd_per_million_input_tokens": 1.0,
+            "usd_per_million_output_tokens": 1.0,
+        },
+    )
+    assert task.endpoint is not None
+    reference = task.endpoint.reference
+    one = Decoding(max_new_tokens=900, batch_size=1)
+    many = one.with_changes(samples=10)
+    start = "It would send 1 row, about 100 tokens"
+    assert would_send(task, reference, [row] * 100, one).endswith("at most about $0.10.")
+    assert would_send(task, reference, [row] * 100, many).endswith("at most about $1.00.")
+    assert (
+        would_send(task, reference, [row], many)
+        == f"{start}, 10 times, to api.example.com, at most about $0.01."
+    )
 
 
 def test_a_files_name_is_made_of_any_reference() -> None:

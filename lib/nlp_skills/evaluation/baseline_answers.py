@@ -15,7 +15,7 @@ import msgspec
 
 from nlp_skills.base_model import load_tokenizer
 from nlp_skills.data.example import Example
-from nlp_skills.errors import NotValid
+from nlp_skills.errors import NotValid, counted
 from nlp_skills.evaluation.asking import ask
 from nlp_skills.evaluation.baselines import longer_answer, majority, tfidf_classifier, tfidf_neighbour
 from nlp_skills.evaluation.decoding import room_for
@@ -183,7 +183,7 @@ def endpoint_baseline(
 
 
 def would_send(task: Task, reference: str, test: Sequence[Example], how: Decoding) -> str:
-    """What asking costs, in words: four bytes a token, which English has."""
+    """What asking costs, in words: four bytes a token, which English has; every sample is asked for anew."""
     given = sum(len((m.content or "").encode("utf-8")) for e in test for m in e.context) // 4
     back = len(test) * (how.max_new_tokens or 8)
     host = urlsplit(reference).hostname
@@ -192,8 +192,11 @@ def would_send(task: Task, reference: str, test: Sequence[Example], how: Decodin
     if priced and priced.usd_per_million_input_tokens is not None:
         cost = given * priced.usd_per_million_input_tokens
         cost += back * (priced.usd_per_million_output_tokens or 0.0)
-        usd = f", at most about ${cost / 1e6:.2f}"
-    return f"It would send {len(test):,} rows, about {given:,} tokens, to {host}{usd}."
+        usd = f", at most about ${cost * how.samples / 1e6:.2f}"
+    times = f", {how.samples} times," if how.samples > 1 else ","
+    return (
+        f"It would send {counted(len(test), 'row')}, about {counted(given, 'token')}{times} to {host}{usd}."
+    )
 
 
 def is_here(url: str) -> bool:

@@ -10,6 +10,9 @@ from nlp_skills.task.task import Task
 
 SAMPLES = {"pass_at_5": 10, "pass_at_10": 20}
 """Answers to each row: twice k, so that pass@k is estimated and not only tried once (Chen et al. 2021)."""
+TEMPERATURE = 0.8
+"""Of several answers. Chen et al. 2021 find 0.2 best for one try and 0.8 for a hundred; MultiPL-E (Cassano et al. 2022)
+takes 0.8 for ten."""
 
 
 def choose_decoding(task: Task, train: Sequence[Example], test: Sequence[Example]) -> Decoding:
@@ -20,7 +23,7 @@ def choose_decoding(task: Task, train: Sequence[Example], test: Sequence[Example
     room = room_for([example.output_text for example in train or test])
     samples = SAMPLES.get(task.chosen_metric, 1)
     if samples > 1:
-        return Decoding(max_new_tokens=room, batch_size=8, samples=samples, temperature=0.8)
+        return Decoding(max_new_tokens=room, batch_size=8, samples=samples, temperature=TEMPERATURE)
     return Decoding(max_new_tokens=room, batch_size=8)
 
 
