@@ -1,0 +1,306 @@
+"""evals/ is what `claude plugin eval` reads: cases, graders, mocks that answer as our server does, and trigger sentences.
+
+Two cases are played in the real client with a scripted model: with the plugin it passes them, without it does not.
+"""
+
+import importlib.util
+import inspect
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any, Literal
+
+import pytest
+import yaml
+from mcp import Client
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from nlp_skills.mcp_server import build_server
+from nlp_skills.operations import OPERATIONS
+
+ROOT = Path(__file__).resolve().parents[2]
+EVALS = ROOT / "evals"
+PREFIX = "mcp__plugin_nlp-skills_lib__"
+TOOLS = {operation.name: operation for operation in OPERATIONS if operation.tool}
+SKILLS = sorted(path.name for path in (ROOT / "skills").iterdir())
+AT_HAND = {"Read", "Glob", "Grep", "Skill"}
+"""What the client gives to a case without an operator's leave (of the tools that our cases name)."""
+CASES = sorted(path.parent for path in EVALS.rglob("prompt.md"))
+MOCKS = sorted(EVALS.rglob("mocks/lib/*.md"))
+TRIGGERS = sorted((EVALS / "triggers").glob("*.yaml"))
+SITUATIONS = 11
+"""Rows of skills/llm-coach/references/situations.md."""
+PATHS_OF_A_MACHINE = re.compile(r"(?<![\w.])(?:/home/|/root/|/tmp/|/Users/|/work/|~/|[A-Z]:\\)")
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(EVALS).as_posix()
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Prompt(Strict):
+    """The front matter of prompt.md: the keys of the client's format that we use, all of them told and not defaulted."""
+
+    description: str | None = None
+    tags: Annotated[list[str], Field(min_length=1)]
+    max_turns: Annotated[int, Field(gt=0, le=200)]
+    timeout_seconds: Annotated[int, Field(gt=0, le=3600)]
+    allowed_tools: list[str]
+
+
+class Call(Strict):
+    tool: str
+    input_match: str | None = None
+
+
+class Grader(Strict):
+    """What every grader may say."""
+
+    weight: Annotated[float, Field(gt=0)] = 1
+    arm: Literal["with-only", "both"] | None = None
+
+
+class Regex(Grader):
+    type: Literal["regex"]
+    target: Literal["last_message", "trace", "files", "mock_calls"] = "last_message"
+    match: Annotated[str, Field(pattern=r"^(contains|not_contains|count:\d+)$")] = "contains"
+    flags: Annotated[str, Field(pattern="^[dgimsuvy]*$")] = ""
+
+
+class ToolUsed(Grader):
+    type: Literal["tool_used"]
+    tool: str
+    input_match: str | None = None
+    min: Annotated[int, Field(ge=0)] = 1
+    max: Annotated[int, Field(ge=0)] | None = None
+
+
+class ToolOrder(Grader):
+    type: Literal["tool_order"]
+    before: str | Call
+    after: str | Call
+
+
+class Judge(Grader):
+    type: Literal["llm"]
+    focus: Literal["last_message", "trace", "files", "mock_calls"] = "last_message"
+
+
+class Mock(Strict):
+    """The front matter of a mock: a fixed answer, or one model that plays several tools."""
+
+    type: Literal["fixed", "agent"] = "fixed"
+    error: bool = False
+    tools: list[str] = []
+    abort_when: str | None = None
+
+
+GRADER: TypeAdapter[Regex | ToolUsed | ToolOrder | Judge] = TypeAdapter(
+    Annotated[Regex | ToolUsed | ToolOrder | Judge, Field(discriminator="type")]
+)
+
+
+def parts(path: Path) -> tuple[dict[str, Any], str]:
+    """Front matter and body of a file."""
+    text = path.read_text(encoding="utf-8")
+    match = re.match(r"---\n(.*?)\n---\n(.*)", text, re.DOTALL)
+    return (yaml.safe_load(match[1]), match[2].strip()) if match else ({}, text.strip())
+
+
+def prompt(case: Path) -> Prompt:
+    return Prompt.model_validate(parts(case / "prompt.md")[0])
+
+
+def graders(case: Path) -> dict[str, tuple[Regex | ToolUsed | ToolOrder | Judge, str]]:
+    found = {path.stem: parts(path) for path in sorted((case / "graders").iterdir())}
+    return {name: (GRADER.validate_python(head), body) for name, (head, body) in found.items()}
+
+
+def calls_of(grader: Regex | ToolUsed | ToolOrder | Judge) -> list[Call]:
+    """The tools that a grader looks for."""
+    if isinstance(grader, ToolUsed):
+        return [Call(tool=grader.tool, input_match=grader.input_match)]
+    if isinstance(grader, ToolOrder):
+        return [one if isinstance(one, Call) else Call(tool=one) for one in (grader.before, grader.after)]
+    return []
+
+
+def javascript(pattern: str) -> re.Pattern[str]:
+    """Our patterns are of the part of the language that JavaScript and Python share."""
+    assert not re.search(r"(?<!\\)\(\?[^:=!<]|\\[AZz]", pattern), f"not JavaScript: {pattern}"
+    return re.compile(pattern)
+
+
+@pytest.mark.parametrize("case", CASES, ids=name_of)
+def test_a_case_is_in_the_format_of_the_client(case: Path) -> None:
+    head = prompt(case)
+    text = parts(case / "prompt.md")[1]
+    assert text and not PATHS_OF_A_MACHINE.search(text)
+    assert set(head.allowed_tools) <= AT_HAND
+    for name, (grader, body) in graders(case).items():
+        bodiless = isinstance(grader, ToolUsed | ToolOrder)
+        assert bool(body) is not bodiless, name
+        if isinstance(grader, Regex):
+            javascript(body)
+        for call in calls_of(grader):
+            assert call.tool in AT_HAND or call.tool.removeprefix(PREFIX) in TOOLS, name
+            javascript(call.input_match or "")
+            assert set(re.findall(r"nlp-skills:([a-z-]+)", call.input_match or "")) <= set(SKILLS), name
+
+
+@pytest.mark.parametrize("case", CASES, ids=name_of)
+def test_a_case_is_judged_by_what_comes_out_and_not_only_by_what_was_called(case: Path) -> None:
+    found = [grader for grader, _ in graders(case).values()]
+    assert any(isinstance(grader, Regex | Judge) and grader.arm != "with-only" for grader in found)
+    forbidden = [grader for grader in found if isinstance(grader, ToolUsed) and grader.max == 0]
+    # Without min, a forbidden call is wanted once; without arm, Skill is not scored.
+    assert [(grader.min, grader.arm) for grader in forbidden] == [(0, "both")] * len(forbidden)
+
+
+def test_the_suite_has_triggers_near_misses_behaviours_and_every_situation() -> None:
+    tags = {case: set(prompt(case).tags) for case in CASES}
+    counts = {
+        kind: sum(kind in tag for tag in tags.values())
+        for kind in ("trigger", "near-miss", "behaviour", "situation")
+    }
+    table = (ROOT / "skills" / "llm-coach" / "references" / "situations.md").read_text(encoding="utf-8")
+    assert len(re.findall(r'^\| "', table, re.MULTILINE)) == SITUATIONS
+    assert counts == {"trigger": 13, "near-miss": 10, "behaviour": 12, "situation": SITUATIONS}
+    assert all(len(tag & set(counts)) == 1 for tag in tags.values())
+    for case, tag in tags.items():
+        loaded = {
+            match[1]
+            for grader, _ in graders(case).values()
+            if isinstance(grader, ToolUsed) and grader.tool == "Skill"
+            for match in [re.search(r"nlp-skills:([a-z-]*)", grader.input_match or "")]
+            if match
+        }
+        assert loaded == {""} if "near-miss" in tag else loaded <= set(SKILLS) and len(loaded) == 1, case
+        if "trigger" in tag:
+            assert loaded <= tag, case
+    languages = {kind: {t for tag in tags.values() if kind in tag for t in tag} for kind in counts}
+    assert all({"en", "zh-Hant", "ja"} <= found for found in languages.values()), languages
+
+
+def responders(folder: Path) -> tuple[dict[str, Path], set[str]]:
+    """The tools with an answer of their own in a mocks folder, and those that its agent plays."""
+    fixed = {path.stem: path for path in folder.glob("*.md") if path.name != "_server.md"}
+    server = folder / "_server.md"
+    return fixed, set(parts(server)[0]["tools"]) if server.is_file() else set()
+
+
+def test_every_tool_is_answered_and_none_that_is_not_there() -> None:
+    fixed, played = responders(EVALS / "mocks" / "lib")
+    assert set(fixed) | played == set(TOOLS)
+    assert set(fixed) & played == set()
+    for folder in {path.parent for path in MOCKS}:
+        own, agent = responders(folder)
+        assert set(own) | agent <= set(TOOLS), folder
+
+
+@pytest.mark.parametrize("path", MOCKS, ids=name_of)
+def test_a_mock_answers_as_the_tool_does(path: Path) -> None:
+    fields, body = parts(path)
+    mock = Mock.model_validate(fields)
+    assert not PATHS_OF_A_MACHINE.search(body)
+    if mock.type == "agent":
+        assert path.name == "_server.md" and mock.abort_when and body
+    elif not mock.error:
+        operation = TOOLS[path.stem]
+        returned = inspect.signature(operation.function, eval_str=True).return_annotation
+        TypeAdapter(returned).validate_json(body)
+
+
+@pytest.mark.anyio
+async def test_the_list_of_tools_is_what_the_server_lists() -> None:
+    async with Client(build_server()) as client:
+        listed = (await client.list_tools()).tools
+    saved = json.loads((EVALS / "mocks" / "lib" / "_tools.json").read_text(encoding="utf-8"))
+    assert saved == {
+        "tools": [{"name": t.name, "description": t.description, "inputSchema": t.input_schema} for t in listed]
+    }
+
+
+class Sentence(Strict):
+    """A sentence without a word of the description says why it should load the skill all the same."""
+
+    say: str
+    why: str | None = None
+    instead: str | None = None
+
+
+class Sentences(Strict):
+    skill: str
+    reasons: dict[str, str]
+    trigger: dict[Literal["en", "zh-Hant", "zh-Hans", "ja"], list[Sentence]]
+    near_miss: dict[Literal["en", "zh-Hant", "zh-Hans", "ja"], list[Sentence]]
+
+
+EMPTY = set(
+    "a an the is are or and to of in for how why what whether unsure instead several play use when someone wants with "
+    "more that this do does asks better".split()
+)
+"""Words of the descriptions that say nothing of a subject."""
+
+
+def sentences(path: Path) -> Sentences:
+    value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for lists in (value["trigger"], value["near_miss"]):
+        for language, said in lists.items():
+            lists[language] = [{"say": one} if isinstance(one, str) else one for one in said]
+    return Sentences.model_validate(value)
+
+
+def words_shared(sentence: str, description: str) -> set[str]:
+    """The words of a description that stand in a sentence; Chinese and Japanese words are runs of characters."""
+    low, description = sentence.lower(), description.lower()
+    latin = {w for w in re.findall(r"[a-z0-9][a-z0-9-]+", description) if w not in EMPTY}
+    found = {w for w in latin if re.search(rf"(?<![a-z0-9]){re.escape(w)}s?(?![a-z0-9])", low)}
+    return found | {w for w in re.findall(r"[\u3040-\u30ff\u4e00-\u9fff]+", description) if w in low}
+
+
+@pytest.mark.parametrize("path", TRIGGERS, ids=name_of)
+def test_a_skill_has_its_sentences_in_each_language(path: Path) -> None:
+    said = sentences(path)
+    assert said.skill == path.stem
+    assert {language: len(found) for language, found in said.trigger.items()} == {
+        "en": 20,
+        "zh-Hant": 10,
+        "zh-Hans": 10,
+        "ja": 20,
+    }
+    assert sum(len(found) for found in said.near_miss.values()) == 10
+    near = [sentence for found in said.near_miss.values() for sentence in found]
+    assert {sentence.instead for sentence in near} <= {"none", *SKILLS} - {said.skill}
+
+
+@pytest.mark.parametrize("path", TRIGGERS, ids=name_of)
+def test_a_sentence_has_a_word_of_the_description_or_says_why_not(path: Path) -> None:
+    said = sentences(path)
+    description = parts(ROOT / "skills" / said.skill / "SKILL.md")[0]["description"]
+    found = [sentence for one in said.trigger.values() for sentence in one]
+    assert [s.say for s in found if not s.why and not words_shared(s.say, description)] == []
+    assert [s.say for s in found if s.why and words_shared(s.say, description)] == []
+    assert {s.why for s in found if s.why} == set(said.reasons)
+
+
+def test_no_sentence_stands_twice() -> None:
+    said = [
+        sentence.say.lower()
+        for path in TRIGGERS
+        for lists in (sentences(path).trigger, sentences(path).near_miss)
+        for found in lists.values()
+        for sentence in found
+    ]
+    assert sorted({one for one in said if said.count(one) > 1}) == []
+    assert [path.stem for path in TRIGGERS] == SKILLS
