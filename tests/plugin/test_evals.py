@@ -8,10 +8,11 @@ import inspect
 import json
 import os
 import re
+import shutil
 import subprocess
-import sys
 import threading
 import time
+from collections.abc import Iterator
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType
@@ -227,7 +228,9 @@ async def test_the_list_of_tools_is_what_the_server_lists() -> None:
         listed = (await client.list_tools()).tools
     saved = json.loads((EVALS / "mocks" / "lib" / "_tools.json").read_text(encoding="utf-8"))
     assert saved == {
-        "tools": [{"name": t.name, "description": t.description, "inputSchema": t.input_schema} for t in listed]
+        "tools": [
+            {"name": t.name, "description": t.description, "inputSchema": t.input_schema} for t in listed
+        ]
     }
 
 
@@ -304,3 +307,114 @@ def test_no_sentence_stands_twice() -> None:
     ]
     assert sorted({one for one in said if said.count(one) > 1}) == []
     assert [path.stem for path in TRIGGERS] == SKILLS
+
+
+class ScriptedModel:
+    """What a model would say that has read the coach, and one that has not."""
+
+    TOOL = f"{PREFIX}list_tasks"
+    WITH = [
+        {"tool": "Skill", "input": {"skill": "nlp-skills:llm-coach"}},
+        {"tool": "ToolSearch", "input": {"query": f"select:{TOOL}"}},
+        {"tool": TOOL, "input": {}},
+    ]
+    ANSWERS = {
+        "praise and complaints": "No task is there yet. Which mistake costs you most?\n"
+        "1. praise read as a complaint (begin here)\n2. a complaint read as praise",
+        "reviews.csv": "目前還沒有任務。評論裡最常看錯的是哪一種？\n1. 把抱怨看成讚美\n2. 把讚美看成抱怨",
+    }
+
+    def next(self, body: dict[str, Any]) -> tuple[str, int, dict[str, Any]]:
+        """Track, turn and reply, as the harness's server asks for them."""
+        turn = sum(message["role"] == "assistant" for message in body["messages"])
+        text = json.dumps(body, ensure_ascii=False)
+        if "nlp-skills:llm-coach" not in text:
+            return "without", turn, {"text": "Take any model and train it for ten epochs."}
+        if turn < len(self.WITH):
+            return "with", turn, self.WITH[turn]
+        return "with", turn, {"text": next(answer for words, answer in self.ANSWERS.items() if words in text)}
+
+
+def harness_module(harness: Path) -> ModuleType:
+    """The harness's stand-in for the Messages API."""
+    spec = importlib.util.spec_from_file_location("fake_api", harness.parent / "fake_api.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def copy_of_the_plugin(to: Path) -> Path:
+    """What is in the repository and nothing else: the client refuses a folder with hard links, as uv's .venv has them."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    ).stdout.decode("utf-8")
+    for name in filter(None, listed.split("\0")):
+        if not name.startswith(("tests/", "docs/", "lib/", "benchmarks/")) and (ROOT / name).is_file():
+            (to / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, to / name)
+    return to
+
+
+@pytest.fixture
+def model_server(harness: Path, tmp_path: Path) -> Iterator[str]:
+    """The address of the scripted model."""
+    handler = harness_module(harness).make_handler(
+        ScriptedModel(), str(tmp_path / "requests.jsonl"), time.time()
+    )
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_the_client_reads_the_whole_suite_and_two_cases_tell_the_plugin_from_none(
+    client: str, model_server: str, tmp_path: Path
+) -> None:
+    plugin, home = copy_of_the_plugin(tmp_path / "plugin"), tmp_path / "home"
+    home.mkdir()
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "CLAUDE_CONFIG_DIR": str(home / ".claude"),
+        "TMPDIR": str(tmp_path),
+        "LANG": "C.UTF-8",
+        "ANTHROPIC_API_KEY": "no-key",
+        "ANTHROPIC_BASE_URL": model_server,
+        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+        "DISABLE_TELEMETRY": "1",
+        "DISABLE_AUTOUPDATER": "1",
+        "NO_PROXY": "127.0.0.1",
+    }
+    command = [client, "plugin", "eval", str(plugin), "--trust-plugin", "--no-publish", "--runs", "1"]
+    # Four runs begin at once: the first two cases, with the plugin and without. No more begin, for each has a price.
+    command += ["--concurrency", "4", "--max-cost-usd", "0.0001"]
+    command += ["--json", str(tmp_path / "result.json"), "--output-dir", str(tmp_path / "out")]
+    ended = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=200
+    )
+    said = ended.stdout + ended.stderr
+    assert "✗" not in said and "⚠" not in said, said
+    result = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
+    scores = {
+        case["dir"]: {
+            arm: [(run["score"], run["error"]) for run in runs] for arm, runs in case["arms"].items()
+        }
+        for case in result["cases"]
+    }
+    told_apart = {"with": [(1, None)], "without": [(0, None)]}
+    assert scores == {
+        "evals/beginning/01-asks-one-question": told_apart,
+        "evals/beginning/02-looks-before-it-asks": told_apart,
+    }, said
+    for case in result["cases"]:
+        (run,) = case["arms"]["with"]
+        assert run["mocks"]["calls"]["total"] == 1
+        assert run["mocks"]["warnings"] == []
