@@ -1,9 +1,10 @@
 """What is written from OPERATIONS, so that it cannot rot.
 
-docs/operations.md           what can be done, how it is called, what it takes and gives
-evals/mocks/lib/_tools.json  the tools as the server lists them, for the evaluations of the plugin
+docs/operations.md              what can be done, how it is called, what it takes and gives
+evals/mocks/lib/_tools.json     the tools as the server lists them, for the evaluations of the plugin
+evals/**/mocks/lib/_server.md   its line `tools:`, which names the tools without an answer of their own there
 
-python docs/generate.py            writes both
+python docs/generate.py            writes them
 python docs/generate.py --check    fails when one of them is not what it would write
 """
 
@@ -27,7 +28,8 @@ from nlp_skills.operations import OPERATIONS, Operation
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "operations.md"
-TOOLS = ROOT / "evals" / "mocks" / "lib" / "_tools.json"
+EVALS = ROOT / "evals"
+TOOLS = EVALS / "mocks" / "lib" / "_tools.json"
 TOOL = "mcp__plugin_nlp-skills_lib__"
 
 HEAD = """\
@@ -151,6 +153,15 @@ def listed_tools() -> str:
     return json.dumps({"tools": asyncio.run(ask())}, ensure_ascii=False, indent=1) + "\n"
 
 
+def played_tools(server: Path) -> str:
+    """The description of a mocked server, with the tools that it has to play: those without a file of their own."""
+    own = {path.stem for path in server.parent.glob("*.md")}
+    played = ", ".join(
+        operation.name for operation in OPERATIONS if operation.tool and operation.name not in own
+    )
+    return re.sub(r"^tools: \[.*\]$", f"tools: [{played}]", server.read_text("utf-8"), flags=re.MULTILINE)
+
+
 def main() -> int:
     """Write the files, or compare them."""
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -158,6 +169,7 @@ def main() -> int:
         "--check", action="store_true", help="write nothing; fail when it is not up to date"
     )
     made = {PAGE: page(), TOOLS: listed_tools()}
+    made |= {server: played_tools(server) for server in sorted(EVALS.rglob("mocks/lib/_server.md"))}
     if not arguments.parse_args().check:
         for path, text in made.items():
             path.write_text(text, encoding="utf-8", newline="\n")
@@ -165,7 +177,7 @@ def main() -> int:
     old = [path for path, text in made.items() if not path.is_file() or path.read_text("utf-8") != text]
     for path in old:
         sys.stderr.write(
-            f"{path.name} is not up to date. Write it again with: uv run python docs/generate.py\n"
+            f"{path.relative_to(ROOT)} is not up to date. Write it again with: uv run python docs/generate.py\n"
         )
     return 1 if old else 0
 
