@@ -200,13 +200,13 @@ def responders(folder: Path) -> tuple[dict[str, Path], set[str]]:
     return fixed, set(parts(server)[0]["tools"]) if server.is_file() else set()
 
 
-def test_every_tool_is_answered_and_none_that_is_not_there() -> None:
-    fixed, played = responders(EVALS / "mocks" / "lib")
-    assert set(fixed) | played == set(TOOLS)
-    assert set(fixed) & played == set()
-    for folder in {path.parent for path in MOCKS}:
-        own, agent = responders(folder)
-        assert set(own) | agent <= set(TOOLS), folder
+@pytest.mark.parametrize("folder", sorted({path.parent for path in MOCKS}), ids=name_of)
+def test_every_tool_is_answered_once_and_none_that_is_not_there(folder: Path) -> None:
+    own, played = responders(folder)
+    assert set(own) | played <= set(TOOLS)
+    if played:  # a world of its own: docs/generate.py writes the list
+        assert set(own) | played == set(TOOLS)
+        assert set(own) & played == set()
 
 
 @pytest.mark.parametrize("path", MOCKS, ids=name_of)
