@@ -24,7 +24,8 @@ from typing import Any, Literal, Union, get_args, get_origin
 from mcp import Client
 
 from nlp_skills.mcp_server import build_server
-from nlp_skills.operations import OPERATIONS, Operation
+from nlp_skills.operation import Operation
+from nlp_skills.operations import OPERATIONS
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "operations.md"

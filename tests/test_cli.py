@@ -18,7 +18,8 @@ from nlp_skills.data.report import ValidationReport
 from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.data.sourcing import preview_source
 from nlp_skills.errors import NlpSkillsError, NotValid
-from nlp_skills.operations import OPERATIONS, PARAMETERS, find_operation
+from nlp_skills.operations import OPERATIONS, find_operation
+from nlp_skills.parameters import PARAMETERS
 from nlp_skills.task.comparison import ChangedRow, Comparison
 from nlp_skills.task.task import Task
 from nlp_skills.task.version import version_names

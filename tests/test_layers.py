@@ -30,6 +30,8 @@ LAYERS = (
     "evaluation",
     "deployment",
     "pipeline",
+    "parameters",
+    "operation",
     "operations",
     "shells",
 )

@@ -190,7 +190,6 @@ def test_the_tool_and_the_command_write_the_same_bytes(reviews: Path, home: Path
             ["--lora-r", "8", "--settings", "lora_dropout=0.1"],
         ),
         ("create_version", "create-version", {"epochs": 2.0}, ["--epochs", "2"]),
-        ("record_lineage", "record-lineage", {}, []),
     ):
         answer(home, tool, task="reviews", **arguments)
         done = runner.invoke(app, [command, "reviews", "--home", str(other), *options])

@@ -19,7 +19,8 @@ from typer.main import get_command_from_info
 from typer.models import CommandInfo
 
 from nlp_skills.errors import NlpSkillsError, NotValid, did_you_mean
-from nlp_skills.operations import OPERATIONS, Operation, find_operation
+from nlp_skills.operation import Operation
+from nlp_skills.operations import OPERATIONS, find_operation
 
 HOME = typer.Option(help="The tasks folder; else NLP_SKILLS_HOME, else ./tasks.", show_default=False)
 JSON = typer.Option("--json", help="Print the result as JSON.")

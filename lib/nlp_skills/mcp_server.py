@@ -20,7 +20,8 @@ from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import Field, TypeAdapter
 
 from nlp_skills.errors import NlpSkillsError
-from nlp_skills.operations import OPERATIONS, Operation
+from nlp_skills.operation import Operation
+from nlp_skills.operations import OPERATIONS
 from nlp_skills.task.task import tasks_folder
 
 INSTRUCTIONS = """\
