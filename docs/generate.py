@@ -163,23 +163,26 @@ def played_tools(server: Path) -> str:
     return re.sub(r"^tools: \[.*\]$", f"tools: [{played}]", server.read_text("utf-8"), flags=re.MULTILINE)
 
 
+def made() -> dict[Path, str]:
+    """What is written from the code, and where it lies."""
+    servers = sorted(EVALS.rglob("mocks/lib/_server.md"))
+    return {PAGE: page(), TOOLS: listed_tools(), **{server: played_tools(server) for server in servers}}
+
+
 def main() -> int:
     """Write the files, or compare them."""
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     arguments.add_argument(
-        "--check", action="store_true", help="write nothing; fail when it is not up to date"
+        "--check", action="store_true", help="write nothing; fail when something is not up to date"
     )
-    made = {PAGE: page(), TOOLS: listed_tools()}
-    made |= {server: played_tools(server) for server in sorted(EVALS.rglob("mocks/lib/_server.md"))}
     if not arguments.parse_args().check:
-        for path, text in made.items():
+        for path, text in made().items():
             path.write_text(text, encoding="utf-8", newline="\n")
         return 0
-    old = [path for path, text in made.items() if not path.is_file() or path.read_text("utf-8") != text]
+    old = [path for path, text in made().items() if not path.is_file() or path.read_text("utf-8") != text]
     for path in old:
-        sys.stderr.write(
-            f"{path.relative_to(ROOT)} is not up to date. Write it again with: uv run python docs/generate.py\n"
-        )
+        name = path.relative_to(ROOT).as_posix()
+        sys.stderr.write(f"{name} is not up to date. Write it again with: uv run python docs/generate.py\n")
     return 1 if old else 0
 
 
