@@ -4,10 +4,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from nlp_skills.errors import NotReady, NotValid
+from nlp_skills.evaluation.figures import show_change, show_gain, show_value
 from nlp_skills.evaluation.promotion import check_promotion, judge_promotion
 from nlp_skills.evaluation.results import (
     EvalResult,
@@ -119,6 +121,32 @@ def test_without_criteria_target_gain_forgetting_and_constraints_are_asked() -> 
         ("latency p95 ms at most 100", "yes"),
         ("memory gb at most 1", "no"),
     ]
+
+
+def test_a_gain_that_is_not_there_says_what_is_missing() -> None:
+    def told(**changes: Any) -> str:
+        result = RESULT.model_copy(update=changes)
+        return judge_promotion(task(Criterion(metric="gain", at_least=0)), "v1", result).criteria[0].reason
+
+    assert told() == "accuracy over TF-IDF: measured 0.150 (0.120 to 0.180)."
+    assert told(baseline={}) == "Not measured: no baseline was measured beside it."
+    other = {"tfidf": Score(metrics={"macro_f1": around(0.7)}, count=400)}
+    assert told(baseline=other) == "Not measured: no baseline was measured by accuracy beside it."
+    older = {"tfidf": Score(metrics={"accuracy": around(0.7)}, count=400)}
+    assert told(baseline=older) == (
+        "Not measured: these results name TF-IDF without the gain over it, as older ones do; evaluate the version again."
+    )
+
+
+def test_figures_below_zero_have_a_minus_sign_and_what_rounds_to_zero_has_none() -> None:
+    worse = RESULT.model_copy(
+        update={"baseline": {"tfidf": RESULT.baseline["tfidf"].model_copy(update={"gain": around(-0.02)})}}
+    )
+    found = judge_promotion(task(Criterion(metric="gain", at_least=0)), "v1", worse).criteria[0].reason
+    assert found == "accuracy over TF-IDF: measured −0.020 (−0.070 to 0.030)."
+    assert show_gain(around(-0.02), ".0%") == ("−2%, 95 % interval −7% to +3%")
+    assert [show_change(x) for x in (0.04, -0.04, -0.0004)] == ["+0.040", "−0.040", "0.000"]
+    assert show_value(-0.0001, ".2g") == "−0.0001"
 
 
 def test_what_was_not_measured_and_a_faulty_harness_are_never_a_yes() -> None:

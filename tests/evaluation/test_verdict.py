@@ -86,7 +86,7 @@ def test_weak_and_worse_kinds_of_rows_are_named_and_none_is_no_proof() -> None:
     found = good_everywhere("v2", some)
     assert found is not None
     assert (found.answer, found.headline) == ("no", "v2 is weak on region=north.")
-    assert "Worse than the base model with a prompt: region=north (-0.20)." in found.reason
+    assert "Worse than the base model with a prompt: region=north (\N{MINUS SIGN}0.20)." in found.reason
     assert "Clearly below the other rows in accuracy: language=ja 0.50 (0.47 to 0.53)." in found.reason
     assert good_everywhere("v2", some.model_copy(update={"slices": [chance]})) is None
     assert keeps_knowledge("v2", some) is None

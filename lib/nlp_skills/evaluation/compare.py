@@ -13,10 +13,11 @@ from pathlib import Path
 import msgspec
 
 from nlp_skills.errors import NotReady, NotValid, counted
+from nlp_skills.evaluation.figures import show_gain, show_p, show_value
 from nlp_skills.evaluation.marking import applicable_metrics, deciding_metric
 from nlp_skills.evaluation.metrics import METRICS
 from nlp_skills.evaluation.noise import noise_floor
-from nlp_skills.evaluation.results import EvalResult, Forgetting, Prediction
+from nlp_skills.evaluation.results import EvalResult, Forgetting, Interval, Prediction
 from nlp_skills.evaluation.significance import (
     SIGNIFICANT,
     bonett_price,
@@ -240,11 +241,9 @@ def _verdict(
     noise: Noise | None,
 ) -> tuple[str, str]:
     """The paired test of the chosen metric decides; few rows and differences as seeds make decide nothing."""
-    numbers = (
-        f"{metric} {found.a:.3f} → {found.b:.3f} ({found.difference:+.3f}, 95 % interval {found.low:+.3f} to"
-        f" {found.high:+.3f}) on {count} rows, {fixed} fixed and {broken} broken"
-    )
-    tested = f"paired test {_show_p(p)}" + (
+    gain = Interval(value=found.difference, low=found.low, high=found.high)
+    numbers = f"{metric} {show_value(found.a)} → {show_value(found.b)} ({show_gain(gain)}) on {count} rows, {fixed} fixed and {broken} broken"
+    tested = f"paired test {show_p(p)}" + (
         f", corrected for {against} versions that were tried" if against > 1 else ""
     )
     if count < TOO_FEW:
@@ -261,10 +260,6 @@ def _verdict(
     up = found.difference > 0
     verdict = "better" if up == METRICS[metric].higher_is_better else "worse"
     return verdict, f"{numbers}: {tested}, so it is not chance in the choice of rows.{unknown}"
-
-
-def _show_p(p: float) -> str:
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
 def _with_records(found: Comparison, a: EvalResult, b: EvalResult) -> tuple[str, str]:

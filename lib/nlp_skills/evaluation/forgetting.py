@@ -17,6 +17,7 @@ from typing import Literal
 import msgspec
 
 from nlp_skills.data.example import Example, Message, Meta
+from nlp_skills.evaluation.figures import show_gain
 from nlp_skills.evaluation.predictors import Predictor
 from nlp_skills.evaluation.results import Forgetting, Interval
 from nlp_skills.evaluation.significance import SIGNIFICANT, bonett_price, mcnemar, share
@@ -120,7 +121,7 @@ def judge_change(base: Interval, tuned: Interval, change: Interval, p: float) ->
     """The verdict and why."""
     numbers = (
         f"General questions answered rightly: base model {base.value:.0%}, tuned {tuned.value:.0%}"
-        f" ({change.value:+.0%}, 95 % interval {change.low:+.0%} to {change.high:+.0%})."
+        f" ({show_gain(change, '.0%')})."
     )
     if base.low <= CHANCE:
         return (

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nlp_skills.evaluation.compare import TOO_FEW, read_predictions
+from nlp_skills.evaluation.figures import show_interval, show_value
 from nlp_skills.evaluation.forgetting import ALLOWED
 from nlp_skills.evaluation.marking import deciding_metric
 from nlp_skills.evaluation.metrics import METRICS
@@ -25,9 +26,9 @@ from nlp_skills.evaluation.significance import interval
 from nlp_skills.evaluation.slices import LEAST, groups_of
 from nlp_skills.evaluation.verdict import (
     Answer,
+    baseline_name,
     is_higher_better,
     metric_name,
-    show_interval,
     strongest_baseline,
 )
 from nlp_skills.records import Record
@@ -196,11 +197,17 @@ def _measured(task: Task, name: str, result: EvalResult) -> Measured:
 def _gain(metric: str, result: EvalResult) -> Measured:
     name = strongest_baseline(metric, result)
     gain = result.baseline[name].gain if name is not None else None
-    if name is None or gain is None:
-        return Measured(missing="no baseline was measured beside it")
+    if name is None:
+        by = f" by {metric_name(metric)}" if result.baseline else ""
+        return Measured(missing=f"no baseline was measured{by} beside it")
+    if gain is None:
+        return Measured(
+            missing=f"these results name {baseline_name(name)} without the gain over it, as older ones do; evaluate the"
+            " version again"
+        )
     if result.count < TOO_FEW:
         return Measured(missing=f"fewer than {TOO_FEW} test rows decide nothing")
-    return _with_interval(gain, f"{metric_name(metric)} over {name}")
+    return _with_interval(gain, f"{metric_name(metric)} over {baseline_name(name)}")
 
 
 def _with_interval(found: Interval, place: str = "") -> Measured:
@@ -230,7 +237,7 @@ def _show(measured: Measured) -> str:
         return f"Not measured: {measured.missing.rstrip('.')}"
     place = f"{measured.place}: " if measured.place else ""
     if measured.low is None or measured.high is None:
-        return f"{place}measured {measured.value:.3g}"
+        return f"{place}measured {show_value(measured.value, '.3g')}"
     found = Interval(value=measured.value, low=measured.low, high=measured.high)
     return f"{place}measured {show_interval(found)}"
 

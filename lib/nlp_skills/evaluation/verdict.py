@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from nlp_skills.evaluation.compare import TOO_FEW
+from nlp_skills.evaluation.figures import show_change, show_interval, show_p, show_signed
 from nlp_skills.evaluation.metrics import METRICS
 from nlp_skills.evaluation.results import EvalResult, Interval
 from nlp_skills.evaluation.significance import SIGNIFICANT
@@ -168,7 +169,7 @@ def good_everywhere(version: str, result: EvalResult | None) -> Statement | None
         return None
     parts = []
     if worse:
-        named = ", ".join(f"{s.name} ({s.gain.value:+.2f})" for s in worse if s.gain)
+        named = ", ".join(f"{s.name} ({show_change(s.gain.value, '.2f')})" for s in worse if s.gain)
         parts.append(f"Worse than the base model with a prompt: {named}.")
     if weak:
         named = ", ".join(show_slice(s.name, s.score) for s in weak)
@@ -261,23 +262,3 @@ def baseline_name(name: str) -> str:
 def capitalize(text: str) -> str:
     """The first letter large, the others as they are."""
     return text[:1].upper() + text[1:]
-
-
-def show_interval(interval: Interval) -> str:
-    """`0.871 (0.820 to 0.914)`."""
-    return f"{interval.value:.3f} ({interval.low:.3f} to {interval.high:.3f})"
-
-
-def show_signed(interval: Interval) -> str:
-    """`+0.043 (95 % interval −0.002 to +0.088)`."""
-    return f"{_signed(interval.value)} (95 % interval {_signed(interval.low)} to {_signed(interval.high)})"
-
-
-def show_p(p: float) -> str:
-    """`p = 0.012`, never `p = 0.000`."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
-
-
-def _signed(value: float) -> str:
-    text = f"{value:+.3f}"
-    return "0.000" if float(text) == 0 else text.replace("-", "\N{MINUS SIGN}")

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal
 
+from nlp_skills.evaluation.figures import show_change, show_signed
 from nlp_skills.evaluation.results import Interval
 from nlp_skills.records import Record
 
@@ -61,12 +62,12 @@ def _possible(value: float) -> float:
 
 
 def _verdict(gain: Interval) -> tuple[Verdict, str]:
-    told = f"The last doubling of the rows brought {gain.value:+.3f} (95 % interval {gain.low:+.3f} to {gain.high:+.3f})"
+    told = f"The last doubling of the rows brought {show_signed(gain)}"
     if gain.low > 0:
         return "more rows help", f"{told}: the whole interval lies above zero."
     if gain.high < WORTH_IT:
         return (
             "more rows do not help",
-            f"{told}: at most {gain.high:+.3f}, which is not worth twice the rows.",
+            f"{told}: at most {show_change(gain.high)}, which is not worth twice the rows.",
         )
     return "cannot tell", f"{told}: chance may explain it; more validation rows would tell."

@@ -20,6 +20,7 @@ from nlp_skills.evaluation.diagnosis.causes import figure, name_cause
 from nlp_skills.evaluation.diagnosis.material import Material, show_example, show_prediction
 from nlp_skills.evaluation.diagnosis.prompts import trained_tokenizer
 from nlp_skills.evaluation.diagnosis.record import Cause
+from nlp_skills.evaluation.figures import show_signed, show_value
 from nlp_skills.evaluation.predictors.predictor import Predictor
 from nlp_skills.evaluation.results import Prediction
 from nlp_skills.records import sha256_file
@@ -179,8 +180,8 @@ def not_learned(material: Material) -> Iterator[Cause]:
         yield name_cause(
             material,
             "NOT-LEARNED",
-            f"{name} is {results.metrics[name].value:.3f}, and {words} reaches {found.metrics[name].value:.3f} (difference"
-            f" {found.gain.value:+.3f}, 95 % interval {found.gain.low:+.3f} to {found.gain.high:+.3f}).",
+            f"{name} is {show_value(results.metrics[name].value)}, and {words} reaches"
+            f" {show_value(found.metrics[name].value)}; the difference is {show_signed(found.gain)}.",
             "some" if found.gain.high < 0.02 or found.gain.value <= 0 else "weak",
             [
                 figure(f"{name}, tuned", results.metrics[name].value, material.results_file),
