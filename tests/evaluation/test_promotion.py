@@ -143,8 +143,8 @@ def test_figures_below_zero_have_a_minus_sign_and_what_rounds_to_zero_has_none()
         update={"baseline": {"tfidf": RESULT.baseline["tfidf"].model_copy(update={"gain": around(-0.02)})}}
     )
     found = judge_promotion(task(Criterion(metric="gain", at_least=0)), "v1", worse).criteria[0].reason
-    assert found == "accuracy over TF-IDF: measured −0.020 (−0.070 to 0.030)."
-    assert show_gain(around(-0.02), ".0%") == ("−2%, 95 % interval −7% to +3%")
+    assert found == "accuracy over TF-IDF: measured −0.020 (−0.050 to 0.010)."
+    assert show_gain(around(-0.02), ".0%") == ("−2%, 95 % interval −5% to +1%")
     assert [show_change(x) for x in (0.04, -0.04, -0.0004)] == ["+0.040", "−0.040", "0.000"]
     assert show_value(-0.0001, ".2g") == "−0.0001"
 
