@@ -230,6 +230,22 @@ def test_another_difference_than_the_accepted_one_is_not_accepted(task: Path) ->
         promote_version(task, version="v1", alias="staging", why="w", confirm=True)
 
 
+def test_everything_that_was_deployed_of_a_version_has_to_have_been_compared(task: Path) -> None:
+    known = deployed(task, "v1")
+    elsewhere = {"target": "hub", "name": "ann/news", "parity": None, "commit": "c" * 40}
+    record_deployment(task, known.with_changes(**elsewhere))
+    with pytest.raises(
+        NotReady, match=r"\(ann/news\) \(cannot tell\): What was put there \(hub\) was compared with"
+    ):
+        promote_version(task, version="v1", alias="prod", why="w", confirm=True)
+    record_deployment(task, known.with_changes(**elsewhere | {"parity": known.parity, "sha256": "0" * 64}))
+    # The two share one report, which speaks of the first one's file.
+    with pytest.raises(NotReady, match=r"It was made of another file than was deployed"):
+        promote_version(task, version="v1", alias="prod", why="w", confirm=True)
+    record_deployment(task, known.with_changes(**elsewhere | {"parity": known.parity}))
+    assert promote_version(task, version="v1", alias="prod", why="w", confirm=True).done
+
+
 def test_what_was_compared_before_counts_where_nothing_was_deployed(task: Path) -> None:
     compared(task, "v1")
     assert promote_version(task, version="v1", alias="prod", why="w", confirm=True).done

@@ -68,14 +68,10 @@ def _criteria(task: Path, version: str) -> list[GateAnswer]:
 
 def _parity(task: Path, version: str) -> list[GateAnswer]:
     """Of everything that was deployed of the version; of what was compared where nothing was deployed yet."""
-    deployed = _deployed(task, version)
-    files = {d.parity: d for d in deployed if d.parity is not None}
-    if not deployed:
-        compared = sorted((task / "models" / version).glob("*.parity.json"))
-        files = {file.relative_to(task).as_posix(): None for file in compared}
-    answers = [_of_report(task, file, deployment) for file, deployment in files.items()]
-    if answers:
-        return answers
+    if deployed := _deployed(task, version):
+        return [_of_deployment(task, deployment) for deployment in deployed]
+    if compared := sorted((task / "models" / version).glob("*.parity.json")):
+        return [_of_report(task, file.relative_to(task).as_posix(), None) for file in compared]
     reason = (
         f"Nothing that is served of {version} was compared with what was trained. Run: nlp-skills deploy-version"
         f" {task.name} --version {version} (or check-parity, of what you serve yourself)."
@@ -87,6 +83,18 @@ def _deployed(task: Path, version: str) -> list[Deployment]:
     """The newest of each place and name."""
     found = {(d.target, d.name): d for d in read_registry(task).deployments if d.version == version}
     return list(found.values())
+
+
+def _of_deployment(task: Path, deployment: Deployment) -> GateAnswer:
+    if deployment.parity is not None:
+        return _of_report(task, deployment.parity, deployment)
+    name = f" --name {deployment.name}" if deployment.target == "hub" else ""
+    reason = (
+        f"What was put there ({deployment.target}) was compared with nothing. Run: nlp-skills deploy-version {task.name}"
+        f" --version {deployment.version} --to {deployment.target} --quantization {deployment.artefact}{name} --confirm"
+    )
+    check = f"what is served is what was trained ({deployment.name})"
+    return GateAnswer(check=check, answer="cannot tell", reason=reason)
 
 
 def _of_report(task: Path, file: str, deployment: Deployment | None) -> GateAnswer:
