@@ -123,6 +123,8 @@ def test_without_confirm_nothing_is_made_compared_or_recorded(task: Path) -> Non
 def test_a_file_is_copied_to_where_it_is_wanted_and_what_is_there_stays(task: Path, tmp_path: Path) -> None:
     write_gguf(task)
     place = tmp_path / "out" / "small.gguf"
+    shown = deploy_version(task, to="gguf", quantization="f32", name=str(place))
+    assert shown.message.endswith(f'--to gguf --quantization f32 --name "{place}" --confirm')
     deploy_version(task, to="gguf", quantization="f32", name=str(place), confirm=True)
     assert place.read_bytes() == (task / "models" / "v1" / "f32.gguf").read_bytes()
     place.write_bytes(b"mine")

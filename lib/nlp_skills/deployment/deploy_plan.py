@@ -39,7 +39,10 @@ class Plan(NamedTuple):
     @property
     def command(self) -> str:
         """To do it."""
-        name = "" if self.to in ("gguf", "folder") else f" --name {self.name}"
+        place = copied_to(self)
+        name = (
+            f" --name {self.name}" if self.to in ("ollama", "hub") else f' --name "{place}"' if place else ""
+        )
         return (
             f"nlp-skills deploy-version {self.task.name} --version {self.alias or self.version} --to {self.to}"
             f" --quantization {self.what}{name} --confirm"
