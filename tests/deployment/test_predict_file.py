@@ -156,6 +156,25 @@ def test_answers_of_another_model_are_not_gone_on_with(tmp_path: Path):
     ]
 
 
+def test_answers_to_another_column_are_not_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(predicting, "WINDOW", 1)
+    task = make_task(tmp_path, *SHAPES["labels"])
+    (tmp_path / "new.csv").write_text(
+        "subject,body\nSales rose,a\nSales fell,b\nSales rose,c\n", encoding="utf-8"
+    )
+    out = tmp_path / "out.jsonl"
+
+    def stop(message: str, done: float, total: float | None) -> None:
+        if done >= 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predict(task, str(tmp_path / "new.csv"), out=str(out), text="subject", progress=stop)
+    assert (tmp_path / "out.jsonl.part").read_bytes().count(b"\n") == 2  # the head and a row
+    assert predict(task, str(tmp_path / "new.csv"), out=str(out), text="body").kept == 0
+    assert [row["input"] for row in read_lines(out)] == ["a", "b", "c"]
+
+
 def test_a_table_comes_out_for_a_spreadsheet(tmp_path: Path):
     task = make_task(tmp_path, *SHAPES["entities"])
     out = tmp_path / "answers.csv"

@@ -6,6 +6,7 @@ texts.csv ──a window of rows──▶ predictor ──▶ texts.predictions.
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import time
 from collections.abc import Iterator
@@ -67,6 +68,8 @@ class _Head(msgspec.Struct):
     file: str
     model: str
     decoding: str
+    asked: str
+    """Which columns, and how the first row is asked: another column or system prompt makes other questions."""
 
 
 def predict(
@@ -108,7 +111,8 @@ def predict(
     try:
         how = _decoding(task, definition, predictor, max_new_tokens, batch_size)
         part = target.with_name(f"{target.name}.part")
-        head = _Head(sha256_file(file), predictor.identity, how.with_changes(batch_size=1).digest())
+        asked = hashlib.sha256(msgspec.json.encode([text, entity, first])).hexdigest()
+        head = _Head(sha256_file(file), predictor.identity, how.with_changes(batch_size=1).digest(), asked)
         kept = _resume(part, head)
         for window in _windows(read_asked(task, file, text, entity), kept):
             _answer(predictor, window, how, part, progress)
