@@ -23,7 +23,7 @@ from nlp_skills.deployment.serving.llama_backend import LlamaBackend
 from nlp_skills.deployment.serving.openai_api import ChatAsked
 from nlp_skills.deployment.serving.serve import listen, model_names, open_backend, serve
 from nlp_skills.deployment.serving.text_stream import StopTexts, TextStream
-from nlp_skills.deployment.serving.vllm_backend import VllmBackend, vllm_command
+from nlp_skills.deployment.serving.vllm_backend import VllmBackend, VllmProcess, free_port, vllm_command
 from nlp_skills.errors import NotReady, NotValid
 from nlp_skills.evaluation.predictors import Decoding, open_predictor
 from nlp_skills.training.config import TrainConfig
@@ -204,6 +204,19 @@ def test_vllm_is_given_token_ids_and_its_text_is_read_as_ours(tmp_path: Path):
         *("--host", "127.0.0.1", "--port", "9999", "--max-num-seqs", "64", "--generation-config", "vllm"),
         *("--enable-lora", "--max-lora-rank", "8", "--lora-modules", f"served={folder}"),
     ]
+
+
+def test_a_child_that_is_not_waited_for_to_the_end_does_not_stay(tmp_path: Path):
+    command = [sys.executable, "-c", "import threading; threading.Event().wait()"]
+
+    def stop(message: str, done: float, total: float | None) -> None:
+        raise KeyboardInterrupt
+
+    child = VllmProcess(command, tmp_path / "vllm.log", free_port())
+    assert child.alive
+    with pytest.raises(KeyboardInterrupt):
+        child.wait(stop)
+    assert not child.alive
 
 
 def test_the_terminal_streams_answers_and_knows_its_commands(tmp_path: Path):

@@ -80,7 +80,14 @@ class VllmProcess:
         return self._process.poll() is None
 
     def wait(self, progress: Progress) -> None:
-        """Until it answers. Raises RunFailed with its log where it ends first, or takes too long."""
+        """Until it answers; it is ended where it does not. Raises RunFailed with its log."""
+        try:
+            self._wait(progress)
+        except BaseException:  # Ctrl+C too: nobody else would end it
+            self.stop()
+            raise
+
+    def _wait(self, progress: Progress) -> None:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             if not self.alive:
@@ -94,7 +101,6 @@ class VllmProcess:
                 pass
             progress("vLLM loads the model", 0, None)
             time.sleep(0.5)
-        self.stop()
         raise RunFailed(f"vLLM did not answer within {START_SECONDS:g} seconds; see {self._log}")
 
     def stop(self) -> None:
@@ -203,7 +209,8 @@ def start_vllm(
         raise NotReady(
             "vLLM is not installed here. Install it (pip install vllm), or choose --backend transformers."
         )
+    tokenizer = load_tokenizer(files)
     port = free_port()
     process = VllmProcess(vllm_command(files, adapter, config.lora_r, port, streams), log, port)
     process.wait(progress)
-    return VllmBackend(process, load_tokenizer(files), config, streams=streams)
+    return VllmBackend(process, tokenizer, config, streams=streams)
