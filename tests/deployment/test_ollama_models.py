@@ -229,11 +229,14 @@ def test_the_address_is_read_as_ollamas_own_programs_read_it(
     assert ollama_url() == url
 
 
-@pytest.mark.parametrize("host", ["gpu-box:port", "ftp://gpu-box", "gpu-box:99999"])
+@pytest.mark.parametrize(
+    "host", ["gpu-box:port", "ftp://gpu-box", "gpu-box:99999", "mei:s3cret@gpu-box:port"]
+)
 def test_what_is_no_address_is_refused(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OLLAMA_HOST", host)
-    with pytest.raises(NotValid, match="which is no address"):
+    with pytest.raises(NotValid, match="which is no address") as refused:
         ollama_list_models()
+    assert "s3cret" not in str(refused.value)
 
 
 def test_whose_machine_it_is_is_told_by_the_address() -> None:

@@ -38,7 +38,7 @@ def ollama_url(host: str | None = None) -> str:
         port = split.port or ({"http": 80, "https": 443}[split.scheme] if "://" in given else PORT)
     except (ValueError, KeyError):
         raise NotValid(
-            f"OLLAMA_HOST is {hide(given)!r}, which is no address. Write it as HOST:PORT, for example 127.0.0.1:{PORT}."
+            f"OLLAMA_HOST is {hide(given.rpartition('@')[2])!r}, which is no address. Write it as HOST:PORT, for example 127.0.0.1:{PORT}."
         ) from None
     name = split.hostname or "127.0.0.1"
     name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(name, name)
@@ -64,12 +64,12 @@ def connected(doing: str, model: str | None = None, *, seconds: float = SECONDS)
     Raises MissingExtra without the client, NotReady where nothing answers, NotFound for a `model` that is not there,
     NotValid for what Ollama refuses, RunFailed for what went wrong in it.
     """
+    url = ollama_url()  # before the client is imported, which fails on an OLLAMA_HOST that is no address
     try:
         import httpx
         import ollama
     except ImportError:
         raise MissingExtra("Ollama", "llm") from None
-    url = ollama_url()
     with suppress(NotReady):
         expand("${OLLAMA_API_KEY}")  # so that no message repeats it
     try:
