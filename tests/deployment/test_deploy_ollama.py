@@ -90,6 +90,11 @@ def test_a_model_of_somebody_else_is_left_alone(task: Path, ollama: OllamaStandI
     with pytest.raises(AlreadyExists, match="Ollama has a model theirs:latest already"):
         deploy(task, name="theirs")
     assert ollama.store.models == {"theirs:latest": theirs}
+    promote_version(task, version="v1", alias="dev", why="a try", confirm=True)
+    ollama.store.put("theirs:dev", theirs)
+    with pytest.raises(AlreadyExists, match="Ollama has a model theirs:dev already"):
+        deploy(task, "dev", name="theirs:v1")
+    assert ollama.store.models == {"theirs:latest": theirs, "theirs:dev": theirs}
 
 
 def test_a_difference_leaves_nothing_in_ollama_and_nothing_in_the_registry(

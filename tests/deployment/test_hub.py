@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import small_gguf
 import yaml
 from published_task import add_gguf, add_version, make_published_task, resign, weights
 
 from hub_repositories import SIGNATURE, TOKEN, HubRepositories
 from hub_server import Dataset, Files
+from nlp_skills.deployment.deploy import deploy_version
 from nlp_skills.deployment.hub import upload_model
 from nlp_skills.errors import NotReady, NotValid, RunFailed
 from nlp_skills.records import sha256_file, sha256_tree
@@ -347,6 +349,32 @@ def test_what_the_token_may_do_is_told_before_anything_is_trained(
     *access, untrained = shown.blocked
     assert [reason.split(" Make a token")[0] for reason in access] == ([told] if told else [])
     assert untrained.startswith("news v1 has no trained model.")
+
+
+def test_a_deployment_asks_the_hub_before_anything_is_made_and_is_recorded_once(
+    hub: HubRepositories, tmp_path: Path
+) -> None:
+    task = small_gguf.make_task(tmp_path / "small")
+    asked: dict[str, Any] = {"to": "hub", "quantization": "f32", "name": "ann/small", "confirm": True}
+    hub.role = "read"
+    with pytest.raises(NotReady, match="the token may only read"):
+        deploy_version(task, **asked)
+    assert not (task / "models" / "v1" / "f32.gguf").exists()
+    hub.role = "write"
+    small_gguf.write_gguf(task)
+    done = deploy_version(task, **asked, by="mei").deployment
+    assert done is not None
+    assert read_registry(task).deployments == [done]
+    assert (done.target, done.name, done.by, done.parity) == (
+        "hub",
+        "ann/small",
+        "mei",
+        "models/v1/f32.parity.json",
+    )
+    assert (done.commit, hub.visibility) == (
+        hub.models["ann/small"].branches["main"],
+        {"ann/small": "private"},
+    )
 
 
 def test_a_token_that_may_not_write_uploads_nothing(hub: HubRepositories, task: Path) -> None:

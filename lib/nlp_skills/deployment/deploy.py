@@ -13,7 +13,7 @@ from pathlib import Path
 
 from nlp_skills.deployment.deploy_plan import MERGED, Plan, copied_to, plan_deployment, steps_of
 from nlp_skills.deployment.gguf.export import export_model
-from nlp_skills.deployment.hub import upload_model
+from nlp_skills.deployment.hub import publish, require_writable
 from nlp_skills.deployment.merge import merge_version
 from nlp_skills.deployment.ollama.creating import USUAL, ollama_create
 from nlp_skills.deployment.ollama.models import ollama_copy, ollama_list_models, ollama_remove
@@ -101,12 +101,17 @@ def _require_free(plan: Plan) -> None:
     """Before anything long begins: whether it can be put there at all."""
     if plan.to == "ollama":
         there = {model.name.lower() for model in ollama_list_models().models}
-        ours = {d.name.lower() for d in read_registry(plan.task).deployments if d.target == "ollama"}
+        known = [d for d in read_registry(plan.task).deployments if d.target == "ollama"]
+        ours = {d.name.lower() for d in known}
         own = plan.name.lower().partition(":")[0] == plan.task.name
-        if plan.name.lower() in there - ours and not own:
+        names = [plan.name, *([with_tag(plan.name, plan.alias)] if plan.alias else [])]
+        ours |= {with_tag(d.name, d.alias).lower() for d in known if d.alias}
+        if not own and (taken := [name for name in names if name.lower() in there - ours]):
             raise AlreadyExists(
-                f"Ollama has a model {plan.name} already, which was not deployed from here. Take another --name."
+                f"Ollama has a model {taken[0]} already, which was not deployed from here. Take another --name."
             )
+    elif plan.to == "hub":
+        require_writable(plan.name)
     elif (target := copied_to(plan)) is not None and target.exists():
         raise AlreadyExists(f"{target} is there already and is left as it is. Take another --name.")
 
@@ -153,11 +158,7 @@ def _accepted(plan: Plan, report: ParityReport, why: str | None, by: str | None)
 def _put(plan: Plan, progress: Progress) -> str | None:
     """Copied to its place, or published; the commit of the Hub."""
     if plan.to == "hub":
-        version = plan.alias or plan.version
-        done = upload_model(
-            plan.task, repo_id=plan.name, version=version, what=plan.what, confirm=True, progress=progress
-        )
-        return done.commit
+        return publish(plan.task, plan.name, plan.version, plan.what, progress=progress)[0].commit
     if (target := copied_to(plan)) is not None:
         progress(f"copying to {target}", 0, None)
         _copy(plan.own_place, target)

@@ -125,6 +125,17 @@ def publish(
     return shown.model_copy(update=changes), parcel
 
 
+def require_writable(repo_id: str) -> None:
+    """Before anything long begins: whether the token may write there, and nobody else would see it.
+
+    Raises NotReady, NotValid, RunFailed where the Hub is out of reach, MissingExtra.
+    """
+    repository = HubRepository(repo_id)
+    if lacks := repository.access().lacks:
+        raise NotReady(lacks)
+    require_private(repo_id, repository.state(), public=False)
+
+
 def _shown(
     task: Path,
     repository: HubRepository,
