@@ -91,9 +91,12 @@ def make_served_task(home: Path, **settings: Any) -> Path:
 
 
 @contextmanager
-def serving(backend: Backend, *, key: str | None = None, limits: Limits | None = None) -> Iterator[str]:
+def serving(
+    backend: Backend, *, key: str | None = None, local: bool = False, limits: Limits | None = None
+) -> Iterator[str]:
     """The address, up to /v1, while the block runs; its end waits for the answers that are under way."""
-    with running(build_app(backend, ["small:v1", "small"], created=1, key=key, limits=limits)) as address:
+    app = build_app(backend, ["small:v1", "small"], created=1, key=key, local=local, limits=limits)
+    with running(app) as address:
         yield address
 
 

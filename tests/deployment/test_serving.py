@@ -361,6 +361,23 @@ def test_a_key_is_asked_for_everywhere_but_for_health(task: Path):
     assert (found, heads) == ([401, 401, 200], [401, 401, 401, 200])
 
 
+def test_without_a_key_a_page_that_was_made_to_lead_here_gets_nothing(task: Path):
+    with serving(open_backend(task, "v1", "trained", streams=2), local=True) as address:
+        hosts = (
+            "localhost:8000",
+            "127.0.0.1",
+            "[::1]:8000",
+            "evil.example:8000",
+            "127.0.0.1.evil.example",
+            "[x",
+        )
+        found = [httpx2.get(f"{address}/models", headers={"host": host}).status_code for host in hosts]
+        asked = httpx2.post(f"{address}/chat/completions", json=ASKED, headers={"host": "evil.example"})
+    assert found[:5] == [200, 200, 200, 403, 403]
+    assert found[5] in (400, 403)
+    assert asked.json()["error"]["message"].startswith("Call this server localhost or 127.0.0.1")
+
+
 def test_prometheus_is_told_requests_tokens_and_times(client: openai.OpenAI, url: str):
     from prometheus_client.parser import text_string_to_metric_families
 

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias
+from urllib.parse import urlsplit
 
 import msgspec
 from starlette.applications import Starlette
@@ -24,7 +25,7 @@ from starlette.types import Receive, Scope, Send
 
 from nlp_skills.deployment.serving.answering import Answer
 from nlp_skills.deployment.serving.backend import AnswerFailed, Backend, TooLong
-from nlp_skills.deployment.serving.keys import is_key
+from nlp_skills.deployment.serving.keys import is_key, is_loopback
 from nlp_skills.deployment.serving.measures import Measures
 from nlp_skills.deployment.serving.openai_api import ChatAsked, TextAsked, error_form
 from nlp_skills.deployment.serving.places import Places
@@ -82,13 +83,25 @@ class Endpoint:
     """The handlers of one server."""
 
     def __init__(
-        self, backend: Backend, names: Sequence[str], *, created: int, key: str | None, limits: Limits
+        self,
+        backend: Backend,
+        names: Sequence[str],
+        *,
+        created: int,
+        key: str | None,
+        local: bool,
+        limits: Limits,
     ) -> None:
-        """`names` are what a request may call the model, the first of them its own name."""
+        """`names` are what a request may call the model, the first of them its own name.
+
+        `local`: only who calls it by a name of this machine is answered. A page in a browser whose own name was made
+        to lead here (DNS rebinding) calls it by that one.
+        """
         self.backend = backend
         self.names = names
         self.created = created
         self.key = key
+        self.local = local
         self.limits = limits
         self.places = Places(limits.streams)
         self.measures = Measures(lambda: self.places.taken)
@@ -221,10 +234,12 @@ def build_app(
     *,
     created: int,
     key: str | None = None,
+    local: bool = False,
     limits: Limits | None = None,
 ) -> Starlette:
     """The application; its shutdown closes the backend, after the answers that are under way."""
-    endpoint = Endpoint(backend, names, created=created, key=key, limits=limits or Limits())
+    limits = limits or Limits()
+    endpoint = Endpoint(backend, names, created=created, key=key, local=local, limits=limits)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -262,6 +277,9 @@ def _guarded(endpoint: Endpoint, path: str, handle: Handle, *, open: bool) -> Ha
 
 
 async def _answered(endpoint: Endpoint, request: Request, handle: Handle, *, open: bool) -> Response:
+    if endpoint.local and not _names_this_machine(request.headers.get("host", "")):
+        told = error_form("Call this server localhost or 127.0.0.1; with --api-key it takes any name.")
+        return JSONResponse(told, status_code=403)
     if (
         endpoint.key is not None
         and not open
@@ -282,6 +300,14 @@ async def _answered(endpoint: Endpoint, request: Request, handle: Handle, *, ope
         return JSONResponse(error_form(str(error), kind="server_error"), status_code=503)
     except ClientDisconnect:
         return Response(status_code=499)
+
+
+def _names_this_machine(host: str) -> bool:
+    """Of a Host header, with or without a port."""
+    try:
+        return is_loopback(urlsplit(f"//{host}").hostname or "")
+    except ValueError:
+        return False
 
 
 async def _no_such_path(request: Request, error: Exception) -> Response:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from nlp_skills.deployment.artefact import TRAINED, artefact
 from nlp_skills.deployment.serving.backend import Backend
-from nlp_skills.deployment.serving.keys import choose_key
+from nlp_skills.deployment.serving.keys import choose_key, is_loopback
 from nlp_skills.deployment.serving.measures import require_serving
 from nlp_skills.errors import NotReady, NotValid
 from nlp_skills.records import Progress, Record, silent
@@ -84,7 +84,8 @@ def serve(
         tell(f"{task.name} {folder.name} ({weights}) answers at {url} as {names[0]}: {ready.name}")
         if is_new:
             tell(f"API key, shown this once: {key}")
-        return _run(ready, listening, names, key, streams, task, folder.name, weights, url)
+        local = is_loopback(host) and api_key is None
+        return _run(ready, listening, names, key, local, streams, task, folder.name, weights, url)
     finally:
         listening.close()
 
@@ -180,6 +181,7 @@ def _run(
     listening: socket.socket,
     names: list[str],
     key: str | None,
+    local: bool,
     streams: int,
     task: Path,
     version: str,
@@ -188,7 +190,8 @@ def _run(
 ) -> Served:
     from nlp_skills.deployment.serving.app import Limits, build_app
 
-    app = build_app(backend, names, created=int(time.time()), key=key, limits=Limits(streams=streams))
+    limits = Limits(streams=streams)
+    app = build_app(backend, names, created=int(time.time()), key=key, local=local, limits=limits)
     started = time.monotonic()
     server = make_server(app)
     asyncio.run(server.serve(sockets=[listening]))
