@@ -13,7 +13,7 @@ import pytest
 from served_task import CALL, LOOP, make_served_task, serving
 
 from nlp_skills.data.example import Example, Message, Meta
-from nlp_skills.deployment.serving.app import Limits
+from nlp_skills.deployment.serving.app import Limits, build_app
 from nlp_skills.deployment.serving.openai_api import ChatAsked
 from nlp_skills.deployment.serving.prompts import Prompts
 from nlp_skills.deployment.serving.serve import open_backend
@@ -234,6 +234,34 @@ def test_a_client_that_goes_away_gives_its_place_back(task: Path):
         told = httpx2.get(address.removesuffix("v1") + "metrics").text
         client.close()
     assert "nlp_skills_cancelled_total 1.0" in told
+
+
+def test_a_client_that_does_not_read_any_more_gives_its_place_back(task: Path):
+    backend = open_backend(task, "v1", "trained", streams=1)
+    app = build_app(backend, ["small"], created=1, limits=Limits(streams=1, send_seconds=0.05))
+    body = json.dumps({**ASKED, "model": "small", "stream": True}).encode()
+    head = [(b"host", b"localhost"), (b"content-type", b"application/json")]
+    scope = {"type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1"}
+    scope |= {"method": "POST", "path": "/v1/chat/completions", "query_string": b"", "headers": head}
+    sent: list[str] = []
+
+    async def ask() -> None:
+        coming = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def receive() -> Any:
+            return coming.pop() if coming else await asyncio.Event().wait()
+
+        async def send(message: Any) -> None:
+            sent.append(message["type"])
+            if message["type"] == "http.response.body":
+                await asyncio.Event().wait()
+
+        await app(scope, receive, send)
+        assert app.state.endpoint.places.taken == 0
+        await backend.close()
+
+    asyncio.run(ask())
+    assert sent == ["http.response.start", "http.response.body"]
 
 
 def test_a_thousand_mutated_requests_get_no_error_of_ours(url: str):

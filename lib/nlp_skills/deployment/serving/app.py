@@ -21,7 +21,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from nlp_skills.deployment.serving.answering import Answer
 from nlp_skills.deployment.serving.backend import AnswerFailed, Backend, TooLong
@@ -37,6 +37,9 @@ BODY = 4 << 20
 BODY_SECONDS = 30.0
 """In which it has to be here; who sends a byte a minute holds nothing else up, but a connection."""
 
+SEND_SECONDS = 60.0
+"""In which a part of a stream has to be taken; who does not read any more gives the place back."""
+
 Handle: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 
@@ -48,6 +51,7 @@ class Limits:
     """Answers under way at once; the next one is told to come again."""
     body_bytes: int = BODY
     body_seconds: float = BODY_SECONDS
+    send_seconds: float = SEND_SECONDS
 
 
 class Refusal(Exception):
@@ -63,18 +67,23 @@ class Refusal(Exception):
 class _Streamed(StreamingResponse):
     """A stream whose place is given back whatever becomes of it, also where it never began to be sent."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Answer, send_seconds: float) -> None:
         super().__init__(
             answer.events(),
             media_type="text/event-stream",
             headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
         )
         self._answer = answer
+        self._send_seconds = send_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def in_time(message: Message) -> None:
+            async with asyncio.timeout(self._send_seconds):
+                await send(message)
+
         try:
-            with suppress(ClientDisconnect):
-                await super().__call__(scope, receive, send)
+            with suppress(ClientDisconnect, TimeoutError):
+                await super().__call__(scope, receive, in_time)
         finally:
             await self._answer.close()
 
@@ -158,7 +167,7 @@ class Endpoint:
                 return Response(status_code=499)
             if asked.stream:
                 handed_over = True
-                return _Streamed(answer)
+                return _Streamed(answer, self.limits.send_seconds)
             whole = await _unless_gone(request, answer.whole())
             if whole is _GONE:
                 return Response(status_code=499)
