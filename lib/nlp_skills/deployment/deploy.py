@@ -21,7 +21,7 @@ from nlp_skills.deployment.ollama.names import with_tag
 from nlp_skills.deployment.parity.check import compare, report_file
 from nlp_skills.deployment.parity.report import ParityReport
 from nlp_skills.deployment.registry import record_deployment, who
-from nlp_skills.errors import AlreadyExists, NotFound, NotReady, NotValid
+from nlp_skills.errors import AlreadyExists, NlpSkillsError, NotReady, NotValid
 from nlp_skills.records import Progress, Record, now, silent, sync_folder, unfinished
 from nlp_skills.task.registry import Acceptance, Deployment, Target, read_registry
 from nlp_skills.training.model_info import ModelInfo
@@ -138,7 +138,7 @@ def _into_ollama(
         if plan.alias is not None:
             ollama_copy(candidate, with_tag(plan.name, plan.alias), replace=True)
     finally:
-        with suppress(NotFound, NotReady):
+        with suppress(NlpSkillsError):  # it hides neither what went wrong nor what is deployed
             ollama_remove(candidate, confirm=True)
     return report, accepted
 
