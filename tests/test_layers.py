@@ -23,6 +23,7 @@ LAYERS = (
     "records",
     "base_model",
     "fetched_package",
+    "own_environment",
     "page",
     "task",
     "data",

@@ -331,8 +331,8 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "export_model",
         "deployment.gguf.export",
-        "Write a version as a GGUF file for llama.cpp and Ollama (f16, q8_0, q4_k_m …), and check that it cuts texts into the same tokens.",
-        words="GGUF, quantize, quantization, llama.cpp, convert, 量化, 匯出, 量子化",
+        "Write a version as a GGUF file for llama.cpp and Ollama (f16, q8_0, q4_k_m …), as GPTQ or as ONNX, and check it.",
+        words="GGUF, quantize, quantization, llama.cpp, GPTQ, ONNX, convert, 量化, 匯出, 量子化",
         heavy=True,
         stopped="Nothing was written.",
         tool=False,

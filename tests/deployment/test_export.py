@@ -16,6 +16,10 @@ from nlp_skills.base_model import BaseModelFiles
 from nlp_skills.data.example import read_examples
 from nlp_skills.deployment.artefact import artefact
 from nlp_skills.deployment.artefacts import Artefact, list_artefacts
+from nlp_skills.deployment.compressed import worker
+from nlp_skills.deployment.compressed.compress import judge_compression
+from nlp_skills.deployment.compressed.kinds import KINDS
+from nlp_skills.deployment.equivalence import Probe, difference, look
 from nlp_skills.deployment.gguf.convert import PACKAGE, convert
 from nlp_skills.deployment.gguf.converter_input import converter_input
 from nlp_skills.deployment.gguf.export import export_model
@@ -30,6 +34,7 @@ from nlp_skills.evaluation.predictors.local import load_local
 from nlp_skills.records import silent
 from nlp_skills.task.version import version_folder
 from nlp_skills.training.config import TrainConfig
+from small_model import save_small_model, small_tokenizer
 
 HALF = "\ufffd"
 """What is left of a character whose other half would be the next token; llama.cpp holds it back."""
@@ -171,7 +176,7 @@ def test_an_unknown_quantization_names_the_nearest(tmp_path: Path):
         export_model(make_adapted_task(tmp_path), quantization="q4_k")
     assert str(error.value) == (
         "There is no quantization 'q4_k' (did you mean \"q4_k_s\"?). Choose from: f32, f16, bf16, q8_0, q2_k, q3_k_s,"
-        " q3_k_m, q3_k_l, q4_k_s, q4_k_m, q5_k_s, q5_k_m, q6_k."
+        " q3_k_m, q3_k_l, q4_k_s, q4_k_m, q5_k_s, q5_k_m, q6_k, gptq, onnx."
     )
 
 
@@ -283,3 +288,49 @@ def test_a_vocabulary_that_the_training_has_changed_stays_as_it_was_saved(with_s
     tokenizer.add_tokens(["<|new|>"])
     tokenizer.save_pretrained(merged)
     assert given_to_the_converter(with_sentencepiece, lambda given: given) == merged
+
+
+def test_a_library_that_cannot_be_fetched_is_told_with_the_command_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    task = make_adapted_task(tmp_path)
+    for name, value in (("UV_OFFLINE", "1"), ("UV_CACHE_DIR", str(tmp_path / "uv"))):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(NotReady) as error:
+        export_model(task, quantization="gptq")
+    assert str(error.value).startswith("llmcompressor==0.14.0.1, which makes gptq, could not be started: ")
+    assert str(error.value).endswith("--with llmcompressor==0.14.0.1 --with torch==2.13.0 python -c pass")
+    left = sorted(path.name for path in (task / "models" / "v1").iterdir())
+    assert left == [".gptq.lock", ".merged.lock", "adapter", "merged", "merged.json"]
+
+
+def test_a_compressed_model_that_says_something_else_is_refused():
+    found: dict[str, float | int] = {"mean_kl": 0.9, "worst_kl": 4.0, "other_best_token": 7, "tokens": 19}
+    refused = judge_compression("gptq", KINDS["gptq"], found)
+    assert (refused.passed, refused.measured) == (False, found)
+    assert refused.message == (
+        "It says something else: mean KL 0.9 nats a token from the merged model, another token is the most probable at 7"
+        " of 19, where 0.5 nats are allowed. More training rows to calibrate on, or a GGUF file of 8 bits (q8_0), are"
+        " nearer."
+    )
+    assert judge_compression("gptq", KINDS["gptq"], {**found, "mean_kl": 0.2}).passed
+    assert not judge_compression("onnx", KINDS["onnx"], {**found, "mean_kl": 0.2}).passed
+
+
+def test_what_the_worker_measures_is_what_the_merge_is_measured_by(tmp_path: Path):
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    load: Any = AutoModelForCausalLM.from_pretrained
+    one, other = (load(save_small_model(tmp_path / str(seed), seed=seed)) for seed in (1, 2))
+    asked = [Probe([5, 6, 7], [8, 258]), Probe([1, 2], [9, 10, 258])]
+    given = [{"prompt": probe.prompt, "answer": probe.answer} for probe in asked]
+    found = worker.difference(worker.look(one, given), worker.look(other, given))
+    wanted = difference(*(look(model, small_tokenizer(), asked) for model in (one, other)))
+    assert found == {
+        "mean_kl": pytest.approx(wanted.mean_kl, rel=1e-4),
+        "worst_kl": pytest.approx(wanted.worst_kl, rel=1e-4),
+        "other_best_token": wanted.other_best,
+        "tokens": 5,
+    }
+    assert worker.difference(torch.full((1, 2), float("nan")), torch.zeros(1, 2))["mean_kl"] == 1e9

@@ -74,14 +74,16 @@ def held_out_rows(task: Path) -> list[Example]:
     return next((rows for file in files if file.is_file() and (rows := list(read_examples(file)))), [])
 
 
-def probes(tokenizer: Any, rows: Sequence[Example], config: TrainConfig) -> list[Probe]:
-    """Up to eight rows spread over all, as the version's config.yaml shows them to the model."""
-    step = max(1, len(rows) // ROWS)
+def probes(
+    tokenizer: Any, rows: Sequence[Example], config: TrainConfig, *, most: int = ROWS, tokens: int = TOKENS
+) -> list[Probe]:
+    """Up to `most` rows spread over all, as the version's config.yaml shows them to the model."""
+    step = max(1, len(rows) // most)
     found: list[Probe] = []
-    for row in rows[::step][:ROWS]:
-        probe = _probe(tokenizer, row, config)
-        found.append(probe)
-        if sum(len(one.prompt) + len(one.answer) for one in found) > TOKENS and len(found) > 1:
+    for row in rows[::step][:most]:
+        found.append(_probe(tokenizer, row, config))
+        tokens -= len(found[-1].prompt) + len(found[-1].answer)
+        if tokens < 0 and len(found) > 1:
             return found[:-1]
     return found
 

@@ -32,7 +32,8 @@ class ModelInfo(Record):
     """
 
     path: str
-    format: Literal["adapter", "merged", "gguf"]
+    format: Literal["adapter", "merged", "gguf", "compressed", "onnx"]
+    """compressed: safetensors of 4 bits (GPTQ), which vLLM reads."""
     sha256: str
     base_model: str
     base_revision: str | None = None
@@ -44,7 +45,7 @@ class ModelInfo(Record):
     hub: HubReference | None = None
     ollama: str | None = None
     quantization: str | None = None
-    """Of a GGUF file: f16, q8_0, q4_k_m …"""
+    """Of a GGUF file f16, q8_0, q4_k_m …; else gptq, onnx."""
     size_bytes: int | None = None
     made_from_sha256: str | None = None
     """Of the trained weights (`sha256` of the version's model_info.json) that this was made of."""

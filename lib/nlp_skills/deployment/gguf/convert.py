@@ -8,7 +8,6 @@ that process sees it. torch and transformers are those of this environment.
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 from nlp_skills.base_model import require_training
 from nlp_skills.errors import NotValid, clip
 from nlp_skills.fetched_package import FetchedPackage
+from nlp_skills.own_environment import plain_environment
 from nlp_skills.records import Progress, silent
 
 PACKAGE = FetchedPackage(
@@ -49,7 +49,7 @@ def convert(folder: Path, file: Path, quantization: str, name: str, progress: Pr
         capture_output=True,
         encoding="utf-8",
         errors="replace",
-        env=_environment(),
+        env=plain_environment(HF_HUB_OFFLINE="1"),
         check=False,
     )
     if ran.returncode != 0 or not file.is_file():
@@ -58,12 +58,3 @@ def convert(folder: Path, file: Path, quantization: str, name: str, progress: Pr
             f"llama.cpp's converter ({PACKAGE.requirement}) cannot write {folder.name} as GGUF:"
             f" {clip(' '.join(lines[-2:]), 400) or 'it said nothing'}"
         )
-
-
-_SECRET = ("_KEY", "_TOKEN", "_SECRET", "_PASSWORD")
-
-
-def _environment() -> dict[str, str]:
-    """Without keys and tokens, and offline: all that it needs is in the folder."""
-    kept = {name: value for name, value in os.environ.items() if not name.upper().endswith(_SECRET)}
-    return {**kept, "HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false"}

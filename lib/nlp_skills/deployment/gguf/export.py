@@ -14,6 +14,8 @@ from pathlib import Path
 from filelock import FileLock
 
 from nlp_skills.deployment.artefact import artefact, models_folder, record_file, trained_info
+from nlp_skills.deployment.compressed.compress import compress_version
+from nlp_skills.deployment.compressed.kinds import KINDS
 from nlp_skills.deployment.equivalence import held_out_rows
 from nlp_skills.deployment.gguf.convert import CONVERTED, convert
 from nlp_skills.deployment.gguf.converter_input import converter_input
@@ -27,7 +29,7 @@ from nlp_skills.task.version import version_folder
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.model_info import ModelCheck, ModelInfo
 
-QUANTIZATIONS = (*CONVERTED, *K_QUANTS)
+QUANTIZATIONS = (*CONVERTED, *K_QUANTS, *KINDS)
 
 
 def export_model(
@@ -36,15 +38,18 @@ def export_model(
     """Write a version as models/vN/<quantization>.gguf, with its record beside it; an adapter is merged first.
 
     f32, f16, bf16 and q8_0 are written by llama.cpp's converter, the k-quants (q4_k_m …) by llama-quantize where it is
-    installed. The file has to cut texts into the tokens of the training (EXP-VOCAB); otherwise nothing is kept. What
-    was exported before stays. Raises NotValid for an unknown quantization or a model that the converter does not know,
+    installed. The file has to cut texts into the tokens of the training (EXP-VOCAB). gptq (4 bits, for vLLM) and onnx are
+    folders, made by llm-compressor and Optimum in environments of their own, and have to say what the merged model says
+    (EXP-COMPRESS). Otherwise nothing is kept. What was exported before stays. Raises NotValid for an unknown quantization or a model that the converter does not know,
     NotReady for a tool that is missing, with the line that installs it, RunFailed for a file that differs.
     """
     version = version_folder(task, version).name
     quantization = _known(quantization)
     if trained_info(task, version).format == "gguf":
         raise NotValid(f"{task.name} {version} is a GGUF file already: {trained_info(task, version).path}.")
-    target = models_folder(task, version) / f"{quantization}.gguf"
+    target = models_folder(task, version) / (
+        quantization if quantization in KINDS else f"{quantization}.gguf"
+    )
     target.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(target.with_name(f".{quantization}.lock")):
         try:
@@ -53,6 +58,8 @@ def export_model(
             program = llama_quantize() if quantization in K_QUANTS else None
         merge_version(task, version=version, progress=progress)
         _clear(target)
+        if quantization in KINDS:
+            return compress_version(task, version, quantization, progress)
         return _export(task, version, target, program, progress)
 
 

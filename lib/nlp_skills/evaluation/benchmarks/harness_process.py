@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
-import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from nlp_skills.errors import NotReady, RunFailed, clip
+from nlp_skills.own_environment import fetch_line, find_uv, plain_environment, worker_command
 
 VERSION = "0.4.13"
 REQUIREMENT = f"lm-eval=={VERSION}"
-FETCH = f"uv run --no-project --python {sys.version_info[0]}.{sys.version_info[1]} --with {REQUIREMENT} python -c pass"
+FETCH = fetch_line([REQUIREMENT])
 """Brings the harness into uv's cache, without torch: the model answers here."""
 
 Reply = Callable[[str, list[Any]], list[Any]]
@@ -31,14 +29,11 @@ class HarnessProcess:
         """`folder` is where relative paths of local tasks begin. Without `download` nothing is fetched: neither the
         harness nor a data set. Raises NotReady where the harness is not to be had.
         """
-        uv = shutil.which("uv")
-        if uv is None:
-            raise NotReady(
-                f"lm-evaluation-harness {VERSION} is run by uv, which is not on this machine. Install uv."
-            )
+        uv = find_uv(f"lm-evaluation-harness {VERSION}")
+        worker = Path(__file__).with_name("harness_worker.py")
         self._log = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
-            _command(uv, download),
+            worker_command(uv, [REQUIREMENT], worker, offline=not download),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -103,26 +98,7 @@ class HarnessProcess:
         return clip(" ".join(line.strip() for line in lines[-4:] if line.strip()), 500) or "it said nothing"
 
 
-def _command(uv: str, download: bool) -> Sequence[str]:
-    python = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    worker = str(Path(__file__).with_name("harness_worker.py"))
-    offline = () if download else ("--offline",)
-    # -I: neither the working folder nor PYTHONPATH decides what is imported.
-    start = ("python", "-I", "-X", "utf8", worker)
-    return [uv, "run", "--quiet", *offline, "--no-project", "--python", python, "--with", REQUIREMENT, *start]
-
-
-_SECRET = ("_KEY", "_TOKEN", "_SECRET", "_PASSWORD")
-
-
-def _environment(download: bool) -> dict[str, str]:
-    """Without the keys of services, but for the one that opens gated data sets."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if name == "HF_TOKEN" or not name.upper().endswith(_SECRET)
-    }
-    for name in ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME"):
-        kept.pop(name, None)
+def _environment(download: bool) -> Mapping[str, str]:
+    """Of all keys the one that opens gated data sets."""
     offline = {} if download else {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
-    return {**kept, "HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false", **offline}
+    return plain_environment(keep=["HF_TOKEN"], **offline)
