@@ -7,6 +7,7 @@ what it multiplies them with to eight bits too, so a log-probability differs by 
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2
 import pytest
 import torch
 
@@ -80,3 +81,9 @@ def test_files_that_are_absent_or_no_gguf_are_named(tmp_path: Path) -> None:
     bad.write_bytes(b"GGUF and nothing else")
     with pytest.raises(NotValid, match=r"llama\.cpp cannot load"):
         GgufPredictor(bad)
+
+
+def test_llama_cpp_answers_nobody_else_on_this_machine(gguf: GgufPredictor) -> None:
+    address = str(gguf._client.base_url)
+    asked = httpx2.post(f"{address.rstrip('/')}/completion", json={"prompt": "a", "n_predict": 1})
+    assert asked.status_code == 401

@@ -18,6 +18,7 @@ from filelock import FileLock
 from nlp_skills.base_model import BaseModelFiles, cache_folder, local_files, require_training
 from nlp_skills.deployment.gguf.convert import PACKAGE, convert
 from nlp_skills.errors import NotValid, clip
+from nlp_skills.own_environment import plain_environment
 from nlp_skills.records import Progress, sha256_tree, unfinished
 
 BASE_TYPE = "f16"
@@ -53,6 +54,7 @@ def write_adapter(base: BaseModelFiles, adapter: Path, file: Path, progress: Pro
         capture_output=True,
         encoding="utf-8",
         errors="replace",
+        env=plain_environment(HF_HUB_OFFLINE="1"),
         check=False,
     )
     if ran.returncode != 0 or not file.is_file():

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import Any
 
 from nlp_skills.deployment.serving.backend import Piece, TokenTold
@@ -33,8 +34,9 @@ class LlamaBackend:
         """Loads the file. Raises NotFound, NotValid, MissingExtra."""
         self.name = f"{path.name} (llama.cpp)"
         self._config = config
-        self._server: Any = serve_gguf(path, slots=min(streams, AT_ONCE), context=CONTEXT)
-        self._upstream = Upstream(self._server.listening_address, "llama.cpp", streams=streams)
+        key = token_urlsafe()
+        self._server: Any = serve_gguf(path, key=key, slots=min(streams, AT_ONCE), context=CONTEXT)
+        self._upstream = Upstream(self._server.listening_address, "llama.cpp", key=key, streams=streams)
 
     @property
     def alive(self) -> bool:

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import Any
 
 import httpx2
@@ -59,12 +60,17 @@ class GgufPredictor:
         context: int = CONTEXT,
     ) -> None:
         """Loads the file. Raises NotFound, NotValid for a file that llama.cpp cannot read, MissingExtra."""
-        self._server = serve_gguf(path, context=context)
+        key = token_urlsafe()
+        self._server = serve_gguf(path, key=key, context=context)
         self.name = f"{path.name} in llama.cpp"
         self.identity = f"gguf {sha256_file(path)}"
         self._thinking = thinking
         self._tools_in_prompt = tools_in_prompt
-        self._client = httpx2.Client(base_url=self._server.listening_address, timeout=SECONDS)
+        self._client = httpx2.Client(
+            base_url=self._server.listening_address,
+            headers={"Authorization": f"Bearer {key}"},
+            timeout=SECONDS,
+        )
         self._asking = Asking(self.name, f"Rows may have {SLOTS * context:,} tokens with their answer.")
 
     def prompt_hashes(self, examples: Sequence[Example]) -> list[str]:
@@ -258,10 +264,10 @@ class GgufPredictor:
         return reply.json()
 
 
-def serve_gguf(path: Path, *, slots: int = SLOTS, context: int = CONTEXT) -> Any:
+def serve_gguf(path: Path, *, key: str, slots: int = SLOTS, context: int = CONTEXT) -> Any:
     """llama.cpp's server with this file, on loopback; it ends with the last reference to it.
 
-    `slots` requests are worked on at once, and share a pool of `context` tokens for each of them. Raises MissingExtra,
+    It answers whoever sends `key`: others may be logged in on this machine too. `slots` requests are worked on at once, and share a pool of `context` tokens for each of them. Raises MissingExtra,
     NotFound, or NotValid for a file that llama.cpp cannot read.
     """
     try:
@@ -275,6 +281,7 @@ def serve_gguf(path: Path, *, slots: int = SLOTS, context: int = CONTEXT) -> Any
     settings.model.path = str(path)
     settings.hostnames = ["127.0.0.1"]
     settings.port = 0
+    settings.api_keys = [key]
     settings.n_parallel = slots
     settings.n_ctx = slots * context
     settings.kv_unified = True
