@@ -1,5 +1,7 @@
 """GGUF files: the same tokens and the same answers as the model that they were made of."""
 
+import io
+import json
 import os
 import shutil
 import subprocess
@@ -10,12 +12,13 @@ from typing import Any
 
 import pytest
 from fifty_prompts import rows
+from rich.console import Console
 from small_adapter import make_adapted_task
 
 from nlp_skills.base_model import BaseModelFiles
 from nlp_skills.data.example import read_examples
 from nlp_skills.deployment.artefact import artefact
-from nlp_skills.deployment.artefacts import Artefact, list_artefacts
+from nlp_skills.deployment.artefacts import Artefact, ArtefactList, HeldOutScore, list_artefacts
 from nlp_skills.deployment.compressed import worker
 from nlp_skills.deployment.compressed.compress import judge_compression
 from nlp_skills.deployment.compressed.kinds import KINDS
@@ -28,10 +31,11 @@ from nlp_skills.deployment.gguf.quantize import llama_quantize
 from nlp_skills.deployment.gguf.vocabulary import check_vocabulary
 from nlp_skills.deployment.merge import merge_version
 from nlp_skills.errors import NotReady, NotValid, RunFailed
-from nlp_skills.evaluation.predictors import Decoding
+from nlp_skills.evaluation.predictors import Decoding, open_predictor
 from nlp_skills.evaluation.predictors.gguf import GgufPredictor
 from nlp_skills.evaluation.predictors.local import load_local
 from nlp_skills.records import silent
+from nlp_skills.tables import render
 from nlp_skills.task.version import version_folder
 from nlp_skills.training.config import TrainConfig
 from small_model import save_small_model, small_tokenizer
@@ -334,3 +338,43 @@ def test_what_the_worker_measures_is_what_the_merge_is_measured_by(tmp_path: Pat
         "tokens": 5,
     }
     assert worker.difference(torch.full((1, 2), float("nan")), torch.zeros(1, 2))["mean_kl"] == 1e9
+
+
+def test_what_transformers_does_not_load_here_is_asked_through_its_server(tmp_path: Path):
+    task = make_adapted_task(tmp_path)
+    for name, config in (
+        ("gptq", {"quantization_config": {"quant_method": "compressed-tensors"}}),
+        ("onnx", {}),
+    ):
+        folder = task / "models" / "v1" / name
+        folder.mkdir()
+        (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+        with pytest.raises(
+            NotValid, match=rf"models/v1/{name} .* which transformers does not load here\. Serve it"
+        ):
+            open_predictor(task, f"models/v1/{name}")
+
+
+def test_the_table_names_a_command_only_for_what_can_be_evaluated():
+    shared: dict[str, Any] = {"size_bytes": 5_000_000, "there": True}
+    made = [
+        Artefact(name="adapter", path="models/v1/adapter", format="adapter", **shared),
+        Artefact(name="onnx", path="models/v1/onnx", format="onnx", checks={"EXP-COMPRESS": True}, **shared),
+        Artefact(
+            name="q8_0", path="models/v1/q8_0.gguf", format="gguf", checks={"EXP-VOCAB": True}, **shared
+        ),
+    ]
+    tested = HeldOutScore(metric="macro_f1", value=0.8, low=0.7, high=0.9)
+    made[0] = made[0].model_copy(update={"test": tested})
+    console = Console(width=120, file=io.StringIO(), highlight=False)
+    console.print(render(ArtefactList(task="tickets", version="v1", artefacts=made)))
+    assert isinstance(console.file, io.StringIO)
+    assert [line.rstrip() for line in console.file.getvalue().splitlines()] == [
+        "tickets v1",
+        "what     path                 size  checks               test",
+        "adapter  models/v1/adapter    5 MB                       macro_f1 0.800 [0.700, 0.900]",
+        "onnx     models/v1/onnx       5 MB  EXP-COMPRESS passed",
+        "q8_0     models/v1/q8_0.gguf  5 MB  EXP-VOCAB passed",
+        "",
+        "How good q8_0 is on the test rows says: nlp-skills evaluate-version tickets --version v1 --model models/v1/q8_0.gguf",
+    ]

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from nlp_skills.deployment.artefacts import ArtefactList, HeldOutScore
     from nlp_skills.training.model_info import ModelInfo
 
+EVALUATED = ("adapter", "merged", "gguf")
+"""What evaluate-version can load."""
+
 SAID = {True: "passed", False: "failed", None: "not measured"}
 
 
@@ -46,10 +49,12 @@ def artefacts(found: ArtefactList) -> RenderableType:
         }
         for one in found.artefacts
     ]
-    untested = next((one for one in found.artefacts if one.test is None and one.there), None)
+    untested = next(
+        (one for one in found.artefacts if one.test is None and one.there and one.format in EVALUATED), None
+    )
     parts: list[RenderableType] = [
         Text(f"{found.task} {found.version}"),
-        filled(rows, right=("size",), whole=("what", "size")),
+        filled(rows, right=("size",), whole=("what", "path", "size")),
     ]
     if untested is not None:
         named = "" if untested is found.artefacts[0] else f" --model {untested.path}"

@@ -21,7 +21,7 @@ from nlp_skills.evaluation.predictors.local import LocalPredictor, load_local
 from nlp_skills.evaluation.predictors.ollama import OllamaPredictor
 from nlp_skills.evaluation.predictors.openai_url import UrlPredictor
 from nlp_skills.evaluation.predictors.predictor import Predictor
-from nlp_skills.records import sha256_file, sha256_tree
+from nlp_skills.records import read_mapping, sha256_file, sha256_tree
 from nlp_skills.task.task import Task
 from nlp_skills.task.version import version_folder, version_names
 from nlp_skills.training.config import TrainConfig
@@ -106,6 +106,13 @@ def _base(folder: Path | None) -> BaseModelFiles | None:
         return None
     if not (folder / "config.json").is_file():
         raise NotValid(f"{folder} is no model: it has neither config.json nor adapter_config.json.")
+    quantised = (read_mapping(folder / "config.json").get("quantization_config") or {}).get("quant_method")
+    if quantised == "compressed-tensors" or not any(folder.glob("*.safetensors")):
+        what = "holds compressed weights" if quantised else "has no safetensors"
+        raise NotValid(
+            f"{folder} {what}, which transformers does not load here. Serve it (vLLM, onnxruntime) and give the server's"
+            " address instead: http://host:8000/v1#NAME"
+        )
     return BaseModelFiles(name=folder.name, path=str(folder))
 
 
