@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from nlp_skills import cli, tables
-from nlp_skills.cli import app, progress_bar
+from nlp_skills.cli import app, occasional_lines, progress_bar
 from nlp_skills.data.report import ValidationReport
 from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.data.sourcing import preview_source
@@ -360,6 +361,32 @@ def test_progress_of_unknown_length_does_not_keep_the_length_of_what_was_before(
     unknown = shown.partition("reading rows")[2].partition("writing")[0]
     assert " 12,000 " in unknown and "/" not in unknown
     assert " 3/40 " in shown.rpartition("writing")[2]
+
+
+def test_an_empty_message_gives_the_terminal_to_what_follows(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.delenv("NLP_SKILLS_PROGRESS", raising=False)
+    with progress_bar(quiet=False) as (progress, _):
+        progress("loading the model", 0, None)
+        progress("", 0, None)
+        capsys.readouterr()
+        threading.Event().wait(0.5)  # a bar is drawn ten times a second
+        assert capsys.readouterr().err == ""
+        progress("reading rows", 1, 2)
+    assert "reading rows" in capsys.readouterr().err
+
+
+def test_long_work_tells_a_log_now_and_then_and_short_work_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    clock = iter([0.0, 1.0, 31.0, 31.0, 40.0])
+    monkeypatch.setattr("nlp_skills.cli.time.monotonic", lambda: next(clock))
+    listen = occasional_lines()
+    for done in (1, 2, 3):
+        listen("answering", done, 40)
+    assert capsys.readouterr().err == "answering 2/40\n"
 
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGINT is sent to a process of its own")

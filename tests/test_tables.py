@@ -12,8 +12,9 @@ from nlp_skills.tables import render
 from nlp_skills.tables.results import told_settings
 from nlp_skills.task.index import TaskList
 from nlp_skills.task.summary import TaskSummary
-from nlp_skills.task.task import TaskType
+from nlp_skills.task.task import Task, TaskType
 from nlp_skills.training.config import TrainConfig
+from nlp_skills.training.overview import TaskOverview, VersionOverview
 
 
 def lines(record: Record) -> list[str]:
@@ -86,3 +87,24 @@ def test_a_list_of_tasks_leaves_out_what_nobody_has_and_breaks_no_type():
 def test_a_version_shows_what_was_chosen_and_not_every_default(changed: dict[str, Any], said: str):
     told = told_settings(TrainConfig(base_model="m", **changed).model_dump(mode="json"))
     assert ", ".join(f"{name} {value}" for name, value in told.items()) == f"base_model m, {said}"
+
+
+def test_a_version_of_a_task_stands_beside_the_aliases_that_name_it():
+    task = Task(
+        name="news", type=TaskType.QA, goal="g", base_model="smollm2-135m-instruct", created="2026-11-21"
+    )
+    versions = [VersionOverview(version=name, training="succeeded") for name in ("v1", "v2")]
+    overview = TaskOverview(
+        task=task,
+        folder="tasks/news",
+        validation="passed",
+        versions=versions,
+        aliases={"prod": "v1"},
+        next="Go on",
+    )
+    shown = lines(overview)
+    assert [line.split()[:2] for line in shown if line.startswith("v")] == [
+        ["version", "from"],
+        ["v1", "(prod)"],
+        ["v2", "succeeded"],
+    ]

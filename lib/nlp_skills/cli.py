@@ -7,6 +7,7 @@ import json
 import os
 import re
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -256,7 +257,7 @@ def progress_bar(*, quiet: bool) -> Iterator[Listeners]:
         console.print(f"• {sentence}", highlight=False, markup=False)
 
     if not console.is_terminal:
-        yield unheard, tell
+        yield occasional_lines(), tell
         return
     columns = (
         SpinnerColumn(),
@@ -269,6 +270,10 @@ def progress_bar(*, quiet: bool) -> Iterator[Listeners]:
         shown = bar.add_task("", total=None, amount="")
 
         def update(message: str, done: float, total: float | None) -> None:
+            if not message:
+                bar.stop()
+                return
+            bar.start()
             task = bar.tasks[0]
             if done < task.completed or total != task.total:  # another piece of work, with a clock of its own
                 bar.reset(shown)
@@ -289,6 +294,23 @@ def _amount(done: float, total: float | None) -> str:
     if total >= MANY:
         return f"{100 * done / total:.0f} %"
     return f"{done:,.0f}/{total:,.0f}"
+
+
+SILENCE = 30.0
+"""Seconds: a log is told at most so often how far the work is."""
+
+
+def occasional_lines() -> Callable[[str, float, float | None], None]:
+    """Progress where there is no terminal: a line on the error stream every half minute, none for short work."""
+    told = time.monotonic()
+
+    def listen(message: str, done: float, total: float | None) -> None:
+        nonlocal told
+        if message and time.monotonic() - told >= SILENCE:
+            told = time.monotonic()
+            typer.echo(" ".join(part for part in (message, _amount(done, total)) if part), err=True)
+
+    return listen
 
 
 def unheard(message: str, done: float, total: float | None) -> None:

@@ -25,7 +25,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from nlp_skills.errors import NotFound, NotValid, did_you_mean
 
 Progress: TypeAlias = Callable[[str, float, float | None], None]
-"""`progress(message, done, total)`: called by long operations; total is None while unknown."""
+"""`progress(message, done, total)`: called by long operations; total is None while unknown.
+
+An empty message: nothing is waited for any more, and what follows has the terminal to itself.
+"""
 
 _SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 

@@ -155,3 +155,11 @@ def test_trials_of_a_search_do_not_stand_for_the_task(news: Path):
     found = show_task(news)
     assert [version.version for version in found.versions] == ["v1", "v2"]
     assert found.next == "Train v1: nlp-skills train-model news"
+
+
+def test_the_aliases_of_the_registry_are_told(news: Path) -> None:
+    (news / "versions" / "v1").mkdir()
+    (news / "registry.json").write_text('{"aliases": {"prod": "v1"}}', encoding="utf-8")
+    assert show_task(news).aliases == {"prod": "v1"}
+    (news / "registry.json").write_text("{", encoding="utf-8")
+    assert show_task(news).aliases == {}

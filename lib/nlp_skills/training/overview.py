@@ -44,6 +44,8 @@ class TaskOverview(Record):
     versions: list[VersionOverview] = []
     plan: PlanState | None = None
     """How far plan.md is, where there is one."""
+    aliases: dict[str, str] = {}
+    """dev, staging and prod, and the version that each names."""
     next: str
 
 
@@ -65,6 +67,7 @@ def show_task(task: Path) -> TaskOverview:
         validation=validation,
         versions=versions,
         plan=plan,
+        aliases=_aliases(task),
         next=_planned(plan) or _next(task, rows, validation, versions),
     )
 

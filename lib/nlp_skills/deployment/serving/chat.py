@@ -61,6 +61,7 @@ def chat(
     how = {"temperature": temperature, "max_tokens": max_tokens, "seed": seed}
     talk = Conversation(instruction(Task.load(task / "task.yaml")) if system is None else system, how)
     ready = open_backend(task, name, weights, backend, streams=1, progress=progress)
+    progress("", 0, None)
     console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
     console.print(f"{ready.name}\n{HELP}", style="dim")
 

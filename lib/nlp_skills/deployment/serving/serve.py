@@ -79,6 +79,7 @@ def serve(
     listening = listen(host, port)
     try:
         ready = open_backend(task, folder.name, weights, backend, streams=streams, progress=progress)
+        progress("", 0, None)
         url = f"http://{_shown_host(host)}:{listening.getsockname()[1]}/v1"
         names = model_names(task, folder.name, version)
         tell(f"{task.name} {folder.name} ({weights}) answers at {url} as {names[0]}: {ready.name}")
