@@ -72,7 +72,7 @@ def test_the_real_weights_merged_in_4_bits_are_refused_with_the_cause(exported_t
     wrong = Path(shutil.copytree(merged, tmp_path / "wrong", ignore=lambda *_: ["model.safetensors"]))
     weights = load_file(merged / "model.safetensors")
     for name, weight in weights.items():
-        if "_proj" in name:
+        if "_proj" in name and name < "model.layers.2":  # 0, 1 and 10 to 19 are enough, and quicker
             packed, state = quantize_4bit(weight, quant_type="nf4")
             weights[name] = dequantize_4bit(packed, state).contiguous()
     save_file(weights, wrong / "model.safetensors", metadata={"format": "pt"})

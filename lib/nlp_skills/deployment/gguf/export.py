@@ -43,8 +43,8 @@ def export_model(
     (EXP-COMPRESS). Otherwise nothing is kept. What was exported before stays. Raises NotValid for an unknown quantization or a model that the converter does not know,
     NotReady for a tool that is missing, with the line that installs it, RunFailed for a file that differs.
     """
-    version = version_folder(task, version).name
     quantization = _known(quantization)
+    version = version_folder(task, version).name
     if trained_info(task, version).format == "gguf":
         raise NotValid(f"{task.name} {version} is a GGUF file already: {trained_info(task, version).path}.")
     target = models_folder(task, version) / (
