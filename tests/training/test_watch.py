@@ -85,6 +85,12 @@ def test_a_loss_that_jumps_far_up_and_stays_there_stops_the_run_ten_steps_later(
     assert told(rows)[-1] == (max(30, after + 10), "RUN-DIVERGE", True)
 
 
+def test_a_model_that_is_destroyed_in_its_first_steps_is_no_success():
+    """The losses of a real run with a learning rate of 5: they end at ln(vocabulary), where no gradient is left."""
+    first = [6.86, 6.19, 60.81, 117.85, 18.18, 24.26, 22.37, 20.7, 21.26, 19.56, 19.92, 21.98, 23.04, 24.76]
+    assert told(curve([*first, *[10.803] * 30])) == [(30, "RUN-DIVERGE", True)]
+
+
 def test_one_hard_batch_is_no_divergence():
     losses = falling(100, noise=0.05)
     for hard in (30, 60, 61, 62):

@@ -47,6 +47,10 @@ DIVERGED = 2.0
 """Times the lowest smoothed loss, and at least one nat above the first: fastai's learner gives up at four times the
 lowest, alone (fastai/callback/schedule.py, LRFinder), which a loss near zero reaches by noise."""
 NATS = 1.0
+FAR = 3.0
+"""Nats above the first: twenty times as unlikely an answer as before the training, whatever the lowest was."""
+BEGINNING = 3
+"""Logged steps that tell the first loss."""
 STALLED_AFTER = 60
 """Logged steps without progress. LoRA on a few hundred rows has learned most of its task by then (docs/benchmarks.md)."""
 LEARNS = 0.6
@@ -88,13 +92,16 @@ def not_a_number(rows: Rows) -> RunWarning | None:
 
 
 def divergence(rows: Rows) -> RunWarning | None:
-    """The loss of all the newest steps is above twice the lowest and one nat above the first, smoothed by medians."""
+    """The loss of all the newest steps is far above where it began, or above twice the lowest since, smoothed by medians.
+
+    It began with the first steps, which the learning rate's warm-up keeps small: an explosion soon after them is no start.
+    """
     losses = _values(rows, "loss")
     if len(losses) < 3 * RECENT:
         return None
-    first, newest = median(losses[:RECENT]), losses[-RECENT:]
-    lowest = min(median(losses[i : i + RECENT]) for i in range(0, len(losses) - RECENT + 1))
-    limit = max(DIVERGED * lowest, first + NATS)
+    first, newest = median(losses[:BEGINNING]), losses[-RECENT:]
+    lowest = min(first, *(median(losses[i : i + RECENT]) for i in range(0, len(losses) - RECENT + 1)))
+    limit = max(min(DIVERGED * lowest, first + FAR), first + NATS)
     if min(newest) <= limit:
         return None
     return RunWarning(
