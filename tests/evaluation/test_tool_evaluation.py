@@ -115,6 +115,19 @@ def test_irrelevance_is_right_without_a_call(laid_out: Path):
     assert result.targets[0].state == "measuring"
 
 
+def test_a_template_that_cannot_write_calls_gets_the_tools_in_the_system_prompt(laid_out: Path):
+    class Unwritable(Written):
+        def prompt_hashes(self, examples: Sequence[Example]) -> list[str]:
+            raise NotValid(
+                "The chat template cannot write a conversation of user, assistant with tool calls."
+            )
+
+    question = question_example(read_questions(laid_out, "simple_python")[0])
+    assert choose_calling(Unwritable(lambda _: ""), question, None) == "prompted"
+    with pytest.raises(NotValid, match="--calling prompted"):
+        choose_calling(Unwritable(lambda _: ""), question, "native")
+
+
 def test_tools_stand_in_the_system_prompt_where_the_template_shows_none(laid_out: Path):
     question = read_questions(laid_out, "simple_python")[0]
     predictor = Written(lambda _: "", shows_tools=False)

@@ -182,7 +182,7 @@ def not_learned(material: Material) -> Iterator[Cause]:
             "NOT-LEARNED",
             f"{name} is {show_value(results.metrics[name].value)}, and {words} reaches"
             f" {show_value(found.metrics[name].value)}; the difference is {show_signed(found.gain)}.",
-            "some" if found.gain.high < 0.02 or found.gain.value <= 0 else "weak",
+            "some" if found.gain.high < 0.02 else "weak",
             [
                 figure(f"{name}, tuned", results.metrics[name].value, material.results_file),
                 figure(f"{name}, {words}", found.metrics[name].value, material.results_file),

@@ -74,7 +74,11 @@ LOOKS: tuple[Look, ...] = (
     Look("rows that were learned by heart", loss_curve.learned_by_heart, ("metrics",)),
     Look("a validation loss that still fell", loss_curve.still_falling, ("metrics",)),
     Look("whether more rows would help", more_rows.more_rows),
-    Look("a model that is no better than a baseline", harness.not_learned, ("results",)),
+    Look(
+        "a model that is no better than the prompted base model or the most frequent answer",
+        harness.not_learned,
+        ("results",),
+    ),
     Look(
         "one answer to everything, or labels that are never one",
         answers.one_answer,

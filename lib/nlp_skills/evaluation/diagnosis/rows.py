@@ -11,9 +11,10 @@ from nlp_skills.evaluation.compare import TOO_FEW
 from nlp_skills.evaluation.diagnosis.causes import figure, name_cause
 from nlp_skills.evaluation.diagnosis.material import Material, show_prediction
 from nlp_skills.evaluation.diagnosis.record import Cause, ShownRow, Sure
+from nlp_skills.task.task import TaskType
 
-FEW_ROWS = 50
-"""As ADV-FEW-ROWS has it (evaluation/advice/rules.yaml)."""
+FEW_ROWS, FEW_PAIRS = 50, 30
+"""As ADV-FEW-ROWS and ADV-FEW-PAIRS have it (evaluation/advice/rules.yaml)."""
 FEW_OF_A_LABEL = 10
 TOUCHED = 0.05
 """The share of rows with a warning from which on it may explain a score."""
@@ -57,11 +58,14 @@ def labels_without_rows(material: Material) -> Iterator[Cause]:
 def few_rows(material: Material) -> Iterator[Cause]:
     """FEW-ROWS: fewer rows than anything can be learned from, in all or of a label."""
     rows = material.train_count
-    if rows < FEW_ROWS:
+    least, kind = (
+        (FEW_PAIRS, "pair") if material.definition.type is TaskType.PREFERENCE else (FEW_ROWS, "training row")
+    )
+    if rows < least:
         yield name_cause(
             material,
             "FEW-ROWS",
-            f"{counted(rows, 'training row')} are too few to learn from; {FEW_ROWS} are the least.",
+            f"{counted(rows, kind)} are too few to learn from; {least} are the least.",
             "some",
             [figure("training rows", rows, material.train_file)],
         )

@@ -46,9 +46,7 @@ def choose_calling(predictor: Predictor, example: Example, asked: Calling | None
     """
     if asked == "prompted" or not example.tools:
         return asked or "native"
-    bare = structs.replace(example, tools=None)
-    with_them, without = predictor.prompt_hashes([example, bare])
-    if with_them != without:
+    if _shows_tools(predictor, example):
         return "native"
     if asked is None:
         return "prompted"
@@ -56,6 +54,15 @@ def choose_calling(predictor: Predictor, example: Example, asked: Calling | None
         f"The chat template of {predictor.name} shows no tools to the model, so native calling cannot be measured. Ask"
         " with --calling prompted, which lists them in the system prompt."
     )
+
+
+def _shows_tools(predictor: Predictor, example: Example) -> bool:
+    """Whether the row's tools change its prompt; a template that cannot write calls and their results shows none."""
+    try:
+        with_them, without = predictor.prompt_hashes([example, structs.replace(example, tools=None)])
+    except NotValid:
+        return False
+    return with_them != without
 
 
 def drawn(rows: Sequence[Row], limit: int | None, seed: int) -> list[Row]:
