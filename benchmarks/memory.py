@@ -3,8 +3,9 @@
     uv run --all-extras python benchmarks/memory.py [--threads 1] [--only NAME …] [--write FILE.json]
 
 On a processor: SmolLM2-135M, resident memory (VmHWM). On a CUDA machine: random weights in the shapes of Qwen models
-of 0.6 to 4 billion parameters, the GPU's peak. Each run does two optimiser steps on made-up rows, the longest first,
-through the same code as a version's run; the estimate sees the lengths of the same rows.
+of 0.6 to 4 billion parameters, the GPU's peak. Each run does two optimiser steps on made-up rows of like length (the
+fullest moment is in the second, when the optimiser's state is there and gradients are accumulated), through the same
+code as a version's run; the estimate sees the lengths of the same rows.
 """
 
 from __future__ import annotations
@@ -160,7 +161,8 @@ def measure(settings: dict[str, Any], threads: int) -> dict[str, Any]:
             max_length=length,
             **settings,
         )
-        rows = made_up_rows(STEPS * config.per_device_train_batch_size, length)
+        batches = STEPS * config.gradient_accumulation_steps
+        rows = made_up_rows(batches * config.per_device_train_batch_size, length)
         transformers.set_seed(config.seed)
         longest = [RowLength(row.length, row.trained) for row in sorted(rows, key=lambda row: -row.length)]
         device: Any = compute_device()
@@ -184,7 +186,7 @@ def measure(settings: dict[str, Any], threads: int) -> dict[str, Any]:
 
 
 def made_up_rows(count: int, length: int) -> list[Any]:
-    """Rows of random words from half of `length` to all of it; the last eighth of each is the answer."""
+    """Rows of random words, of nearly `length` tokens as the longest of a real set are; the last eighth is the answer."""
     import random
 
     from nlp_skills.data.tokens import IGNORED, TokenRow
@@ -192,7 +194,7 @@ def made_up_rows(count: int, length: int) -> list[Any]:
     draw = random.Random(13)
     rows = []
     for number in range(count):
-        size = length if number == 0 else draw.randint(length // 2, length)
+        size = length if number == 0 else draw.randint(length * 15 // 16, length)
         ids = [draw.randint(3, 40_000) for _ in range(size)]
         answer = size // 8
         rows.append(TokenRow(ids, [IGNORED] * (size - answer) + ids[size - answer :]))
