@@ -34,7 +34,7 @@ from nlp_skills.evaluation.tool_use.bfcl import (
     read_questions,
     read_scenarios,
 )
-from nlp_skills.evaluation.tool_use.bfcl_package import REQUIREMENT, bfcl_package
+from nlp_skills.evaluation.tool_use.bfcl_package import PACKAGE, bfcl_package
 from nlp_skills.evaluation.tool_use.calls import Call
 from nlp_skills.evaluation.tool_use.multi_turn import as_call, judge_turns
 
@@ -326,7 +326,7 @@ def reference_python(folder: Path) -> Path:
     )
     subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, str(folder)], check=True)
     wheel = folder / "requirement.txt"
-    wheel.write_text(f"{REQUIREMENT}\n", encoding="utf-8")
+    wheel.write_text(f"{PACKAGE.requirement}\n", encoding="utf-8")
     install = [uv, "pip", "install", "--quiet", "--python", str(python)]
     subprocess.run([*install, "--no-deps", "--require-hashes", "-r", str(wheel)], check=True)
     subprocess.run([*install, "mpmath", "filelock"], check=True)
