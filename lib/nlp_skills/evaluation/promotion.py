@@ -237,7 +237,9 @@ def _show(measured: Measured) -> str:
         return f"Not measured: {measured.missing.rstrip('.')}"
     place = f"{measured.place}: " if measured.place else ""
     if measured.low is None or measured.high is None:
-        return f"{place}measured {show_value(measured.value, ',.0f' if abs(measured.value) >= 1000 else '.3g')}"
+        return (
+            f"{place}measured {show_value(measured.value, ',.0f' if abs(measured.value) >= 1000 else '.3g')}"
+        )
     found = Interval(value=measured.value, low=measured.low, high=measured.high)
     return f"{place}measured {show_interval(found)}"
 
