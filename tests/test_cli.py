@@ -206,10 +206,15 @@ def test_options_reach_the_operation(reviews: Path):
     ]
 
 
-def test_training_is_not_started_without_confirm(reviews: Path):
+def test_training_is_not_started_without_confirm_which_is_spelled_as_the_one_who_asks_writes_it(
+    reviews: Path, monkeypatch: pytest.MonkeyPatch
+):
     succeed("create-version", "reviews")
     plan = json.loads(succeed("start-training", "reviews", "--json").stdout)
-    assert plan["confirmed"] is False and "Call again with confirm=true" in plan["message"]
+    assert plan["confirmed"] is False and plan["message"].endswith("Call again with --confirm.")
+    monkeypatch.setenv("NLP_SKILLS_PROGRESS", "json")
+    plan = json.loads(succeed("start-training", "reviews", "--json").stdout)
+    assert plan["message"].endswith("Call again with confirm=true.")
     assert not (reviews / "versions" / "v1" / "job.json").exists()
 
 

@@ -19,6 +19,7 @@ LIBRARY = Path(nlp_skills.__file__).parent
 
 LAYERS = (
     "errors",
+    "confirmation",
     "yaml_edit",
     "records",
     "base_model",

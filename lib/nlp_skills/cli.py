@@ -19,6 +19,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command_from_info
 from typer.models import CommandInfo
 
+from nlp_skills.confirmation import spelled
 from nlp_skills.errors import NlpSkillsError, NotValid, did_you_mean
 from nlp_skills.operation import Operation
 from nlp_skills.operations import OPERATIONS, find_operation
@@ -190,7 +191,7 @@ def run_operation(operation: Operation, home: Path | None, given: dict[str, Any]
     from nlp_skills.task.task import tasks_folder
 
     try:
-        with progress_bar(quiet=as_json) as (progress, tell):
+        with spelled(_confirm()), progress_bar(quiet=as_json) as (progress, tell):
             result = operation.call(tasks_folder(home), given, progress, tell)
     except (NlpSkillsError, OSError) as error:  # OSError: a full disk, a file without permission
         if as_json:
@@ -217,6 +218,11 @@ def run_operation(operation: Operation, home: Path | None, given: dict[str, Any]
 
         task = tasks_folder(home) / given["name" if operation.name == "create_task" else "task"]
         typer.echo(f"\nNext: {show_task(task).next}", err=True)
+
+
+def _confirm() -> str:
+    """How whoever asks says yes: at NLP_SKILLS_PROGRESS the MCP server stands, whose tools take a parameter."""
+    return "confirm=true" if os.environ.get("NLP_SKILLS_PROGRESS") == "json" else "--confirm"
 
 
 def complain(message: str) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from nlp_skills.confirmation import call_again
 from nlp_skills.deployment.gate import Gate, ask_gate
 from nlp_skills.errors import NotReady, NotValid
 from nlp_skills.records import Record, now
@@ -112,7 +113,7 @@ def promote_version(
             raise NotReady(f"{said} is refused. {gate.told}")
         return _move(task, alias, name, before, gate, done=False, message=f"The gate refuses {said}.")
     if not confirm:
-        message = f"The gate lets {said} pass. Call again with confirm to do it."
+        message = f"The gate lets {said} pass. {call_again()}"
         return _move(task, alias, name, before, gate, done=False, message=message)
     change = _change_alias(task, alias, "promoted", who(by), why, lambda _: name, gate)
     replaced = f"; it was {change.before}" if change.before not in (None, name) else ""

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from nlp_skills.base_model import load_tokenizer
+from nlp_skills.confirmation import call_again
 from nlp_skills.data.example import Example
 from nlp_skills.errors import NotValid, counted
 from nlp_skills.evaluation.asking import ask
@@ -170,7 +171,7 @@ def endpoint_baseline(
     key = rows_key(test, f"{endpoint.reference} {how.digest()}")
     file = folder / "benchmarks" / "baselines" / f"endpoint-{key}.json"
     if not (confirm or file.is_file() or is_here(endpoint.url)):
-        return f"{would_send(task, endpoint.reference, test, how)} Call again with confirm to ask it."
+        return f"{would_send(task, endpoint.reference, test, how)} {call_again('to ask it')}"
 
     def make(keep: Path) -> KeptAnswers:
         predictor = open_predictor(folder, endpoint.reference)

@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 from nlp_skills.base_model import require_training
+from nlp_skills.confirmation import call_again
 from nlp_skills.data.present import hash_files
 from nlp_skills.data.replacement import settle_data
 from nlp_skills.data.snapshot import DataSnapshot
@@ -134,7 +135,7 @@ def _plan(task: Path, source: Path, found: CrossValidation, left: int) -> CrossV
     return found.with_changes(
         seconds=None if seconds is None else round(seconds * left, 1),
         message=f"Would train {source.name}'s settings {left} times, each on all but a {ordinal(found.folds)} of {found.rows}"
-        f" rows: {takes}. Call again with confirm=true.",
+        f" rows: {takes}. {call_again()}",
     )
 
 

@@ -17,6 +17,7 @@ from typing import Literal
 import msgspec
 
 from nlp_skills.base_model import require_training
+from nlp_skills.confirmation import call_again
 from nlp_skills.data.example import Example, read_examples
 from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.errors import NotReady, NotValid
@@ -151,7 +152,7 @@ def _begin(
     how = choose_decoding(definition, train, test)
     if model is not None and model.startswith(("http://", "https://")) and not (confirm or is_here(model)):
         raise NotReady(
-            f"{model} is asked over the network. {would_send(definition, model, test, how)} Call again with confirm."
+            f"{model} is asked over the network. {would_send(definition, model, test, how)} {call_again()}"
         )
     suffix = ("" if model is None else f"_{name_of(model)}") + ("" if split == "test" else f"_{split}")
     return _Work(task, folder, definition, config, split, file, train, test, how, suffix, progress)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from nlp_skills.confirmation import call_again
 from nlp_skills.data.example import Example, read_examples
 from nlp_skills.errors import NotValid
 from nlp_skills.evaluation.baseline_answers import is_here, would_send
@@ -104,7 +105,9 @@ def judge_version(
         count=len(asked.questions) // (2 if pairs else 1),
     )
     if judge.startswith(("http://", "https://")) and not (confirm or is_here(judge)):
-        return found.model_copy(update={"would": would_send(definition, judge, asked.questions, HOW)})
+        return found.model_copy(
+            update={"would": f"{would_send(definition, judge, asked.questions, HOW)} {call_again()}"}
+        )
     stem = "judgement" if against is None else f"judgement_{against}"
     replies = _ask(task, judge, asked.questions, folder / f"{stem}.part", progress)
     read = _pairs(replies, asked) if pairs else _marks(replies, asked, folder)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def judgement(found: Judgement) -> RenderableType:
     """The score with its interval first, then what it is worth."""
     if found.would is not None:
-        return Text(f"{found.would} Call again with --confirm.")
+        return Text(found.would)
     shown = table("", "")
     shown.show_header = False
     for name, value in (

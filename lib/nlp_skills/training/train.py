@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nlp_skills.base_model import require_training
+from nlp_skills.confirmation import call_again
 from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.errors import NlpSkillsError, NotValid, RunFailed, counted
 from nlp_skills.records import Progress, Record, read_mapping, silent
@@ -96,7 +97,7 @@ def _starting_plan(
             [
                 f"{what} on {rows} rows for {config.epochs:g} epochs.",
                 *takes,
-                "Call again with confirm=true.",
+                call_again(),
             ]
         ),
     )

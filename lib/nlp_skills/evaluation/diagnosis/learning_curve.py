@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from nlp_skills.base_model import require_training
+from nlp_skills.confirmation import call_again
 from nlp_skills.data.example import Example, read_examples
 from nlp_skills.data.replacement import settle_data
 from nlp_skills.errors import NlpSkillsError, NotReady, NotValid, counted
@@ -143,7 +144,7 @@ def _plan(task: Path, source: Path, found: LearningCurve, folder: Path) -> Learn
     return found.with_changes(
         seconds=seconds,
         message=f"Would train {source.name}'s settings on {parts} % of the training rows: {takes}, and a test of each on the"
-        " validation rows. Call again with confirm=true.",
+        f" validation rows. {call_again()}",
     )
 
 

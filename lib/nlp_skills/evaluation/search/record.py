@@ -15,6 +15,7 @@ from typing import Any, Literal, Self
 
 from filelock import FileLock, Timeout
 
+from nlp_skills.confirmation import call_again
 from nlp_skills.evaluation.search.measures import lower_is_better
 from nlp_skills.records import Record
 from nlp_skills.training.planning.forecast import show_seconds
@@ -125,7 +126,7 @@ class SearchReport(Record):
         if self.state == "complete" and self.best is not None:
             told += f" The test rows were not looked at. Test it: nlp-skills evaluate-version {self.task} --version {self.best}"
         elif self.state in ("stopped", "failed"):
-            told += " Call again with confirm=true to go on."
+            told += f" {call_again('to go on')}"
         return told
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nlp_skills.base_model import require_training
+from nlp_skills.confirmation import call_again
 from nlp_skills.data.present import describe_data, hash_files
 from nlp_skills.data.replacement import settle_data
 from nlp_skills.errors import MissingExtra, NlpSkillsError, NotReady, NotValid, RunFailed
@@ -156,9 +157,7 @@ def _plan(
     fields = ", ".join(definition.space)
     what = f"Would {'go on' if report.trials else 'search'} from {definition.parent} over {fields}: {cost}."
     so_far = f" So far: {report.told()}" if report.trials else ""
-    return report.with_changes(
-        seconds=seconds, usd=usd, message=f"{what}{so_far} Call again with confirm=true."
-    )
+    return report.with_changes(seconds=seconds, usd=usd, message=f"{what}{so_far} {call_again()}")
 
 
 def _predict(task: Path, definition: SearchDefinition, trials: int) -> tuple[float | None, float | None]:
