@@ -52,6 +52,21 @@ def test_start_finds_a_misspelt_base_model_before_it_makes_anything(home: Path, 
     assert not (home / "reviews").exists()
 
 
+def test_what_the_checks_find_is_mended_in_the_task_which_stays(home: Path, tmp_path: Path) -> None:
+    rows = [
+        {"text": f"Message {n} to the shop. Key: AKIAJ7QX2MVD4KPN5TWB", "label": "ab"[n % 2]}
+        for n in range(30)
+    ]
+    data = tmp_path / "reviews.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    with pytest.raises(NotValid, match="the data has errors. DATA-SECRET: ") as caught:
+        start(home, task=TaskType.CLASSIFICATION, data=str(data))
+    assert str(caught.value).endswith(
+        f'nlp-skills fix-data reviews. Then go on with: nlp-skills run reviews --home "{home}"'
+    )
+    assert (home / "reviews" / "data" / "validation.json").is_file()
+
+
 def test_run_takes_a_misspelt_folder_for_no_other_task(home: Path) -> None:
     with pytest.raises(NotFound, match="No task named 'elsewhere/support'"):
         run(home, "elsewhere/support")

@@ -161,8 +161,8 @@ def start(
 ) -> Outcome:
     """Make a task from your own file and take it the whole way. Columns are detected and shown.
 
-    Raises NotFound or NotValid naming the file, the line and the cure; then no task is left behind.
-    Raises AlreadyExists when there is a task of that name.
+    Raises NotFound or NotValid naming the file, the line and the cure; then no task is left behind. What
+    the checks find is mended in the task, which stays for it. Raises AlreadyExists when there is a task of that name.
     """
     require_training()
     started = time.monotonic()
@@ -184,10 +184,11 @@ def start(
         sources.with_changes(split=split).save(folder / "data_source.yaml")
         add_source(folder, data, text=text, label=label, entity=entity, group=group, copy=True)
         tell(f"Your file is {preview_source(folder).reason}. The task is a folder: {folder}")
-        prepare(folder, progress, tell)
+        divide(folder, progress, tell)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+    check(folder, progress, tell)
     create_version(folder, epochs=epochs, learning_rate=learning_rate)
     train_and_test(folder, "v1", progress, tell)
     return conclude(folder, started, progress)
@@ -269,6 +270,12 @@ GOALS = {
 
 def prepare(task: Path, progress: Progress, tell: Tell) -> None:
     """Data and its checks. Raises NotValid when the checks find errors, or there is nothing to test with."""
+    divide(task, progress, tell)
+    check(task, progress, tell)
+
+
+def divide(task: Path, progress: Progress, tell: Tell) -> None:
+    """The rows, divided. Raises NotValid when there is nothing to test with."""
     settle_data(task)
     if not (task / "data" / "data_snapshot.json").is_file():
         regenerate_data(task, progress=progress, tell=tell)
@@ -290,12 +297,17 @@ def prepare(task: Path, progress: Progress, tell: Tell) -> None:
         else ""
     )
     tell(f"The rows are divided: {counts}. A test row is never trained on.{dropped}{slow}")
+
+
+def check(task: Path, progress: Progress, tell: Tell) -> None:
+    """The checks of the data. Raises NotValid with what they found and how it is mended, when that is an error."""
     report = validate_data(task, progress=progress)
     errors = [f for f in report.findings if f.level == "error"]
     if errors:
         raise NotValid(
             f"{task.name}: the data has errors. "
-            + " ".join(f"{f.check}: {f.message} {f.fix}" for f in errors)
+            + " ".join(f"{f.check}: {f.message} {f.fix}." for f in errors)
+            + f" Then go on with: nlp-skills run {name_for_commands(task)}"
         )
     warnings = [f"{f.check}: {f.message}" for f in report.findings if f.level == "warning"]
     tell("The data passed its checks." + (f" Worth a look: {' '.join(warnings)}" if warnings else ""))

@@ -345,6 +345,35 @@ def test_a_context_stands_before_its_question_and_squad_answers_are_read() -> No
     assert (example.input_text, example.output_text) == ("台北在北部。\n\n台北在哪？", "北部")
 
 
+PASSAGE = "Passage {n}, which is long enough to be told from a title or a topic: the river of this place is {n} km long, and rises in the hills."
+
+
+def test_questions_about_one_passage_are_one_group_whoever_says_so() -> None:
+    rows = [
+        {"context": PASSAGE.format(n=n // 3), "question": f"Question {n}?", "answer": f"{n}"}
+        for n in range(36)
+    ]
+    for columns in (NONE, Columns(group="context")):
+        examples = convert(rows, make_task("qa"), columns)
+        assert all(e.input_text.startswith("Passage") for e in examples)  # it stays in the row
+        groups = [e.meta.group for e in examples]
+        assert all(len(group or "") == 16 for group in groups)  # its hash, not the passage once more
+        assert [groups.index(group) for group in groups] == [n // 3 * 3 for n in range(36)]
+    [*few] = convert(rows[:12], make_task("qa"))
+    assert {e.meta.group for e in few} == {None}  # of four passages no side could be filled
+
+
+def test_a_column_named_as_the_group_is_read_only_where_no_other_is() -> None:
+    rows = [
+        {"title": f"Post {n // 2}", "words": f"what is said in {n}", "label": "ab"[n % 2]} for n in range(20)
+    ]
+    layout = detect_layout(rows, Columns(group="title", text="words"), TaskType.CLASSIFICATION)
+    assert (layout.columns.text, layout.columns.group) == ("words", "title")
+    rows = [{**row, "review": row["words"]} for row in rows]
+    layout = detect_layout(rows, Columns(group="title"), TaskType.CLASSIFICATION)
+    assert layout.columns.text == "review"
+
+
 def test_an_object_as_completion_becomes_json_text() -> None:
     (example,) = convert([{"text": "Ann, 台北", "entities": {"city": "台北"}}], make_task("extraction"))
     assert example.output_text == '{"city": "台北"}'

@@ -97,10 +97,11 @@ def _meta(row: Mapping[str, Any], layout: Layout, source: str, line: int) -> Met
     columns = layout.columns
     identity = to_text(row.get(columns.id), "id").strip() if columns.id else ""
     entity = to_text(row.get(columns.entity), "entity").strip() if columns.entity else ""
-    group = to_text(row.get(columns.group), "group").strip() if columns.group else ""
-    if entity and not columns.group and columns.text:
+    told_by = columns.group or (columns.text if entity else None)
+    group = to_text(row.get(told_by), "group").strip() if told_by else ""
+    if group and told_by == columns.text:
         # Rows about the same text stay together, whichever source they come from.
-        group = xxhash.xxh3_64_hexdigest(to_text(row.get(columns.text), "text").strip().encode())
+        group = xxhash.xxh3_64_hexdigest(group.encode())
     return Meta(
         id=f"{source}-{identity or line}",
         source=source,

@@ -89,14 +89,20 @@ class SampledTable:
         fits: Callable[[Column], bool] = lambda _: True,
         taken: Sequence[str | None] = (),
     ) -> str | None:
-        """The column of a part: as the user says, else the first name of the list that fits."""
+        """The column of a part: as the user says, else the first name of the list that fits.
+
+        The column that tells groups apart may be read too (the passage that questions are about), where no other is.
+        """
         if part in self.given:
             return self.given[part]
-        free = [c for c in self.columns.values() if c.name not in taken and c.name not in self.given.values()]
-        for name in names:
-            for column in free:
-                if column.plain == name and fits(column):
-                    return column.name
+        group = self.given.get("group")
+        named = {name for part, name in self.given.items() if part != "group"}
+        free = [c for c in self.columns.values() if c.name not in taken and c.name not in named]
+        for column in sorted(
+            (c for c in free if c.plain in names and fits(c)),
+            key=lambda c: (c.name == group, names.index(c.plain)),
+        ):
+            return column.name
         return None
 
 

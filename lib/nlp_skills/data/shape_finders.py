@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from nlp_skills.data.column_names import (
     CHOSEN,
@@ -33,10 +33,27 @@ def _make(table: SampledTable, shape: Shape, reason: str, **parts: str | None) -
     repeats_later = table.rows >= SAMPLE
     group = table.find("group", GROUP, lambda c: repeats_later or c.distinct < len(c.values), taken)
     group = group or _repeating_id(table, taken)
+    if group is None and _tells_passages_apart(table, parts):
+        group = parts["text"]
+        reason += ". Rows about one context stay on one side of the split"
     identity = table.find(
         "id", ID, lambda c: c.distinct == len(c.values) == table.rows and c.is_short, [*taken, group]
     )
     return Layout(shape, Columns(**{**table.given, **parts, "group": group, "id": identity}), reason)
+
+
+FEWEST_PASSAGES = 10
+"""Of fewer no side could be filled."""
+
+
+def _tells_passages_apart(table: SampledTable, parts: Mapping[str, str | None]) -> bool:
+    """Whether several rows ask about each passage: on two sides of a split they would give the answers away."""
+    context = table.columns.get(parts.get("text") or "") if parts.get("prompt") else None
+    return (
+        context is not None
+        and not context.is_short
+        and FEWEST_PASSAGES <= context.distinct < len(context.values)
+    )
 
 
 def _repeating_id(table: SampledTable, taken: Sequence[str | None]) -> str | None:
