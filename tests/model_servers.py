@@ -11,12 +11,13 @@ import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from jsonschema import Draft202012Validator
+
+from loopback import LoopbackHandler, listening
 
 
 @dataclass(frozen=True)
@@ -245,14 +246,8 @@ def refusal(path: str, status: int, message: str) -> dict[str, Any]:
     return {"error": {"message": message, "type": "server_error", "param": None, "code": None}}
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(LoopbackHandler):
     model: ModelServer
-
-    def handle(self) -> None:
-        """A client that is killed leaves the connection broken; so do tests that break it."""
-        with suppress(ConnectionError):
-            super().handle()
 
     def do_GET(self) -> None:
         """Ollama's list of models."""
@@ -275,34 +270,11 @@ class _Handler(BaseHTTPRequestHandler):
         self._write(reply.status, said, reply.headers)
 
     def _write(self, status: int, value: Any, headers: dict[str, str]) -> None:
-        data = json.dumps(value).encode()
-        self.send_response(status)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(data)))
-        for name, text in headers.items():
-            self.send_header(name, text)
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Nothing: tests read the captured output."""
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 128
+        self.answer(status, json.dumps(value).encode(), "application/json", headers)
 
 
 @contextmanager
 def serving(server: ModelServer) -> Iterator[ModelServer]:
     """The server at `server.url` while the block runs."""
-    handler = type("Handler", (_Handler,), {"model": server})
-    with _Server(("127.0.0.1", 0), handler) as http:
-        server.url = f"http://127.0.0.1:{http.server_address[1]}"
-        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield server
-        finally:
-            http.shutdown()
-            thread.join()
+    with listening(type("Handler", (_Handler,), {"model": server})) as server.url:
+        yield server

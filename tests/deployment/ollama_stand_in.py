@@ -11,15 +11,16 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 from llama_runner import LlamaRunner, running
 from ollama_prompts import Templates, called_tools, check_asked, go_prompt, native_request, with_system
 from ollama_store import Refused, Store, Stored, full_name
+
+from loopback import LoopbackHandler, listening
 
 VERSION = "0.33.0"
 
@@ -48,6 +49,8 @@ class OllamaStandIn:
         self.version = VERSION
         self.library: dict[str, Path] = {}
         self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.keys: list[str | None] = []
+        """The Authorization of every request."""
         self.breaks: dict[str, int] = {}
         """Path → after how many lines, once."""
         self.stops_short: set[str] = set()
@@ -316,13 +319,13 @@ def whole(pieces: Pieces) -> dict[str, Any]:
     return {**last, "response": said} if "response" in last else last
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(LoopbackHandler):
     ollama: OllamaStandIn
 
-    def handle(self) -> None:
-        with suppress(ConnectionError):
-            super().handle()
+    def parse_request(self) -> bool:
+        parsed = super().parse_request()
+        self.ollama.keys.append(self.headers.get("authorization") if parsed else None)
+        return parsed
 
     def do_HEAD(self) -> None:
         digest = self.path.rpartition("/")[2]
@@ -376,11 +379,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, json.dumps(found, ensure_ascii=False).encode() if found is not None else b"")
 
     def _send(self, status: int, data: bytes) -> None:
-        self.send_response(status)
-        self.send_header("content-type", "application/json; charset=utf-8")
-        self.send_header("content-length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
+        self.answer(status, data, "application/json; charset=utf-8")
 
     def _stream(self, pieces: Pieces) -> None:
         self.send_response(200)
@@ -398,25 +397,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
         self.wfile.write(b"0\r\n\r\n")
 
-    def log_message(self, format: str, *args: object) -> None:
-        """Nothing: tests read the captured output."""
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 64
-
 
 @contextmanager
 def ollama_serving(folder: Path, convert: Callable[[Path], Path] | None = None) -> Iterator[OllamaStandIn]:
     """An Ollama at `url` while the block runs, with nothing in it; its files lie below `folder`."""
     server = OllamaStandIn(Store(folder / "ollama", convert))
-    with _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"ollama": server})) as http:
-        server.url = f"http://127.0.0.1:{http.server_address[1]}"
-        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield server
-        finally:
-            http.shutdown()
-            thread.join()
+    with listening(type("Handler", (_Handler,), {"ollama": server})) as server.url:
+        yield server

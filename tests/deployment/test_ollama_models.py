@@ -1,16 +1,19 @@
 """Ollama's models through its official client: listed, shown, pulled, copied, removed; and its errors in words."""
 
 import socket
-import threading
+import sys
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 from ollama_stand_in import OllamaStandIn
 from ollama_store import Stored
 
-from nlp_skills.deployment.ollama.connection import connected, is_this_machine, ollama_url
+from loopback import LoopbackHandler, listening
+from nlp_skills.data.sources.generation.ollama_server import ollama_url
+from nlp_skills.data.sources.generation.providers import connect
+from nlp_skills.data.sources.source import GeneratedSource
+from nlp_skills.deployment.ollama.connection import connected, is_this_machine
 from nlp_skills.deployment.ollama.models import (
     ollama_copy,
     ollama_list_models,
@@ -20,8 +23,12 @@ from nlp_skills.deployment.ollama.models import (
 )
 from nlp_skills.deployment.ollama.names import full_name, version_name, with_tag
 from nlp_skills.deployment.ollama.pulling import ollama_pull
+from nlp_skills.deployment.ollama.rendering import render_chat
 from nlp_skills.deployment.ollama.status import ollama_status, ollama_version
+from nlp_skills.deployment.ollama.uploading import upload
 from nlp_skills.errors import AlreadyExists, NotFound, NotReady, NotValid, RunFailed
+from nlp_skills.evaluation.predictors.ollama import OllamaPredictor
+from nlp_skills.records import silent
 
 
 @pytest.fixture
@@ -184,24 +191,13 @@ def test_where_no_ollama_runs_it_is_said_how_to_start_it(
 def website(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Something else that answers at Ollama's port."""
 
-    class Page(BaseHTTPRequestHandler):
+    class Page(LoopbackHandler):
         def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("content-length", "13")
-            self.end_headers()
-            self.wfile.write(b"<html></html>")
+            self.answer(200, b"<html></html>", "text/html")
 
-        def log_message(self, format: str, *args: object) -> None:
-            """Nothing."""
-
-    with HTTPServer(("127.0.0.1", 0), Page) as http:
-        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        url = f"http://127.0.0.1:{http.server_address[1]}"
+    with listening(Page) as url:
         monkeypatch.setenv("OLLAMA_HOST", url)
         yield url
-        http.shutdown()
-        thread.join()
 
 
 def test_what_is_no_ollama_is_called_so(website: str) -> None:
@@ -232,11 +228,27 @@ def test_the_address_is_read_as_ollamas_own_programs_read_it(
 @pytest.mark.parametrize(
     "host", ["gpu-box:port", "ftp://gpu-box", "gpu-box:99999", "mei:s3cret@gpu-box:port"]
 )
-def test_what_is_no_address_is_refused(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_no_address_is_refused_by_all_that_ask_ollama(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("OLLAMA_HOST", host)
-    with pytest.raises(NotValid, match="which is no address") as refused:
-        ollama_list_models()
-    assert "s3cret" not in str(refused.value)
+    monkeypatch.delitem(
+        sys.modules, "ollama", raising=False
+    )  # as in a fresh process, where its import would fail
+    source = GeneratedSource(name="made", model="tiny", provider="ollama", prompt_template="{count}", count=1)
+    asking = (
+        ollama_list_models,
+        ollama_version,
+        lambda: OllamaPredictor("tiny"),
+        lambda: connect(source, {}).__enter__(),
+    )
+    for ask in asking:
+        with pytest.raises(
+            NotValid, match=r"^OLLAMA_HOST is '.*', which is no address\. Write it as"
+        ) as refused:
+            ask()
+        assert "s3cret" not in str(refused.value)
+    assert "ollama" not in sys.modules
 
 
 def test_whose_machine_it_is_is_told_by_the_address() -> None:
@@ -248,6 +260,21 @@ def test_whose_machine_it_is_is_told_by_the_address() -> None:
         "http://10.0.0.7:1",
     )
     assert [is_this_machine(url) for url in urls] == [True, True, True, False, False]
+
+
+def test_the_key_goes_along_with_every_request(
+    ollama: OllamaStandIn, smol: str, packaged_gguf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OLLAMA_API_KEY", "sk-very-secret-0123456789")
+    ollama_status()
+    render_chat(smol, [{"role": "user", "content": "Hello"}])
+    with connected("Sending") as client:
+        upload(client, {"model.gguf": packaged_gguf}, silent)
+    predictor = OllamaPredictor(smol)
+    assert smol in predictor.identity
+    predictor.close()
+    assert len(ollama.keys) == 5
+    assert set(ollama.keys) == {"Bearer sk-very-secret-0123456789"}
 
 
 def test_the_key_is_in_no_message(ollama: OllamaStandIn, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,20 +1,17 @@
-"""Where Ollama is, and what goes wrong on the way there, in words.
-
-OLLAMA_HOST says where, as for Ollama's own programs; OLLAMA_API_KEY is sent where it is set.
-"""
+"""Ollama's client, and what goes wrong on the way there, in words."""
 
 from __future__ import annotations
 
 import ipaddress
-import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from nlp_skills.data.secret import expand, hide
-from nlp_skills.errors import MissingExtra, NlpSkillsError, NotFound, NotReady, NotValid, RunFailed
+from nlp_skills.data.secret import hide
+from nlp_skills.data.sources.generation.ollama_server import ollama_client, ollama_url
+from nlp_skills.errors import NlpSkillsError, NotFound, NotReady, NotValid, RunFailed
 
 if TYPE_CHECKING:
     from ollama import Client
@@ -22,28 +19,7 @@ if TYPE_CHECKING:
 SECONDS = 600.0
 """Between two pieces of an answer; the first one waits for the model to be loaded."""
 
-PORT = 11434
-
 NOT_IN_LIBRARY = "pull model manifest: file does not exist"
-
-
-def ollama_url(host: str | None = None) -> str:
-    """The address as the client takes it: that of OLLAMA_HOST, else this machine's. Raises NotValid.
-
-    A server that listens everywhere (0.0.0.0) is asked on loopback: Windows connects to no such address.
-    """
-    given = (host or os.environ.get("OLLAMA_HOST") or "").strip()
-    try:
-        split = urlsplit(given if "://" in given else f"http://{given}")
-        port = split.port or ({"http": 80, "https": 443}[split.scheme] if "://" in given else PORT)
-    except (ValueError, KeyError):
-        raise NotValid(
-            f"OLLAMA_HOST is {hide(given.rpartition('@')[2])!r}, which is no address. Write it as HOST:PORT, for example 127.0.0.1:{PORT}."
-        ) from None
-    name = split.hostname or "127.0.0.1"
-    name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(name, name)
-    shown = f"[{name}]" if ":" in name else name
-    return f"{split.scheme}://{shown}:{port}{split.path.rstrip('/')}"
 
 
 def is_this_machine(url: str) -> bool:
@@ -64,16 +40,13 @@ def connected(doing: str, model: str | None = None, *, seconds: float = SECONDS)
     Raises MissingExtra without the client, NotReady where nothing answers, NotFound for a `model` that is not there,
     NotValid for what Ollama refuses, RunFailed for what went wrong in it.
     """
-    url = ollama_url()  # before the client is imported, which fails on an OLLAMA_HOST that is no address
+    url = ollama_url()
+    opened = ollama_client("Ollama", timeout=seconds)
+    import httpx
+    import ollama
+
     try:
-        import httpx
-        import ollama
-    except ImportError:
-        raise MissingExtra("Ollama", "llm") from None
-    with suppress(NotReady):
-        expand("${OLLAMA_API_KEY}")  # so that no message repeats it
-    try:
-        with ollama.Client(host=url, timeout=seconds) as client:
+        with opened as client:
             yield client
     except ollama.ResponseError as error:
         raise refusal(doing, error.error, error.status_code, model) from None
@@ -120,7 +93,9 @@ def refusal(doing: str, message: str, status: int, model: str | None) -> NlpSkil
             f" library with: nlp-skills ollama-pull {model}"
         )
     if status in (401, 403):
-        return NotReady(f"{doing}: Ollama refuses: {said}. Sign in with: ollama signin")
+        return NotReady(
+            f"{doing}: Ollama refuses: {said}. Sign in with: ollama signin, or set OLLAMA_API_KEY."
+        )
     if status == 400:
         return NotValid(f"{doing}: Ollama refuses: {said}.")
     return RunFailed(f"{doing}: Ollama says: {said}. See Ollama's own log.")

@@ -6,7 +6,8 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from nlp_skills.deployment.ollama.connection import connected, ollama_url
+from nlp_skills.data.sources.generation.ollama_server import ollama_url
+from nlp_skills.deployment.ollama.connection import connected
 from nlp_skills.deployment.ollama.names import full_name
 from nlp_skills.errors import AlreadyExists, NotFound, did_you_mean
 from nlp_skills.records import Record

@@ -9,7 +9,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
-from nlp_skills.deployment.ollama.connection import is_this_machine, ollama_url
+from nlp_skills.data.sources.generation.ollama_server import ollama_url
+from nlp_skills.deployment.ollama.connection import is_this_machine
 from nlp_skills.deployment.ollama.memory_at_hand import memory_at_hand
 from nlp_skills.errors import NotValid
 from nlp_skills.records import Record

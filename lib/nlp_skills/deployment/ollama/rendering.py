@@ -7,7 +7,6 @@ no such field, so it is asked over HTTP. A server that is too old for it answers
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +14,8 @@ import httpx2
 import msgspec
 
 from nlp_skills.data.secret import hide
-from nlp_skills.deployment.ollama.connection import SECONDS, no_ollama, not_reached, ollama_url, refusal
+from nlp_skills.data.sources.generation.ollama_server import ollama_headers, ollama_url
+from nlp_skills.deployment.ollama.connection import SECONDS, no_ollama, not_reached, refusal
 from nlp_skills.deployment.ollama.names import full_name
 from nlp_skills.errors import NotReady
 
@@ -48,12 +48,11 @@ def render_chat(
     room = len(msgspec.json.encode(asked))
     # Turns that do not fit the window are left out without a word.
     asked["options"] = {"num_ctx": max(SMALLEST_WINDOW, 1 << (room - 1).bit_length()), "num_predict": 1}
-    key = os.environ.get("OLLAMA_API_KEY")
     try:
         reply = httpx2.post(
             f"{url}/api/chat",
             json=asked,
-            headers={"Authorization": f"Bearer {key}"} if key else {},
+            headers=ollama_headers(),
             timeout=SECONDS,
         )
         said = reply.json()

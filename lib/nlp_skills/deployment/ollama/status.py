@@ -7,12 +7,13 @@ from importlib.metadata import version as installed_version
 
 import httpx2
 
+from nlp_skills.data.sources.generation.ollama_server import ollama_headers, ollama_url
 from nlp_skills.deployment.ollama.connection import (
     connected,
     is_this_machine,
     no_ollama,
     not_reached,
-    ollama_url,
+    refusal,
 )
 from nlp_skills.records import Record
 from nlp_skills.training.environment import free_cores
@@ -96,7 +97,9 @@ def ollama_version(url: str | None = None) -> str:
     """The server's own version, which its client has no call for. Raises NotReady."""
     url = url or ollama_url()
     try:
-        reply = httpx2.get(f"{url}/api/version", timeout=30.0)
+        reply = httpx2.get(f"{url}/api/version", headers=ollama_headers(), timeout=30.0)
+        if reply.status_code in (401, 403):
+            raise refusal("Asking for the version", reply.text, reply.status_code, None)
         said = reply.json()
     except httpx2.TransportError:
         raise not_reached(url) from None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import httpx2
 
-from nlp_skills.deployment.ollama.connection import ollama_url
+from nlp_skills.data.sources.generation.ollama_server import ollama_headers, ollama_url
 from nlp_skills.errors import RunFailed
 from nlp_skills.records import Progress, sha256_file
 
@@ -45,6 +45,7 @@ def upload(client: Client, files: Mapping[str, Path], progress: Progress) -> dic
 def _is_there(digest: str) -> bool:
     """Its client has no call for the question; without an answer the file is sent."""
     try:
-        return httpx2.head(f"{ollama_url()}/api/blobs/{digest}", timeout=30.0).status_code == 200
+        url = f"{ollama_url()}/api/blobs/{digest}"
+        return httpx2.head(url, headers=ollama_headers(), timeout=30.0).status_code == 200
     except httpx2.TransportError:
         return False

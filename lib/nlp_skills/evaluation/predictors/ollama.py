@@ -10,9 +10,10 @@ import msgspec
 
 from nlp_skills.data.example import Example
 from nlp_skills.data.prompted_tools import with_prompted_tools
-from nlp_skills.data.sources.generation.answer import NoAnswer, retry_after
+from nlp_skills.data.sources.generation.answer import NoAnswer
+from nlp_skills.data.sources.generation.ollama_server import answering_client
 from nlp_skills.data.tokens import as_dicts
-from nlp_skills.errors import MissingExtra, NotValid
+from nlp_skills.errors import NotValid
 from nlp_skills.evaluation.predictors.asking import Asking
 from nlp_skills.evaluation.predictors.chat import answer_text
 from nlp_skills.evaluation.predictors.predictor import Answered, Decoding
@@ -40,21 +41,11 @@ class OllamaPredictor:
         tools_in_prompt: bool = False,
         first_wait: float = 0.5,
     ) -> None:
-        """Raises MissingExtra without the client."""
-        try:
-            import httpx
-            import ollama
-        except ImportError:
-            raise MissingExtra("Asking Ollama", "llm") from None
-
-        def refuse(response: httpx.Response) -> None:
-            """The client's own error has lost the headers, and Retry-After with them."""
-            if response.is_error:
-                response.read()
-                raise NoAnswer(response.text, response.status_code, wait=retry_after(response.headers))
+        """Raises MissingExtra without the client, NotValid for an OLLAMA_HOST that is no address."""
+        self._client = answering_client("Asking Ollama", host, seconds=SECONDS)
+        import httpx
 
         self._broken = httpx.TransportError
-        self._client = ollama.Client(host=host, timeout=SECONDS, event_hooks={"response": [refuse]})
         self._model = model
         self.name = f"{model} in Ollama"
         self._thinking = thinking

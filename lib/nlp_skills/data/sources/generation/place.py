@@ -9,6 +9,7 @@ from contextlib import suppress
 from urllib.parse import urlsplit
 
 from nlp_skills.data.secret import expand
+from nlp_skills.data.sources.generation.ollama_server import KEY, ollama_url
 from nlp_skills.data.sources.source import GeneratedSource
 from nlp_skills.data.sources.web.shown import show_url
 from nlp_skills.errors import NotReady
@@ -16,20 +17,20 @@ from nlp_skills.errors import NotReady
 NO_KEY = "none"
 """What is sent as a key to servers that ask for none."""
 
-_KEYS = {"anthropic": "ANTHROPIC_API_KEY", "openai": "OPENAI_API_KEY", "ollama": "OLLAMA_API_KEY"}
-_PLACES = {
-    "anthropic": "https://api.anthropic.com",
-    "openai": "https://api.openai.com/v1",
-    "ollama": "http://localhost:11434",
-}
-_URLS = {"anthropic": "ANTHROPIC_BASE_URL", "openai": "OPENAI_BASE_URL", "ollama": "OLLAMA_HOST"}
+_KEYS = {"anthropic": "ANTHROPIC_API_KEY", "openai": "OPENAI_API_KEY", "ollama": KEY}
+_PLACES = {"anthropic": "https://api.anthropic.com", "openai": "https://api.openai.com/v1"}
+_URLS = {"anthropic": "ANTHROPIC_BASE_URL", "openai": "OPENAI_BASE_URL"}
 
 
 def base_url(source: GeneratedSource) -> str | None:
-    """Where the model is; None: the provider's own place. Raises NotReady for a ${NAME} that is not set."""
-    if source.base_url is not None:
-        return expand(source.base_url)
-    return os.environ.get(_URLS[source.provider]) or None
+    """Where the model is; None: the provider's own place.
+
+    Raises NotReady for a ${NAME} that is not set, NotValid for an Ollama at what is no address.
+    """
+    given = None if source.base_url is None else expand(source.base_url)
+    if source.provider == "ollama":
+        return ollama_url(given, f"base_url of {source.name}" if given else "OLLAMA_HOST")
+    return given or os.environ.get(_URLS[source.provider]) or None
 
 
 def is_own_machine(source: GeneratedSource) -> bool:
@@ -49,7 +50,7 @@ def _is_loopback(source: GeneratedSource) -> bool:
 
 def shown_url(source: GeneratedSource) -> str:
     """Where the model is asked, as it may be shown; without a base_url, who is asked."""
-    url = source.base_url or os.environ.get(_URLS[source.provider])
+    url = source.base_url or base_url(source)
     return show_url(url) if url else _PLACES[source.provider]
 
 
@@ -60,12 +61,11 @@ def _is_ollama_cloud(source: GeneratedSource, url: str | None) -> bool:
 def _addresses(source: GeneratedSource) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
     """Those of the server, none where it is the provider's own or not found."""
     url = base_url(source)
-    if _is_ollama_cloud(source, url) or (url is None and source.provider != "ollama"):
+    if url is None or _is_ollama_cloud(source, url):
         return []
-    host = urlsplit(url if "//" in url else f"//{url}").hostname if url else None
-    local = "localhost" if source.provider == "ollama" else ""  # OLLAMA_HOST=:11434
+    host = urlsplit(url if "//" in url else f"//{url}").hostname
     try:
-        found = [str(info[4][0]) for info in socket.getaddrinfo(host or local, None)]
+        found = [str(info[4][0]) for info in socket.getaddrinfo(host or "", None)]
     except (OSError, UnicodeError):
         return []
     return [ipaddress.ip_address(address.partition("%")[0]) for address in found]

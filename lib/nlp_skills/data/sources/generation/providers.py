@@ -25,6 +25,7 @@ from nlp_skills.data.sources.generation.answer import (
     in_a_form_it_knows,
     retry_after,
 )
+from nlp_skills.data.sources.generation.ollama_server import answering_client
 from nlp_skills.data.sources.generation.place import (
     base_url,
     hide_keys,
@@ -148,16 +149,8 @@ def _openai(source: GeneratedSource, schema: dict[str, Any]) -> Iterator[Ask]:
 
 @contextmanager
 def _ollama(source: GeneratedSource, schema: dict[str, Any]) -> Iterator[Ask]:
+    client = answering_client("Generating rows with ollama", base_url(source), seconds=SECONDS)
     import httpx
-    import ollama
-
-    def refuse(response: httpx.Response) -> None:
-        """The SDK's own error has lost the headers, and Retry-After with them."""
-        if response.is_error:
-            response.read()
-            raise NoAnswer(response.text, response.status_code, wait=retry_after(response.headers))
-
-    client = ollama.Client(host=base_url(source), timeout=SECONDS, event_hooks={"response": [refuse]})
 
     def ask(request: Request) -> Answer:
         # Ollama cuts what does not fit into its window (4,096 tokens) without a word.
