@@ -107,7 +107,9 @@ def test_a_difference_leaves_nothing_in_ollama_and_nothing_in_the_registry(
     assert read_registry(task).deployments == []
 
 
-def test_a_roll_back_says_how_what_is_served_follows(task: Path) -> None:
+def test_a_roll_back_says_how_what_is_served_follows_to_where_it_was_put(
+    task: Path, ollama: OllamaStandIn, tmp_path: Path
+) -> None:
     second = task / "versions" / "v2"
     try:
         second.mkdir()
@@ -115,11 +117,16 @@ def test_a_roll_back_says_how_what_is_served_follows(task: Path) -> None:
             (second / file.name).write_bytes(file.read_bytes())
         for version in ("v1", "v2", "v1"):
             promote_version(task, version=version, alias="dev", why="a try", confirm=True)
-        deploy_version(task, version="dev", to="gguf", quantization="f32", confirm=True)
+        place = str(tmp_path / "out.gguf")
+        deploy_version(task, version="dev", to="gguf", quantization="f32", name=place, confirm=True)
+        deploy(task, "dev", name="sorter:now")
+        again = "nlp-skills deploy-version small --version dev --to"
         assert roll_back(task, alias="dev", why="it is slow").message == (
-            "dev of small is v2 again; it was v1. What was deployed to gguf follows with:"
-            " nlp-skills deploy-version small --version dev --to gguf --quantization f32 --confirm"
+            f"dev of small is v2 again; it was v1.\nWhat was deployed to gguf follows with: {again} gguf"
+            f' --quantization f32 --name "NEW_PLACE" --confirm\nWhat was deployed to ollama follows with: {again} ollama'
+            " --quantization f32 --name sorter:now --confirm"
         )
+        assert sorted(ollama.store.models) == ["sorter:dev", "sorter:now"]
     finally:
         for file in second.iterdir():
             file.unlink()

@@ -3,10 +3,14 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
+import typer
 
+from nlp_skills.cli import run_operation
 from nlp_skills.data.checked import digest
 from nlp_skills.data.report import Finding, ValidationReport
 from nlp_skills.data.snapshot import DataSnapshot, SplitSnapshot
@@ -21,12 +25,16 @@ from nlp_skills.deployment.registry import (
 )
 from nlp_skills.errors import NotFound, NotReady, NotValid
 from nlp_skills.evaluation.results import EvalResult, Interval
+from nlp_skills.operations import find_operation
+from nlp_skills.records import write_atomic
 from nlp_skills.task.registry import Acceptance, AliasChange, Deployment, Registry, read_registry
 from nlp_skills.task.task import Task, TaskType, create_task
 from nlp_skills.task.version import version_folder
 from nlp_skills.training.model_info import ModelInfo
 
 SPLITS = {name: SplitSnapshot(sha256=name * 3, count=50) for name in ("train", "valid", "test")}
+WEIGHTS = b"GGUF"
+SERVED = sha256(WEIGHTS).hexdigest()
 DATA = digest({f"data/{name}.jsonl": split.sha256 for name, split in SPLITS.items()})
 
 
@@ -68,13 +76,16 @@ def validation(*findings: Finding, state: str = "passed", data: str = DATA) -> V
 
 
 def compared(task: Path, version: str, *differences: Difference) -> str:
-    """A parity report of the version's q8_0 file; its path as a deployment names it."""
+    """A parity report of the version's q8_0 file, which is made here; its path as a deployment names it."""
     place = f"models/{version}/q8_0.parity.json"
+    write_atomic(task / "models" / version / "q8_0.gguf", WEIGHTS)
     ParityReport(
         task=task.name,
         version=version,
         model="q8_0",
-        sha256="f" * 64,
+        sha256=SERVED,
+        path=f"models/{version}/q8_0.gguf",
+        trained_sha256="a",
         created="2026-11-21T08:00:00Z",
         differences=[*differences],
         answer="no" if differences else "yes",
@@ -94,7 +105,7 @@ def deployed(task: Path, version: str, *differences: Difference, accepted: bool 
             name=f"news:{version}",
             created="2026-11-21T08:00:00Z",
             by="mei",
-            sha256="f" * 64,
+            sha256=SERVED,
             parity=compared(task, version, *differences),
             accepted=Acceptance(by="mei", why="a demo", at="today", differences=told) if accepted else None,
         ),
@@ -240,15 +251,74 @@ def test_everything_that_was_deployed_of_a_version_has_to_have_been_compared(tas
         promote_version(task, version="v1", alias="prod", why="w", confirm=True)
     record_deployment(task, known.with_changes(**elsewhere | {"parity": known.parity, "sha256": "0" * 64}))
     # The two share one report, which speaks of the first one's file.
-    with pytest.raises(NotReady, match=r"It was made of another file than was deployed"):
+    with pytest.raises(NotReady, match=r"speaks of other weights or another file"):
         promote_version(task, version="v1", alias="prod", why="w", confirm=True)
     record_deployment(task, known.with_changes(**elsewhere | {"parity": known.parity}))
+    assert promote_version(task, version="v1", alias="prod", why="w", confirm=True).done
+
+
+def test_what_was_trained_itself_needs_no_comparison(task: Path) -> None:
+    known = deployed(task, "v1")
+    itself = {"target": "hub", "name": "ann/news", "artefact": "adapter", "parity": None, "sha256": "a"}
+    record_deployment(task, known.with_changes(**itself))
     assert promote_version(task, version="v1", alias="prod", why="w", confirm=True).done
 
 
 def test_what_was_compared_before_counts_where_nothing_was_deployed(task: Path) -> None:
     compared(task, "v1")
     assert promote_version(task, version="v1", alias="prod", why="w", confirm=True).done
+
+
+def trained_again(task: Path) -> None:
+    file = task / "versions" / "v1" / "model_info.json"
+    ModelInfo.load(file).with_changes(sha256="b").save(file)
+
+
+def exported_again(task: Path) -> None:
+    (task / "models" / "v1" / "q8_0.gguf").write_bytes(b"GGUF of other weights")
+
+
+def of_another_version(task: Path) -> None:
+    file = task / compared(task, "v1")
+    ParityReport.load(file).with_changes(version="v2").save(file)
+
+
+@pytest.mark.parametrize("change", [trained_again, exported_again, of_another_version])
+def test_a_comparison_counts_for_the_weights_and_the_file_that_it_was_made_of(
+    task: Path, change: Callable[[Path], None]
+) -> None:
+    compared(task, "v1")
+    change(task)
+    shown = promote_version(task, version="v1", alias="prod", why="w")
+    assert shown.gate is not None
+    (answer,) = [one for one in shown.gate.answers if one.answer != "yes"]
+    assert (
+        "(models/v1/q8_0.parity.json: made of other weights or another file than are there now)"
+        in answer.reason
+    )
+    assert answer.next == "nlp-skills deploy-version news --version v1"
+
+
+def test_every_refusal_names_the_command_that_goes_on_from_it(
+    task: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (task / "versions" / "v1" / "data_snapshot.json").unlink()
+    (task / "versions" / "v1" / "results.json").unlink()
+    with pytest.raises(typer.Exit) as ended:
+        run_operation(
+            find_operation("promote_version"),
+            task.parent,
+            {"task": "news", "version": "v1", "alias": "prod", "why": "w"},
+            as_json=False,
+        )
+    assert ended.value.exit_code == 1
+    told = " ".join(capsys.readouterr().out.split())
+    for command in (
+        "accuracy at least 0.8: nlp-skills evaluate-version news --version v1",
+        "what is served is what was trained: nlp-skills deploy-version news --version v1",
+        "no test row was learned (data/validation.json): nlp-skills create-version news --parent v1",
+    ):
+        assert command in told
 
 
 def test_a_version_below_its_criteria_cannot_become_prod(task: Path) -> None:

@@ -9,10 +9,11 @@ from nlp_skills.deployment.artefact import models_folder
 from nlp_skills.deployment.ollama.creating import USUAL
 from nlp_skills.deployment.ollama.names import full_name, version_name, with_tag
 from nlp_skills.errors import NotValid
-from nlp_skills.task.registry import Alias, Target, is_alias
+from nlp_skills.task.registry import Alias, Deployment, Target, is_alias
 from nlp_skills.task.version import version_folder
 
 MERGED = "merged"
+NEW_PLACE = "NEW_PLACE"
 
 
 class Plan(NamedTuple):
@@ -58,14 +59,30 @@ def plan_deployment(task: Path, version: str | None, to: Target, quantization: s
         raise NotValid(
             f"quantization: {to} takes a GGUF file: q8_0, f16, q4_k_m … (merged goes to a folder or the Hub)."
         )
+    if to == "ollama" and name:
+        name = full_name(name)
+    if to == "hub" and name is None:
+        raise NotValid("name: say which repository of the Hub: --name OWNER/NAME.")
+    return Plan(task, chosen, alias, to, what, name or usual_name(task, chosen, to, what))
+
+
+def usual_name(task: Path, version: str, to: Target, what: str) -> str:
+    """What a deployment is called where nobody has said it; of the Hub nobody knows."""
     if to == "ollama":
-        name = full_name(name) if name else version_name(task.name, chosen, what, USUAL)
-    elif to == "hub":
-        if name is None:
-            raise NotValid("name: say which repository of the Hub: --name OWNER/NAME.")
-    else:
-        name = name or Plan(task, chosen, alias, to, what, "").own_place.relative_to(task).as_posix()
-    return Plan(task, chosen, alias, to, what, name)
+        return version_name(task.name, version, what, USUAL)
+    return Plan(task, version, None, to, what, "").own_place.relative_to(task).as_posix()
+
+
+def repeated(task: Path, deployment: Deployment, version: str) -> str:
+    """The command that puts a version, or the one that an alias names, where `deployment` was put.
+
+    A copy that lies elsewhere is never replaced: it needs a new name.
+    """
+    usual = usual_name(task, deployment.version, deployment.target, deployment.artefact)
+    name = None if deployment.name == usual else deployment.name
+    if name and deployment.target in ("gguf", "folder"):
+        name = NEW_PLACE
+    return plan_deployment(task, version, deployment.target, deployment.artefact, name).command
 
 
 def copied_to(plan: Plan) -> Path | None:

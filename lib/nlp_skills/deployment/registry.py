@@ -17,6 +17,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from nlp_skills.confirmation import call_again
+from nlp_skills.deployment.deploy_plan import repeated
 from nlp_skills.deployment.gate import Gate, ask_gate
 from nlp_skills.errors import NotReady, NotValid
 from nlp_skills.records import Record, now
@@ -47,6 +48,11 @@ class AliasMove(Record):
     gate: Gate | None = None
     """None of a roll-back, which asks nothing."""
     message: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether it was done, or the gate would let it."""
+        return self.gate is None or self.gate.passed
 
 
 class AliasState(Record):
@@ -228,15 +234,16 @@ def _follow(task: Path, alias: Alias) -> str:
     """What was deployed by this alias is still what it was."""
     newest = {d.target: d for d in read_registry(task).deployments if d.alias == alias}
     return "".join(
-        f" What was deployed to {target} follows with: nlp-skills deploy-version {task.name} --version {alias}"
-        f" --to {target}{_as_before(deployment)} --confirm"
+        f"\nWhat was deployed to {target} follows with: {_followed(task, deployment, alias)}"
         for target, deployment in sorted(newest.items())
     )
 
 
-def _as_before(deployment: Deployment) -> str:
-    repository = f" --name {deployment.name}" if deployment.target == "hub" else ""
-    return f" --quantization {deployment.artefact}{repository}"
+def _followed(task: Path, deployment: Deployment, alias: Alias) -> str:
+    if deployment.target == "hub" and deployment.parity is None:  # uploaded as it is, perhaps an adapter
+        what = f"--repo-id {deployment.name} --version {alias} --what {deployment.artefact}"
+        return f"nlp-skills upload-model {task.name} {what} --confirm"
+    return repeated(task, deployment, alias)
 
 
 def _move(

@@ -43,6 +43,8 @@ class CriterionResult(Record):
     """In words."""
     answer: Answer
     reason: str
+    next: str = ""
+    """The command that says why a no is one, or measures what could not be told."""
 
 
 class Promotion(Record):
@@ -64,6 +66,8 @@ class Measured(NamedTuple):
     high: float | None = None
     missing: str = ""
     place: str = ""
+    few: bool = False
+    """Missing, because there are too few rows."""
 
 
 def check_promotion(task: Path, *, version: str | None = None) -> Promotion:
@@ -91,8 +95,11 @@ def judge_promotion(
     found = [_check(task, criterion, version, result, rows) for criterion in asked]
     fault = result.sane if result is not None and result.sane else None
     if fault is not None and fault.verdict == "harness error":
+        then = f"nlp-skills diagnose {task.name} --version {version}"
         found.append(
-            CriterionResult(criterion="the measurement is sound", answer="cannot tell", reason=fault.reason)
+            CriterionResult(
+                criterion="the measurement is sound", answer="cannot tell", reason=fault.reason, next=then
+            )
         )
     answers = [one.answer for one in found]
     answer: Answer = "no" if "no" in answers else "cannot tell" if "cannot tell" in answers else "yes"
@@ -130,10 +137,10 @@ def _check(
 ) -> CriterionResult:
     words = show_criterion(criterion)
     if result is None:
-        reason = (
-            f"{version} was not evaluated. Run: nlp-skills evaluate-version {task.name} --version {version}"
+        reason = f"{version} was not evaluated."
+        return CriterionResult(
+            criterion=words, answer="cannot tell", reason=reason, next=_evaluate(task, version)
         )
-        return CriterionResult(criterion=words, answer="cannot tell", reason=reason)
     measured = (
         [_measured(task, criterion.metric, result)]
         if criterion.slice is None
@@ -143,8 +150,26 @@ def _check(
     for worst in ("no", "cannot tell", "yes"):
         if worst in answers:
             told = [_show(one) for one, said in zip(measured, answers, strict=True) if said == worst]
-            return CriterionResult(criterion=words, answer=worst, reason="; ".join(told) + ".")
+            then = _next(
+                task, version, worst, [m for m, said in zip(measured, answers, strict=True) if said == worst]
+            )
+            return CriterionResult(criterion=words, answer=worst, reason="; ".join(told) + ".", next=then)
     raise AssertionError("a criterion has at least one answer")
+
+
+def _evaluate(task: Task, version: str) -> str:
+    return f"nlp-skills evaluate-version {task.name} --version {version}"
+
+
+def _next(task: Task, version: str, answer: Answer, measured: Sequence[Measured]) -> str:
+    """What was measured and does not tell has too few rows."""
+    if answer == "yes":
+        return ""
+    if answer == "no":
+        return f"nlp-skills diagnose {task.name} --version {version}"
+    if any(one.value is not None or one.few for one in measured):
+        return f"nlp-skills plan-test-size {task.name}"
+    return _evaluate(task, version)
 
 
 def _answer(criterion: Criterion, measured: Measured) -> Answer:
@@ -190,7 +215,7 @@ def _measured(task: Task, name: str, result: EvalResult) -> Measured:
     if found is None:
         return Measured(missing=f"{metric_name(name)} was not measured")
     if result.count < TOO_FEW:
-        return Measured(missing=f"fewer than {TOO_FEW} test rows decide nothing")
+        return Measured(missing=f"fewer than {TOO_FEW} test rows decide nothing", few=True)
     return _with_interval(found)
 
 
@@ -206,7 +231,7 @@ def _gain(metric: str, result: EvalResult) -> Measured:
             " version again"
         )
     if result.count < TOO_FEW:
-        return Measured(missing=f"fewer than {TOO_FEW} test rows decide nothing")
+        return Measured(missing=f"fewer than {TOO_FEW} test rows decide nothing", few=True)
     return _with_interval(gain, f"{metric_name(metric)} over {baseline_name(name)}")
 
 
@@ -227,7 +252,8 @@ def _on_slices(task: Task, criterion: Criterion, rows: Sequence[Prediction]) -> 
         return found
     return [
         Measured(
-            missing=f"no {criterion.slice} has {LEAST} test rows or more for which {criterion.metric} is measured"
+            missing=f"no {criterion.slice} has {LEAST} test rows or more for which {criterion.metric} is measured",
+            few=True,
         )
     ]
 

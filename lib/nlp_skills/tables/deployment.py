@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from nlp_skills.tables.grid import filled, short, table
-from nlp_skills.tables.results import ANSWERS
+from nlp_skills.tables.results import ANSWERS, cures
 
 if TYPE_CHECKING:
     from nlp_skills.deployment.deploy import DeployedVersion
@@ -61,7 +61,12 @@ def alias_move(found: AliasMove) -> RenderableType:
     made = table("asked", "", "why")
     for one in found.gate.answers:
         made.add_row(one.check, Text(one.answer, style=ANSWERS[one.answer]), one.reason)
-    return Group(made, Text(), Text(found.message, style=ANSWERS["yes" if found.gate.passed else "no"]))
+    return Group(
+        made,
+        Text(),
+        Text(found.message, style=ANSWERS["yes" if found.gate.passed else "no"]),
+        *cures((one.check, one.next) for one in found.gate.answers),
+    )
 
 
 def aliases(found: AliasList) -> RenderableType:

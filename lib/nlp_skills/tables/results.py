@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
@@ -176,7 +176,22 @@ def promotion(found: Promotion) -> RenderableType:
     made = table("criterion", "", "why")
     for one in found.criteria:
         made.add_row(one.criterion, Text(one.answer, style=ANSWERS[one.answer]), one.reason)
-    return Group(made, Text(), Text(found.message, style=ANSWERS[found.answer]))
+    return Group(
+        made,
+        Text(),
+        Text(found.message, style=ANSWERS[found.answer]),
+        *cures((one.criterion, one.next) for one in found.criteria),
+    )
+
+
+def cures(found: Iterable[tuple[str, str]]) -> Iterator[Text]:
+    """Each command that goes on from a no or a cannot tell, once, with what it is for."""
+    wanted: dict[str, list[str]] = {}
+    for what, command in found:
+        if command:
+            wanted.setdefault(command, []).append(what)
+    for command, what in wanted.items():
+        yield Text(f"{', '.join(what)}: {command}")
 
 
 def test_size(found: TestSize) -> RenderableType:

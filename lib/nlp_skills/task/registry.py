@@ -27,6 +27,8 @@ class GateAnswer(Record):
     check: str
     answer: Literal["yes", "no", "cannot tell"]
     reason: str
+    next: str = ""
+    """The command that mends a no, or measures what could not be told."""
 
 
 class AliasChange(Record):

@@ -58,11 +58,11 @@ def compare(
     """As check_parity; `called` is what it will be called once it is deployed, where it has another name until then."""
     require_training()
     target = find_target(task, version, model)
-    name = called or (f"ollama/{target.ollama}" if target.ollama else target.label)
+    name = called or target.label
     file = report_file(task, version, name)
     rows, found = _rows(task, version)
     config = TrainConfig.load(task / "versions" / version / "config.yaml")
-    trained, _ = artefact(task, version, TRAINED)
+    trained, info = artefact(task, version, TRAINED)
     trainer = Trainer(load_tokenizer(BaseModelFiles(name=version, path=str(trained))), config)
     asked, found.does_not_apply = conversations(trainer, rows)
     places = places_to_look([one.ids for one in asked])
@@ -75,7 +75,7 @@ def compare(
         progress(f"{target.label}: comparing the weights", 0, None)
         _compare_weights(task, version, before, places, there, target.quantization, found)
         _compare_answers(task, version, rows, there, file.with_suffix(".part"), progress, found)
-    report = conclude(task.name, version, name, target, found)
+    report = conclude(task, version, info.sha256, name, target, found)
     report.save(file)
     file.with_suffix(".part").unlink(missing_ok=True)
     return report

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import get_args
 
 from nlp_skills.deployment.parity.report import (
@@ -14,7 +15,7 @@ from nlp_skills.deployment.parity.report import (
     Rendering,
     WeightsCompared,
 )
-from nlp_skills.deployment.parity.target import Target
+from nlp_skills.deployment.parity.target import Target, place_of
 from nlp_skills.errors import counted
 from nlp_skills.records import now
 
@@ -39,14 +40,18 @@ class Compared:
         return "cannot tell" if unsure or self.not_compared else "yes"
 
 
-def conclude(task: str, version: str, model: str, target: Target, found: Compared) -> ParityReport:
+def conclude(
+    task: Path, version: str, trained_sha256: str, model: str, target: Target, found: Compared
+) -> ParityReport:
     """The report; the difference that explains the most comes first."""
     order = get_args(Cause)
     report = ParityReport(
-        task=task,
+        task=task.name,
         version=version,
         model=model,
         sha256=target.sha256,
+        path=place_of(target.path, task),
+        trained_sha256=trained_sha256,
         quantization=target.quantization,
         created=now(),
         renderings=found.renderings,

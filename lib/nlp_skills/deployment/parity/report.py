@@ -89,6 +89,10 @@ class ParityReport(Record):
     """What was compared: the name of an artefact, a file, or ollama/NAME."""
     sha256: str | None = None
     """Of the file or folder that was compared; for Ollama of the weights that it names."""
+    path: str | None = None
+    """Where that lies: in the task's folder, or on this machine."""
+    trained_sha256: str | None = None
+    """Of what was trained, with which it was compared."""
     quantization: str | None = None
     created: str
     renderings: list[Rendering] = []

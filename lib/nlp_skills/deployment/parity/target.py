@@ -10,7 +10,6 @@ from nlp_skills.deployment.artefact import artefact, content_sha256, models_fold
 from nlp_skills.deployment.ollama.connection import connected
 from nlp_skills.deployment.ollama.names import full_name
 from nlp_skills.errors import NotFound, NotReady
-from nlp_skills.evaluation.evaluate import name_of
 from nlp_skills.training.model_info import ModelInfo
 
 OLLAMA = "ollama/"
@@ -21,7 +20,7 @@ class Target(NamedTuple):
     """Where the weights lie, and what they are called."""
 
     label: str
-    """The report's name: models/vN/LABEL.parity.json."""
+    """What it is called: an artefact, a path, or a name in Ollama."""
     path: Path
     sha256: str
     quantization: str | None
@@ -34,7 +33,7 @@ def find_target(task: Path, version: str, model: str) -> Target:
         return _in_ollama(task, version, full_name(model.removeprefix(OLLAMA)))
     for path in (Path(model).expanduser(), task / model):
         if (path.suffix == ".gguf" and path.is_file()) or (path / "config.json").is_file():
-            return Target(name_of(model), path, content_sha256(path) or "", None)
+            return Target(place_of(path, task), path, content_sha256(path) or "", None)
     if model.endswith(".gguf") or "/" in model:
         raise NotFound(
             f"There is no model {model!r}. Give the name of an artefact (q8_0, f16, merged), a .gguf file, a folder or"
@@ -47,6 +46,12 @@ def find_target(task: Path, version: str, model: str) -> Target:
             f" or {OLLAMA}NAME."
         )
     return Target(model, path, info.sha256, info.quantization)
+
+
+def place_of(path: Path, task: Path) -> str:
+    """In the task's folder, where it lies there; else on this machine."""
+    here, task = path.resolve(), task.resolve()
+    return (here.relative_to(task) if here.is_relative_to(task) else here).as_posix()
 
 
 def _in_ollama(task: Path, version: str, name: str) -> Target:
@@ -65,7 +70,7 @@ def _in_ollama(task: Path, version: str, name: str) -> Target:
             f" compared. Deploy it with: nlp-skills deploy-version {task.name} --version {version} --to ollama"
         )
     info = files[blob[1]]
-    return Target(name_of(OLLAMA + name), task / info.path, info.sha256, info.quantization, name)
+    return Target(OLLAMA + name, task / info.path, info.sha256, info.quantization, name)
 
 
 def _gguf_files(task: Path, version: str) -> list[ModelInfo]:

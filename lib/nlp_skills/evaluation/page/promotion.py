@@ -30,7 +30,7 @@ def promotion_part(found: Promotion | str | None, version: str) -> Html:
                         one.answer,
                         class_=f"told-{one.answer.replace(' ', '-')}",
                     ),
-                    one.reason,
+                    f"{one.reason} {one.next}".rstrip(),
                 ]
                 for one in found.criteria
             ],
