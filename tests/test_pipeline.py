@@ -59,7 +59,7 @@ def test_what_the_checks_find_is_mended_in_the_task_which_stays(home: Path, tmp_
     ]
     data = tmp_path / "reviews.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    with pytest.raises(NotValid, match="the data has errors. DATA-SECRET: ") as caught:
+    with pytest.raises(NotValid, match=r"the data has errors\. DATA-SECRET: ") as caught:
         start(home, task=TaskType.CLASSIFICATION, data=str(data))
     assert str(caught.value).endswith(
         f'nlp-skills fix-data reviews. Then go on with: nlp-skills run reviews --home "{home}"'

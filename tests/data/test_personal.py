@@ -11,8 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from row_families import found_rows, make_task, row, run_family
 
+from nlp_skills.data.checks.mojibake import Mojibake
+from nlp_skills.data.checks.near import NearRows
 from nlp_skills.data.checks.sensitive import Personal
 from nlp_skills.data.example import Example, Message, Meta
+from nlp_skills.data.excerpt import ending, excerpt
 from nlp_skills.data.fixes.rows import mask_personal
 from nlp_skills.data.personal import find_personal
 from nlp_skills.data.sensitive import mask
@@ -190,6 +193,36 @@ def test_the_report_shows_the_place_masked(tmp_path: Path):
             "09… in: call [phone number] or write to [email address], token = [password or key]",
         ),
     ]
+
+
+NUMBERS = ("09050090044", "+44 20 7946 0958", "4539 1488 0343 6467", "mei.lin@gmail.com")
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+@pytest.mark.parametrize("stdnum", [True, False])
+def test_what_other_checks_show_of_a_row_is_masked_too(
+    number: str, stdnum: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    if not stdnum:
+        monkeypatch.setitem(sys.modules, "stdnum", None)
+        for name in [name for name in sys.modules if name.startswith("stdnum.")]:
+            monkeypatch.delitem(sys.modules, name)
+    words = "the table by the window was cold and the soup came late so that we left"
+    rows = [
+        row(f"cafÃ© {number} {words}"),
+        row(f"cafÃ© {number} {words} early"),
+        row("x" * 150 + f" {number}"),
+    ]
+    findings = [
+        *run_family(Mojibake, make_task(), tmp_path, rows).findings(),
+        *run_family(NearRows, make_task("qa"), tmp_path, rows).findings(),
+    ]
+    shown = [reference.text for finding in findings for reference in finding.rows]
+    assert {finding.check for finding in findings} == {"DATA-MOJIBAKE", "DATA-NEARDUP"}
+    assert len(shown) == 3
+    assert all("caf" in text and number[:5] not in text for text in shown)
+    assert {number[:5] in excerpt(f"{'x' * start} {number} or {number}") for start in range(340)} == {False}
+    assert number[-5:] not in ending(f"call {number}", 8)
 
 
 def test_every_turn_and_the_arguments_of_calls_are_looked_at(tmp_path: Path):

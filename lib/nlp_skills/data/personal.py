@@ -63,6 +63,7 @@ _RESOLVERS = frozenset(
     "1.1.1.1 1.0.0.1 8.8.8.8 8.8.4.4 9.9.9.9 1.2.3.4 208.67.222.222 208.67.220.220".split()
 )
 _DIGITS = re.compile(r"\D")
+_LONG_NUMBER = re.compile(r"\d(?:[ .()-]{0,2}\d){6,}")
 _MAYBE_NUMBER = re.compile(r"\d(?:[ .()-]{0,2}\d){6}")
 
 
@@ -82,6 +83,12 @@ def find_personal(text: str) -> list[Span]:
         found += _my_numbers(text)
         found += find_telephones(text)
     return apart(found)
+
+
+def find_numbers(text: str) -> list[Span]:
+    """Mail addresses, and numbers as long as a telephone's: what may be personal where nothing tells which are."""
+    spans = [*_spans("email address", _EMAIL, text, _is_mailbox), *_spans("number", _LONG_NUMBER, text, bool)]
+    return apart(spans)
 
 
 def _numbers() -> tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...]:

@@ -18,11 +18,14 @@ from nlp_skills.data.checks.blank import INVISIBLE
 from nlp_skills.data.checks.identities import digest_64
 from nlp_skills.data.checks.reading import Batch, Reader
 from nlp_skills.data.checks.rows import Context
-from nlp_skills.data.checks.tally import SHOWN, WIDTH, Tally
+from nlp_skills.data.checks.tally import SHOWN, Tally
+from nlp_skills.data.excerpt import excerpt
 from nlp_skills.data.report import DoesNotApply, Finding, Level
-from nlp_skills.errors import clip, did_you_mean
+from nlp_skills.errors import did_you_mean
 
 LISTED = 20
+SAID = 40
+"""Characters of an answer that are shown."""
 """Findings of one kind; the labels after them are counted together."""
 _BETWEEN = re.compile(r"(?<=[^\W_])[\s_\-\u2010-\u2015]+(?=[^\W_])")
 
@@ -110,7 +113,7 @@ class Labels:
         )
         for row in self._others:
             example = self._reader.example(row)
-            said, label = clip(example.output_text, WIDTH // 4), example.meta.label
+            said, label = excerpt(example.output_text, SAID), example.meta.label
             unknown = (
                 ", no label of the task" if self._known and example.output_text not in self._known else ""
             )

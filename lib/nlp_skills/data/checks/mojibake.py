@@ -8,6 +8,7 @@ from typing import ClassVar
 from nlp_skills.data.checks.rows import Context, Rows, look_at_each
 from nlp_skills.data.checks.tally import Tally
 from nlp_skills.data.example import Example
+from nlp_skills.data.excerpt import masked
 from nlp_skills.data.mojibake import is_garbled, repair
 from nlp_skills.data.report import Finding
 from nlp_skills.data.sensitive import texts_of
@@ -70,6 +71,7 @@ _is_garbled = lru_cache(maxsize=64)(is_garbled)
 
 def show(text: str) -> str:
     """`… the cafÃ© was → the café was`: the first garbled place, and what it should read where that can be told."""
+    text = masked(text)  # before it is cut: of a number a part is left, which nothing would find
     repaired = repair(text)
     pairs = enumerate(zip(text, repaired, strict=False))
     lost = text.find("\ufffd")

@@ -28,8 +28,9 @@ from nlp_skills.data.checks.near_pairs import (
     encoded_shingles,
 )
 from nlp_skills.data.checks.rows import Context, Rows
-from nlp_skills.data.checks.tally import SHOWN, Tally, excerpt
+from nlp_skills.data.checks.tally import SHOWN, Tally
 from nlp_skills.data.example import Example
+from nlp_skills.data.excerpt import excerpt
 from nlp_skills.data.report import DoesNotApply, Finding, RowReference
 from nlp_skills.data.similarity import FEWEST, THRESHOLD
 from nlp_skills.data.sketches import Sketches

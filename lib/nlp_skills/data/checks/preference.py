@@ -15,8 +15,9 @@ from typing import ClassVar
 import msgspec
 
 from nlp_skills.data.checks.rows import Context, Rows
-from nlp_skills.data.checks.tally import SHOWN, Tally, excerpt
+from nlp_skills.data.checks.tally import SHOWN, Tally
 from nlp_skills.data.example import Example, Message
+from nlp_skills.data.excerpt import excerpt
 from nlp_skills.data.report import DoesNotApply, Finding, RowReference
 from nlp_skills.errors import counted
 

@@ -13,10 +13,10 @@ from nlp_skills.data.checks.rows import Context, Rows, look_at_each
 from nlp_skills.data.checks.tally import Tally
 from nlp_skills.data.credentials import find_secrets
 from nlp_skills.data.example import Example
+from nlp_skills.data.excerpt import find_sensitive
 from nlp_skills.data.personal import find_personal
 from nlp_skills.data.report import Finding, Level
-from nlp_skills.data.sensitive import Span, apart, hint, mask, texts_of
-from nlp_skills.errors import MissingExtra
+from nlp_skills.data.sensitive import Span, hint, mask, texts_of
 
 BEFORE = 40
 """Characters before a place that are shown with it."""
@@ -44,7 +44,7 @@ class _Places:
             for span in self._find(text):
                 if span.kind not in told:
                     told.add(span.kind)
-                    self._tally(span.kind).add(file, line, excerpt(text, span))
+                    self._tally(span.kind).add(file, line, show_place(text, span))
 
     def _find(self, text: str) -> list[Span]:
         return type(self).find(text)
@@ -97,12 +97,9 @@ class Secrets(_Places):
     find = staticmethod(lru_cache(maxsize=64)(find_secrets))
 
 
-def excerpt(text: str, span: Span) -> str:
-    """`AKIA… in: my key is [AWS access key], please`: the place in its masked surroundings, where these can be masked."""
-    try:
-        spans = apart([*find_secrets(text), *find_personal(text)])
-    except MissingExtra:
-        return hint(text, span)
+def show_place(text: str, span: Span) -> str:
+    """`AKIA… in: my key is [AWS access key], please`: the place in its masked surroundings."""
+    spans = find_sensitive(text)
     start = max(0, span.start - BEFORE)
     inside = [other for other in spans if other.start < start < other.end]
     start = inside[0].start if inside else start

@@ -5,13 +5,11 @@ from __future__ import annotations
 from bisect import insort
 from dataclasses import dataclass, field
 
-from nlp_skills.data.credentials import find_secrets
+from nlp_skills.data.excerpt import excerpt
 from nlp_skills.data.report import Finding, Level, RowReference
-from nlp_skills.data.sensitive import mask
-from nlp_skills.errors import clip, counted
+from nlp_skills.errors import counted
 
 SHOWN = 5
-WIDTH = 160
 
 
 @dataclass
@@ -66,10 +64,3 @@ class Marked:
         if len(self.first) < SHOWN or row < self.first[-1][0]:
             insort(self.first, (row, other))
             del self.first[SHOWN:]
-
-
-def excerpt(text: str) -> str:
-    """The start of a text on one line, fit for a report: keys and passwords in it are masked."""
-    start = text[: 2 * WIDTH]
-    line = " ".join(mask(start, find_secrets(start)).split())
-    return clip(line, WIDTH)

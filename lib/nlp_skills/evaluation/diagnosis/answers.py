@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from nlp_skills.data.excerpt import ending
 from nlp_skills.errors import counted
 from nlp_skills.evaluation.diagnosis.causes import figure, name_cause
 from nlp_skills.evaluation.diagnosis.chance import LEVEL, more_in_one, more_than_expected, show_p
@@ -38,7 +39,7 @@ def answers_in_another_form(material: Material) -> Iterator[Cause]:
                 f"{counted(len(rows), 'wrong answer')} of {len(wrong)} {words}.",
                 "strong" if share >= MANY else "some",
                 [figure(f"wrong answers that {words}", len(rows), material.predictions_file)],
-                rows=[show_prediction(material, row) for row in rows],
+                rows=(show_prediction(material, row) for row in rows),
                 share=share,
             )
 
@@ -76,7 +77,7 @@ def answers_that_were_cut(material: Material) -> Iterator[Cause]:
             figure("answers that were cut", len(cut), material.predictions_file),
             figure("of them wrong", wrong / len(cut), material.predictions_file),
         ],
-        rows=[show_prediction(material, row, f"ends: …{row.predicted[-60:]!r}") for row in cut],
+        rows=(show_prediction(material, row, f"ends: …{ending(row.predicted, 60)!r}") for row in cut),
         share=wrong / max(1, len(material.wrong)),
     )
 
@@ -115,7 +116,7 @@ def swapped_labels(material: Material) -> Iterator[Cause]:
             figure("right as they are", right / len(rows), material.predictions_file),
             figure("right with labels exchanged", could / len(rows), material.predictions_file),
         ],
-        rows=[show_prediction(material, row) for row in rows if row.predicted == swapped.get(row.expected)],
+        rows=(show_prediction(material, row) for row in rows if row.predicted == swapped.get(row.expected)),
         share=moved / max(1, len(material.wrong)),
     )
 
@@ -133,7 +134,7 @@ def one_answer(material: Material) -> Iterator[Cause]:
             f"{top!r} is the answer to {count} of {len(rows)} rows, and {expected[top]} expect it.",
             "strong",
             [figure(f"rows answered {top!r}", count, material.predictions_file)],
-            rows=[show_prediction(material, row) for row in material.wrong],
+            rows=(show_prediction(material, row) for row in material.wrong),
             share=sum(row.predicted == top for row in material.wrong) / max(1, len(material.wrong)),
             more_epochs=more,
         )
@@ -159,7 +160,7 @@ def one_answer(material: Material) -> Iterator[Cause]:
                 else figure(f"test rows of {label!r}", never[label], material.predictions_file)
                 for label in list(never)[:5]
             ],
-            rows=[show_prediction(material, row) for row in rows if row.expected in never],
+            rows=(show_prediction(material, row) for row in rows if row.expected in never),
             share=total / max(1, len(material.wrong)),
         )
 
@@ -187,7 +188,7 @@ def confused_pairs(material: Material) -> Iterator[Cause]:
             figure(f"{a!r} answered {b!r}", sum(row.expected == a for row in rows), material.results_file),
             figure(f"{b!r} answered {a!r}", sum(row.expected == b for row in rows), material.results_file),
         ],
-        rows=[show_prediction(material, row) for row in rows],
+        rows=(show_prediction(material, row) for row in rows),
         share=count / len(wrong),
         to_read=count,
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.resources import files
+from itertools import islice
 from typing import Any, Literal
 
 import yaml
@@ -52,7 +53,7 @@ def name_cause(
     sure: Sure,
     evidence: Sequence[Evidence],
     *,
-    rows: Sequence[ShownRow] = (),
+    rows: Iterable[ShownRow] = (),
     share: float = 0.0,
     to_read: int = 0,
     command: str | None = None,
@@ -71,7 +72,7 @@ def name_cause(
         says=says,
         sure=sure,
         evidence=list(evidence),
-        rows=list(rows[:SHOWN]),
+        rows=list(islice(rows, SHOWN)),
         share=round(min(1.0, share), 4),
         fix=_fix(material, known, (command or known.command).format(**filled), filled, to_read),
     )

@@ -114,6 +114,6 @@ def error_clusters(material: Material) -> Iterator[Cause]:
                 figure(f"rows with {cluster.names[0]!r}", cluster.size, material.predictions_file),
                 figure("of them wrong", len(cluster.rows), material.predictions_file),
             ],
-            rows=[show_prediction(material, rows[n]) for n in cluster.rows],
+            rows=(show_prediction(material, rows[n]) for n in cluster.rows),
             share=len(cluster.rows) / max(1, every),
         )

@@ -8,9 +8,10 @@ writes to a limit still ends the sentence, who is cut does not.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from nlp_skills.data.excerpt import ending
 from nlp_skills.errors import counted
 from nlp_skills.evaluation.diagnosis.causes import figure, name_cause
 from nlp_skills.evaluation.diagnosis.chance import more_in_one, more_than_expected, show_p
@@ -76,7 +77,9 @@ def cut_inputs(material: Material) -> Iterator[Cause]:
     learned = [row.input_text for row in train]
     limit, trained = find_limit(asked), find_limit(learned)
     if limit is not None:
-        rows = [show_prediction(material, predictions[n], f"ends: …{asked[n][-30:]!r}") for n in limit.rows]
+        rows = (
+            show_prediction(material, predictions[n], f"ends: …{ending(asked[n], 30)!r}") for n in limit.rows
+        )
         wrong = sum(not predictions[n].correct for n in limit.rows)
         share = wrong / max(1, len(material.wrong))
         also = (
@@ -86,9 +89,10 @@ def cut_inputs(material: Material) -> Iterator[Cause]:
         )
         yield _cut(material, limit, asked, "test row", material.split_file, rows, share, also)
     elif trained is not None:
-        rows = [
-            show_example(material.train_file, train[n], f"ends: …{learned[n][-30:]!r}") for n in trained.rows
-        ]
+        rows = (
+            show_example(material.train_file, train[n], f"ends: …{ending(learned[n], 30)!r}")
+            for n in trained.rows
+        )
         yield _cut(material, trained, learned, "training row", material.train_file, rows, 0.0, "")
 
 
@@ -98,7 +102,7 @@ def _cut(
     texts: list[str],
     noun: str,
     file: str,
-    rows: list[ShownRow],
+    rows: Iterable[ShownRow],
     share: float,
     also: str,
 ) -> Cause:

@@ -41,7 +41,7 @@ def length_effect(material: Material) -> Iterator[Cause]:
             figure("characters of the right rows (median)", float(median(right)), material.predictions_file),
             figure("pairs in which the wrong row is longer, share", share, material.predictions_file),
         ],
-        rows=[show_prediction(material, row) for row in order],
+        rows=(show_prediction(material, row) for row in order),
         share=2 * abs(share - 0.5),
     )
 
@@ -79,6 +79,6 @@ def language_effect(material: Material) -> Iterator[Cause]:
                     material.predictions_file,
                 ),
             ],
-            rows=[show_prediction(material, rows[n]) for n in found if n in wrong],
+            rows=(show_prediction(material, rows[n]) for n in found if n in wrong),
             share=hits / max(1, len(wrong)),
         )

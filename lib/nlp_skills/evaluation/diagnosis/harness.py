@@ -54,7 +54,7 @@ def insane_answers(material: Material) -> Iterator[Cause]:
                 figure("of them right", sane.known_right, material.results_file),
                 figure("answers that cannot be read, share", sane.unreadable, material.results_file),
             ],
-            rows=[show_prediction(material, row) for row in material.wrong],
+            rows=(show_prediction(material, row) for row in material.wrong),
             share=1.0,
         )
 
@@ -105,7 +105,7 @@ def test_against_validation(material: Material) -> Iterator[Cause]:
             figure("loss a token in the test (lower end)", tested, material.predictions_file),
             figure("validation loss of the training", loss, material.metrics_file),
         ],
-        rows=[show_prediction(material, row) for row in material.wrong],
+        rows=(show_prediction(material, row) for row in material.wrong),
         share=1.0,
     )
 
@@ -154,7 +154,7 @@ def probe_known_loss(material: Material, predictor: Predictor) -> Iterator[Cause
             figure("loss a token, asked as the test asks", measured, "data/valid.jsonl"),
             figure("validation loss of the training", loss, material.metrics_file),
         ],
-        rows=[show_example("data/valid.jsonl", rows[n], f"{each[n]:.2f} nats a token") for n in worst],
+        rows=(show_example("data/valid.jsonl", rows[n], f"{each[n]:.2f} nats a token") for n in worst),
         share=1.0,
     )
 

@@ -251,7 +251,7 @@ def noisy_test_labels(material: Material) -> Iterator[Cause]:
         " says the same: the test's label may be what is wrong.",
         "some" if len(agreed) >= FEWEST and len(agreed) >= 0.3 * wrong else "weak",
         [figure("wrong test rows on which both agree", len(agreed), material.predictions_file)],
-        rows=[show_prediction(material, row) for row in agreed],
+        rows=(show_prediction(material, row) for row in agreed),
         share=len(agreed) / max(1, wrong),
         to_read=len(agreed),
     )

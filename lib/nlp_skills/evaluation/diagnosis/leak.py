@@ -87,6 +87,6 @@ def _leak(
         f"In {counted(len(found), 'test row')} ({share:.1%}) {words}.{compared}",
         sure,
         evidence,
-        rows=[show_prediction(material, row, "stands in data/train.jsonl too") for row in found],
+        rows=(show_prediction(material, row, "stands in data/train.jsonl too") for row in found),
         share=share,
     )

@@ -15,9 +15,9 @@ import msgspec
 
 from nlp_skills.data.checked import is_of_present_data, last_report
 from nlp_skills.data.example import Example, read_examples
+from nlp_skills.data.excerpt import excerpt
 from nlp_skills.data.report import ValidationReport
 from nlp_skills.data.snapshot import DataSnapshot
-from nlp_skills.errors import clip
 from nlp_skills.evaluation.diagnosis.record import ShownRow
 from nlp_skills.evaluation.results import EvalResult, Prediction
 from nlp_skills.records import sha256_file
@@ -124,17 +124,13 @@ class Material:
 
 def show_prediction(material: Material, row: Prediction, note: str = "") -> ShownRow:
     """A test row as evidence."""
-    said = note or f"expected {clip(row.expected, 60)!r}, answered {clip(row.predicted, 60)!r}"
-    return ShownRow(
-        file=material.split_file, id=row.id, text=clip(" ".join(row.input.split()), TEXT_SHOWN), note=said
-    )
+    said = note or f"expected {excerpt(row.expected, 60)!r}, answered {excerpt(row.predicted, 60)!r}"
+    return ShownRow(file=material.split_file, id=row.id, text=excerpt(row.input, TEXT_SHOWN), note=said)
 
 
 def show_example(file: str, row: Example, note: str) -> ShownRow:
     """A row of a split as evidence."""
-    return ShownRow(
-        file=file, id=row.meta.id, text=clip(" ".join(row.input_text.split()), TEXT_SHOWN), note=note
-    )
+    return ShownRow(file=file, id=row.meta.id, text=excerpt(row.input_text, TEXT_SHOWN), note=note)
 
 
 def read_material(task: Path, folder: Path, split: str) -> Material:

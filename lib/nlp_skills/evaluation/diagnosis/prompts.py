@@ -14,6 +14,7 @@ from typing import Any
 
 from nlp_skills.base_model import BaseModelFiles, chat_template_sha256, load_tokenizer, local_tokenizer
 from nlp_skills.data.example import Example
+from nlp_skills.data.excerpt import masked
 from nlp_skills.data.prompted_tools import with_prompted_tools
 from nlp_skills.data.text_encoder import TextEncoder
 from nlp_skills.data.tokens import render
@@ -155,11 +156,13 @@ def _other_template(material: Material, other: list[Asked], looked: int, trained
 
 
 def _preview(material: Material, first: Asked, today: Any | None) -> list[ShownRow]:
-    rows = [show_prediction(material, first.row, f"as trained: {clip(first.text, PREVIEW)!r}")]
+    rows = [show_prediction(material, first.row, f"as trained: {clip(masked(first.text), PREVIEW)!r}")]
     example = next((row for row in material.tested or [] if row.meta.id == first.row.id), None)
     if today is not None and example is not None:
         text = render_rows(material, today, [example])[0]
-        rows.append(show_prediction(material, first.row, f"by today's template: {clip(text, PREVIEW)!r}"))
+        rows.append(
+            show_prediction(material, first.row, f"by today's template: {clip(masked(text), PREVIEW)!r}")
+        )
     return rows
 
 

@@ -50,7 +50,7 @@ def labels_without_rows(material: Material) -> Iterator[Cause]:
             figure("test rows that expect it", total, material.split_file),
             figure("of them right", len(rows) - len(wrong), material.predictions_file),
         ],
-        rows=[show_prediction(material, row) for row in wrong or rows],
+        rows=(show_prediction(material, row) for row in wrong or rows),
         share=len(wrong) / max(1, len(material.wrong)),
     )
 
@@ -87,7 +87,7 @@ def few_rows(material: Material) -> Iterator[Cause]:
                 figure(f"training rows of {label!r}", count, "data_snapshot.json")
                 for label, count in sorted(few.items(), key=lambda item: item[1])[:5]
             ],
-            rows=[show_prediction(material, row) for row in wrong],
+            rows=(show_prediction(material, row) for row in wrong),
             share=len(wrong) / max(1, len(material.wrong)),
         )
 
