@@ -48,10 +48,11 @@ def trained_ends(trainer: Trainer, rows: Sequence[Example]) -> set[int]:
 
 
 def ends_of(folder: Path) -> set[int]:
-    """The eos_token_id of a folder's generation_config.json, by which servers stop; of config.json where it has none."""
-    for name in ("generation_config.json", "config.json"):
-        file = folder / name
-        said = json.loads(file.read_text(encoding="utf-8")).get("eos_token_id") if file.is_file() else None
-        if said is not None:
-            return set(said) if isinstance(said, list) else {said}
-    return set()
+    """The eos_token_id by which a folder is served: of its generation_config.json; of config.json where there is none.
+
+    As transformers reads it (generation/utils.py, adjust_generation_fn): without one nothing ends an answer.
+    """
+    files = (folder / name for name in ("generation_config.json", "config.json"))
+    file = next((file for file in files if file.is_file()), None)
+    said = json.loads(file.read_text(encoding="utf-8")).get("eos_token_id") if file else None
+    return set(said) if isinstance(said, list) else set() if said is None else {said}

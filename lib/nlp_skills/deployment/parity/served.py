@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from nlp_skills.data.example import Example
-from nlp_skills.data.text_encoder import TextEncoder, end_tokens
+from nlp_skills.data.text_encoder import TextEncoder
 from nlp_skills.deployment.ollama.models import ollama_show
 from nlp_skills.deployment.ollama.rendering import render_chat
 from nlp_skills.deployment.parity.causes import Prompt
@@ -90,11 +90,11 @@ class ServedFolder:
     """A whole model in a folder, as transformers and vLLM read it."""
 
     def __init__(self, tokenizer: Any, trainer: Trainer, ends: set[int]) -> None:
-        """`ends` are the eos_token_id of its generation_config.json."""
+        """`ends`: the tokens that the folder itself says end an answer (endings.ends_of)."""
         self.where = "the folder's own tokenizer and chat template"
         self._trainer = Trainer(tokenizer, trainer.config)
         self._encoder = TextEncoder(tokenizer)
-        self._ends = ends or end_tokens(tokenizer)
+        self._ends = ends
 
     def prompt(self, example: Example) -> Prompt:
         """By its tokenizer."""
