@@ -14,7 +14,8 @@ from report_sample import LABELS, make_full_task, make_task, read_predictions, w
 
 from nlp_skills.errors import NotFound, NotReady, NotValid
 from nlp_skills.evaluation import charts
-from nlp_skills.evaluation.charts import Curve, IntervalRow
+from nlp_skills.evaluation.charts import IntervalRow
+from nlp_skills.evaluation.loss_chart import Curve, LossScale, loss_chart, loss_scale, thin
 from nlp_skills.evaluation.page import render
 from nlp_skills.evaluation.page.lineage_graph import Node, lanes_of, lineage_graph
 from nlp_skills.evaluation.report import Report, collect, read_curve, write_report
@@ -603,7 +604,7 @@ def test_dots_and_intervals_stand_where_the_axis_says() -> None:
 
 def test_long_curve_is_thinned_to_means_and_keeps_its_ends() -> None:
     points = [(float(step), 1.0 if step % 2 else 3.0) for step in range(10_001)]
-    thinned = charts.thin(points)
+    thinned = thin(points)
     assert len(thinned) <= 300
     assert (thinned[0], thinned[-1]) == (points[0], points[-1])
     assert all(1.9 < loss < 2.1 for _, loss in thinned[1:-2])
@@ -636,7 +637,25 @@ def test_text_is_shortened_by_the_width_that_it_takes() -> None:
     [Curve(), Curve([(1, 2.0)], []), Curve([], [(10, 0.5)]), Curve([(1, 0.0), (2, 0.0)], [(2, 0.0)])],
 )
 def test_short_curves_can_be_drawn(curve: Curve) -> None:
-    Outline(charts.loss_chart(curve, alternative="loss"))
+    Outline(loss_chart(curve, loss_scale([curve]), alternative="loss"))
+
+
+def test_run_far_above_the_others_does_not_press_them_flat() -> None:
+    usual = Curve([(1, 6.9), (40, 0.2)], [(20, 0.4), (40, 0.17)])
+    burst = Curve([(1, 6.9), (2, 117.9), (40, 10.8)], [(40, 10.8)])
+    even, uneven = loss_scale([usual]), loss_scale([usual, burst])
+    assert loss_scale([Curve([(1, 2.3), (9, 0.4)])]) == LossScale([0, 1, 2, 3])
+    assert even == LossScale([0.1, 1, 10], logarithmic=True)
+    assert uneven == LossScale([0.1, 1, 10, 100, 200], logarithmic=True)
+    assert uneven.share(0.4) - uneven.share(0.17) > 0.1
+    picture = loss_chart(usual, uneven, alternative=f"Loss. {uneven.told}")
+    assert 'aria-label="Loss. The scale is logarithmic, from 0.1 to 200, as some losses' in picture
+
+
+def test_losses_below_zero_stand_above_the_lowest_line() -> None:
+    scale = loss_scale([Curve([(1, -0.4), (2, 60.0)])])
+    assert not scale.logarithmic
+    assert 0 < scale.share(-0.4) < scale.share(60.0) <= 1
 
 
 def test_step_that_was_trained_again_counts_once(tmp_path: Path) -> None:

@@ -1,13 +1,11 @@
-"""Pictures for the report: intervals, losses and confusion, drawn as page/charts.py says.
+"""Pictures for the report: intervals and confusion, drawn as page/charts.py says.
 
 The heat map has a width of its own, and scrolls inside its box where that is too wide.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from nlp_skills.evaluation.results import Interval
@@ -38,19 +36,6 @@ class IntervalRow(NamedTuple):
     label: str
     interval: Interval
     emphasis: bool = False
-
-
-@dataclass(frozen=True)
-class Curve:
-    """Points of a training run: (step, loss)."""
-
-    train: list[tuple[float, float]] = field(default_factory=list)
-    evaluation: list[tuple[float, float]] = field(default_factory=list)
-
-    @property
-    def values(self) -> list[float]:
-        """Every loss of the curve."""
-        return [loss for _, loss in (*self.train, *self.evaluation)]
 
 
 def interval_chart(rows: Sequence[IntervalRow], *, alternative: str, target: float | None = None) -> Html:
@@ -90,67 +75,6 @@ def _interval(row: IntervalRow, top: float, place: Callable[[float], str]) -> Ht
         element("circle", cx=place(value), cy=top + 30, r=5.5),
         class_=kind,
     )
-
-
-def loss_chart(curve: Curve, *, alternative: str, top_loss: float | None = None) -> Html:
-    """Training loss as a line, evaluation loss as dots on a line, over the steps.
-
-    `top_loss` gives several runs the same height, so that they can be compared by eye.
-    """
-    height = 200
-    steps = [step for step, _ in (*curve.train, *curve.evaluation)]
-    across = nice_ticks(0, max(steps, default=1), count=4)
-    upward = nice_ticks(0, top_loss if top_loss is not None else max(curve.values, default=1), count=4)
-
-    def down(loss: float) -> float:
-        return height * (1 - share_of(loss, upward))
-
-    parts = [element("line", x1="0", x2="100%", y1=down(t), y2=down(t), class_="grid") for t in upward]
-    parts += [text_at("0", down(t) + 4, f"{t:g}", "tick", "end", dx=-8) for t in upward]
-    parts += [
-        text_at(percent(t, across), height + 18, f"{t:g}", "tick", tick_anchor(t, across)) for t in across
-    ]
-    lines = [
-        _line(points, across, upward, kind)
-        for points, kind in ((thin(curve.train), "train"), (curve.evaluation, "evaluation"))
-        if len(points) > 1
-    ]
-    parts.append(
-        element(
-            "svg",
-            lines,
-            viewBox="0 0 100 100",
-            preserveAspectRatio="none",
-            width="100%",
-            height=height,
-        )
-    )
-    dots = [(point, "dot evaluation") for point in curve.evaluation]
-    if len(curve.train) == 1:
-        dots.append((curve.train[0], "dot train"))
-    parts += [
-        element("circle", cx=percent(step, across), cy=down(loss), r=4, class_=kind)
-        for (step, loss), kind in dots
-    ]
-    return picture(parts, height + 26, alternative, "chart with-axis")
-
-
-def _line(points: Sequence[tuple[float, float]], across: list[float], upward: list[float], kind: str) -> Html:
-    """A path in a 100 × 100 box that is stretched; the stroke is not (non-scaling)."""
-    path = " ".join(
-        f"{number(100 * share_of(x, across))},{number(100 * (1 - share_of(y, upward)))}" for x, y in points
-    )
-    return element("polyline", points=path, class_=f"curve {kind}", vector_effect="non-scaling-stroke")
-
-
-def thin(points: list[tuple[float, float]], most: int = 300) -> list[tuple[float, float]]:
-    """At most `most` points: the mean of each group of neighbours, the first and last kept."""
-    if len(points) <= most:
-        return points
-    size = math.ceil(len(points) / (most - 2))
-    inner = [points[i : i + size] for i in range(1, len(points) - 1, size)]
-    means = [(sum(x for x, _ in g) / len(g), sum(y for _, y in g) / len(g)) for g in inner]
-    return [points[0], *means, points[-1]]
 
 
 def heat_map(confusion: Mapping[str, Mapping[str, int]], labels: Sequence[str], *, alternative: str) -> Html:

@@ -16,8 +16,8 @@ from nlp_skills.data.report import ValidationReport
 from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.data.sources.source import DataSources
 from nlp_skills.errors import NlpSkillsError, NotValid
-from nlp_skills.evaluation.charts import Curve
 from nlp_skills.evaluation.diagnosis.record import Diagnosis
+from nlp_skills.evaluation.loss_chart import Curve
 from nlp_skills.evaluation.page import render
 from nlp_skills.evaluation.page.evidence import MOST_ROWS, Attempt, Evidence, Predictions
 from nlp_skills.evaluation.page.task_page import render_task

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from nlp_skills.data.report import ValidationReport
 from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.data.sources.source import DataSources
-from nlp_skills.evaluation.charts import Curve
 from nlp_skills.evaluation.diagnosis.record import Diagnosis
+from nlp_skills.evaluation.loss_chart import Curve
 from nlp_skills.evaluation.promotion import Promotion
 from nlp_skills.evaluation.results import EvalResult, Prediction
 from nlp_skills.evaluation.tool_use.record import ToolUseResult

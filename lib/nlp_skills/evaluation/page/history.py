@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from nlp_skills.evaluation import charts
+from nlp_skills.evaluation.loss_chart import LossScale, loss_chart, loss_scale
 from nlp_skills.evaluation.page.evidence import Attempt, Evidence
 from nlp_skills.evaluation.page.lineage_graph import Node, lineage_graph
 from nlp_skills.evaluation.verdict import metric_name
@@ -23,25 +23,25 @@ from nlp_skills.training.job import Job
 
 
 def training_section(evidence: Evidence) -> Html:
-    highest = max((v for a in evidence.attempts for v in a.curve.values), default=0.0)
+    scale = loss_scale(attempt.curve for attempt in evidence.attempts)
     return section(
         "training",
         "Training",
         lead(
-            "Loss over steps, on the same scale for every version: a thin line for training, dots for evaluation."
+            f"Loss over steps, on the same scale for every version: a thin line for training, dots for evaluation. {scale.told}".rstrip()
         ),
-        element("div", [_run(attempt, highest) for attempt in evidence.attempts], class_="columns"),
+        element("div", [_run(attempt, scale) for attempt in evidence.attempts], class_="columns"),
     )
 
 
-def _run(attempt: Attempt, highest: float) -> Html:
+def _run(attempt: Attempt, scale: LossScale) -> Html:
     title = element("h3", attempt.version)
     if not attempt.curve.values:
         state = f"Its job is {attempt.job.status}." if attempt.job else "It has not been trained yet."
         return element("div", title, absent(f"No loss was recorded. {state}"))
     told = _told_curve(attempt)
-    chart = charts.loss_chart(
-        attempt.curve, alternative=f"Loss of {attempt.version}. {told}", top_loss=highest
+    chart = loss_chart(
+        attempt.curve, scale, alternative=f"Loss of {attempt.version}. {told} {scale.told}".rstrip()
     )
     rows = [[f"{step:g}", f"{loss:.4f}"] for step, loss in attempt.curve.evaluation]
     grid = table(["Step", "Evaluation loss"], rows, numbers=True) if rows else None
