@@ -20,6 +20,7 @@ from nlp_skills.data.fixes.rows import mask_personal
 from nlp_skills.data.personal import find_personal
 from nlp_skills.data.sensitive import mask
 from nlp_skills.errors import MissingExtra
+from nlp_skills.task.task import TaskType
 
 PLANTED = {
     "email address": ["mei.lin@gmail.com", "neil+news@mail.bbc.co.uk", "tanaka_88@docomo.ne.jp"],
@@ -215,7 +216,7 @@ def test_what_other_checks_show_of_a_row_is_masked_too(
     ]
     findings = [
         *run_family(Mojibake, make_task(), tmp_path, rows).findings(),
-        *run_family(NearRows, make_task("qa"), tmp_path, rows).findings(),
+        *run_family(NearRows, make_task(TaskType.QA), tmp_path, rows).findings(),
     ]
     shown = [reference.text for finding in findings for reference in finding.rows]
     assert {finding.check for finding in findings} == {"DATA-MOJIBAKE", "DATA-NEARDUP"}
