@@ -9,17 +9,20 @@ from rich.console import Console
 from nlp_skills.data.history import KeptSnapshot, SnapshotList
 from nlp_skills.records import Record
 from nlp_skills.tables import render
+from nlp_skills.tables.grid import table
 from nlp_skills.tables.results import told_settings
 from nlp_skills.task.index import TaskList
 from nlp_skills.task.summary import TaskSummary
 from nlp_skills.task.task import Task, TaskType
 from nlp_skills.training.config import TrainConfig
+from nlp_skills.training.job_table import JobLine, JobList
 from nlp_skills.training.overview import TaskOverview, VersionOverview
+from nlp_skills.training.status import TrainingStatus
 
 
 def lines(record: Record) -> list[str]:
     console = Console(width=80, highlight=False, markup=False, record=True, file=io.StringIO())
-    console.print(render(record))
+    console.print(render(record), crop=False)
     return [line.rstrip() for line in console.export_text().splitlines()]
 
 
@@ -68,6 +71,60 @@ def test_a_list_of_tasks_leaves_out_what_nobody_has_and_breaks_no_type():
         "task                type                   status  metric    target",
         "headline-sentiment  entity_classification  active  macro_f1     0.8",
         "tickets             classification         active  macro_f1",
+    ]
+
+
+def test_a_table_that_is_too_wide_breaks_no_name_and_says_what_it_left_out():
+    name = "headline-sentiment-zh-hant-2026"
+    found = TaskList(
+        home="tasks", tasks=[summary(name, TaskType.ENTITY_CLASSIFICATION, target=0.8, latest="v12")]
+    )
+    assert lines(found) == [
+        "task                             type                   status  latest  metric",
+        f"{name}  entity_classification  active  v12     macro_f1",
+        "No room for: target (in a wider terminal, or with --json)",
+    ]
+    line = {"task": "t" * 63, "version": "folds-1a2b3c4d/fold-3", "target": "lab", "started": "2026-11-21"}
+    waiting = JobLine.parse({**line, "status": "queued", "place": 2, "behind": ["tickets v3"]}, "a line")
+    shown = lines(JobList(jobs=[waiting]))
+    assert shown[1] == f"{'t' * 63}  folds-1a2b3c4d/fold-3  queued", "rather longer than the terminal"
+    assert " ".join(shown[-2:]).endswith("waits for tickets v3, place 2 in the queue")
+
+
+def test_a_table_wraps_text_between_its_words_and_folds_only_what_is_longer_than_the_terminal():
+    made = table("name", "says")
+    made.add_row("a", "word " * 30 + "w" * 90)
+    console = Console(width=40, file=io.StringIO())
+    with console.capture() as told:
+        console.print(made)
+    words = told.get().split()
+    assert words.count("word") == 30 and "".join(words[33:]) == "w" * 90
+
+
+def test_a_run_is_told_in_lines():
+    found = TrainingStatus(
+        task="tickets",
+        version="v3",
+        status="running",
+        step=120,
+        total_steps=375,
+        epoch=0.96,
+        loss=0.4123,
+        eval_loss=0.398,
+        seconds=130,
+        seconds_left=300,
+        warnings=["RUN-STALL: the loss does not fall"],
+        log="versions/v3/train.log",
+        next="Ask again: nlp-skills training-status tickets --version v3",
+    )
+    assert lines(found) == [
+        "v3 of tickets: running",
+        "step 120 of 375, epoch 0.96",
+        "loss 0.412, validation loss 0.398",
+        "2.2 minutes so far, about 5 minutes left",
+        "RUN-STALL: the loss does not fall",
+        "",
+        "Ask again: nlp-skills training-status tickets --version v3",
     ]
 
 

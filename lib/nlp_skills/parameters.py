@@ -67,6 +67,10 @@ PARAMETERS = {
     "confirm": "really do it",
     "check_training target": "where it will be trained: local, or a name in configs/targets.yaml, whose access is asked for",
     "start_training target": "where: local, or the name of a machine or service in configs/targets.yaml",
+    **dict.fromkeys(
+        ("training_status version", "training_log version", "stop_training version"),
+        "v1, v2 …, or dev, staging, prod; the one that runs or waits when left out, else the newest",
+    ),
     "lines": "how many lines",
     "limit": "how many ended runs at most",
     "search_settings settings": "what to try: field={low: …, high: …, log: true} or field={choices: […]}; configs/search.yaml when left out",

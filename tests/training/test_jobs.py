@@ -10,15 +10,18 @@ from small_task import make_small_task
 
 from nlp_skills.errors import NotValid
 from nlp_skills.hooks.tracking import tracking_note
-from nlp_skills.records import now
+from nlp_skills.records import now, silent
 from nlp_skills.task.version import Version, record_lineage
 from nlp_skills.training.checkpoints import checkpoints
-from nlp_skills.training.job import Job, is_running, read_job
+from nlp_skills.training.folds import train_part
+from nlp_skills.training.job import Job, holding, is_running, read_job
 from nlp_skills.training.job_table import JobLine, list_jobs
+from nlp_skills.training.new_version import create_version
 from nlp_skills.training.preflight.out_of_memory import kernel_kills
+from nlp_skills.training.present_job import KILLED
 from nlp_skills.training.queue import Waiting, in_queue
 from nlp_skills.training.run.run import KILLS
-from nlp_skills.training.status import KILLED, TrainingStatus, training_status
+from nlp_skills.training.status import TrainingStatus, training_status
 from nlp_skills.training.targets.local import start_run
 from nlp_skills.training.train import StartingPlan, start_training, stop_training, train_model
 from nlp_skills.training.train_log import training_log
@@ -36,12 +39,14 @@ def test_runs_wait_in_order_while_the_device_is_taken_and_a_kill_of_everything_l
     home = tmp_path / "tasks"
     first, second = make_small_task(home, "first"), make_small_task(home, "second")
     processes = []
-    with in_queue(tmp_path / "elsewhere", "v7", 1) as holder:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "task.yaml").touch()
+    with in_queue(tmp_path / "elsewhere" / "benchmarks" / "folds-1" / "fold-2", "v1", 1) as holder:
         holder.wait()
         processes = [start_run(task, task / "versions" / "v1") for task in (first, second)]
         assert (training_status(first).status, training_status(second).waiting) == (
             "queued",
-            Waiting(place=2, behind=["elsewhere v7"]),
+            Waiting(place=2, behind=["elsewhere folds-1/fold-2"]),
         )
         with pytest.raises(
             NotValid, match=r"first v1 is being trained already.*training-status first .*stop-training first "
@@ -51,10 +56,18 @@ def test_runs_wait_in_order_while_the_device_is_taken_and_a_kill_of_everything_l
             ("first", "queued", 1),
             ("second", "queued", 2),
         ]
+        create_version(first)
+        assert training_status(first).version == "v1", "it waits, and v2 does not"
+        assert training_log(first).version == "v1"
+        processes.append(start_run(first, first / "versions" / "v2"))
+        with pytest.raises(NotValid, match=r"first: v1, v2 are being trained\. Say which: --version v2"):
+            stop_training(first)
         for process in processes:
             process.send_signal(signal.SIGKILL)
             process.wait()
-    assert [(job.status, job.error) for job in list_jobs(home).jobs] == [("failed", KILLED)] * 2
+    assert [(job.status, job.error) for job in list_jobs(home).jobs] == [("failed", KILLED)] * 3
+    create_version(first)
+    assert training_status(first).version == "v2", "none runs, and v3 has no run"
     assert training_status(first).waiting is None
 
 
@@ -145,6 +158,17 @@ def test_broken_job_is_named_and_hides_no_other(tmp_path: Path) -> None:
     assert [(job.task, job.error) for job in found.jobs] == [("whole", "no disk")]
     assert list(found.unreadable) == ["broken/v1"]
     assert list_jobs(home, limit=0).more == 1
+    for place in ("folds-1a2b3c4d/fold-2", "reproduced-v1"):
+        folder = whole / "benchmarks" / place / "versions" / "v1"
+        folder.mkdir(parents=True)
+        ended.save(folder / "job.json")
+    listed = [(job.task, job.version) for job in list_jobs(home).jobs]
+    assert listed == [("whole", name) for name in ("v1", "folds-1a2b3c4d/fold-2", "reproduced-v1")]
+    with (
+        holding(folder),
+        pytest.raises(NotValid, match=r"another process trains whole reproduced-v1 .*nlp-skills list-jobs\."),
+    ):
+        train_part(folder.parent.parent, "It was not made again", silent)
 
 
 def test_run_outlives_the_process_that_started_it_and_its_pid_is_its_own(tmp_path: Path) -> None:

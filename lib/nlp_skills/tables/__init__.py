@@ -47,6 +47,7 @@ def render(record: Record) -> RenderableType:
 
 RENDERERS: dict[str, Callable[[Any], RenderableType]] = {
     "TaskList": tasks.task_list,
+    "Task": tasks.task,
     "TaskOverview": tasks.task_overview,
     "DataSnapshot": data.snapshot,
     "SnapshotList": data.snapshots,
@@ -64,12 +65,14 @@ RENDERERS: dict[str, Callable[[Any], RenderableType]] = {
     "AddedSource": sources.added_source,
     "Outcome": quickstart.outcome,
     "Examples": quickstart.examples,
+    "Report": tasks.report,
     "Version": results.version,
     "Plan": plan.plan,
     "StartingPlan": plan.starting,
     "Advice": plan.advice,
     "TokenPreview": tokens.token_preview,
     "JobList": jobs.job_list,
+    "TrainingStatus": jobs.status,
     "TrainingLog": jobs.training_log,
     "PreflightReport": preflight.preflight,
     "SearchReport": search.search,

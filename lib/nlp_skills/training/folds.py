@@ -23,7 +23,8 @@ from nlp_skills.records import Progress, to_json, unfinished, write_atomic
 from nlp_skills.task.task import Task
 from nlp_skills.task.version import new_version
 from nlp_skills.training.config import TrainConfig
-from nlp_skills.training.job import read_job
+from nlp_skills.training.job import is_running, read_job
+from nlp_skills.training.run_name import run_name
 from nlp_skills.training.train import train_model
 from nlp_skills.training.version_model import is_version, resolve_model
 
@@ -155,11 +156,17 @@ def _files_of(config: TrainConfig) -> list[str]:
 
 
 def train_part(place: Path, what: str, progress: Progress) -> None:
-    """Train the v1 of such a folder. Raises RunFailed with `what` ("Fold 3 was not trained"), the reason and the log."""
+    """Train the v1 of such a folder. Raises RunFailed with `what` ("Fold 3 was not trained"), the reason and the log;
+    NotValid where another process is at it."""
+    folder = place / "versions" / "v1"
+    if is_running(folder):
+        raise NotValid(
+            f"{what}: another process trains {' '.join(run_name(place, 'v1'))} at this moment. See how far it is: nlp-skills"
+            " list-jobs. When it has ended, go on with the same command."
+        )
     try:
         train_model(place, version="v1", progress=progress)
     except RunFailed:
-        folder = place / "versions" / "v1"
         job = read_job(folder)
         reason = job.error if job is not None else None
         raise RunFailed(

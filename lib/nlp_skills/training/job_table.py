@@ -7,10 +7,11 @@ from pathlib import Path
 from nlp_skills.errors import NlpSkillsError
 from nlp_skills.records import Record
 from nlp_skills.task.task import task_names
-from nlp_skills.task.version import version_names
 from nlp_skills.training.job import Job, read_job
+from nlp_skills.training.present_job import as_it_is
 from nlp_skills.training.run.metrics_log import last_value, read_metrics
-from nlp_skills.training.status import as_it_is, place_in_queue
+from nlp_skills.training.run_name import run_name, task_runs
+from nlp_skills.training.status import place_in_queue
 
 SHOWN = 50
 _ORDER = {"running": 0, "queued": 1}
@@ -21,10 +22,13 @@ class JobLine(Record):
 
     task: str
     version: str
+    """vN; of a fold, a part of a learning curve or a reproduction its folder in benchmarks/."""
     status: str
     target: str
     place: int | None = None
     """In the queue: 1 is the next."""
+    behind: list[str] = []
+    """The runs that hold the devices it waits for."""
     step: int = 0
     total_steps: int | None = None
     loss: float | None = None
@@ -52,13 +56,13 @@ def list_jobs(home: Path, *, limit: int = SHOWN) -> JobList:
     lines: list[JobLine] = []
     unreadable: dict[str, str] = {}
     for name in task_names(home):
-        for version in version_names(home / name):
+        for folder, version in task_runs(home / name):
             try:
-                job = read_job(home / name / "versions" / version)
+                job = read_job(folder / "versions" / version)
                 if job is not None:
-                    lines.append(_line(home / name, version, job))
+                    lines.append(_line(folder, version, job))
             except NlpSkillsError as error:
-                unreadable[f"{name}/{version}"] = str(error)
+                unreadable["/".join(run_name(folder, version))] = str(error)
     active = sorted((line for line in lines if line.status in _ORDER), key=_active)
     ended = sorted((line for line in lines if line.status not in _ORDER), key=_ended, reverse=True)
     return JobList(jobs=active + ended[:limit], more=max(0, len(ended) - limit), unreadable=unreadable)
@@ -69,12 +73,14 @@ def _line(task: Path, version: str, job: Job) -> JobLine:
     job = as_it_is(folder, job)
     rows = read_metrics(folder / "metrics.jsonl") if job.status in _ORDER else []
     turn = place_in_queue(task, version, job)
+    name, run = run_name(task, version)
     return JobLine(
-        task=task.name,
-        version=version,
+        task=name,
+        version=run,
         status=job.status,
         target=job.remote.get("target", job.target),
         place=turn.place if turn else None,
+        behind=turn.behind if turn else [],
         step=int(last_value(rows, "step") or (job.total_steps if job.status == "succeeded" else 0) or 0),
         total_steps=job.total_steps,
         loss=last_value(rows, "loss"),

@@ -22,6 +22,7 @@ from nlp_skills.base_model import cache_folder
 from nlp_skills.errors import NotFound, NotValid
 from nlp_skills.records import Record
 from nlp_skills.training.devices import CPU, visible_devices
+from nlp_skills.training.run_name import run_name
 
 LOOKS_EVERY = 0.2
 """Seconds between two looks of a run that waits."""
@@ -47,7 +48,7 @@ class Waiting(Record):
     place: int
     """1: it is the next."""
     behind: list[str]
-    """The runs that hold devices now, as `task version`."""
+    """The runs that hold devices now, as `task version` (run_name.py)."""
 
 
 def queue_folder() -> Path:
@@ -140,7 +141,7 @@ def waiting(task: Path, version: str) -> Waiting | None:
     if not mine:
         return None
     held = [t for t in tickets.values() if set(t.devices) & set(tickets[mine[0]].allowed)]
-    behind = [f"{Path(ticket.task).name} {ticket.version}" for ticket in held]
+    behind = [" ".join(run_name(Path(ticket.task), ticket.version)) for ticket in held]
     return Waiting(place=wait.index(mine[0]) + 1, behind=behind)
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from nlp_skills.errors import NotReady
 from nlp_skills.records import Record, read_mapping
-from nlp_skills.task.version import version_folder
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.eta import seconds_left
-from nlp_skills.training.job import Job, is_running, read_job
+from nlp_skills.training.job import Job, read_job
+from nlp_skills.training.present_job import as_it_is, followed_version
 from nlp_skills.training.queue import Waiting, waiting
 from nlp_skills.training.run.metrics_log import last_value, read_metrics
 from nlp_skills.training.targets import load_target
@@ -25,7 +25,6 @@ MEASURED = (
     "reward",
 )
 """Figures of metrics.jsonl by which a run is judged while it has no results: losses, pairs in the right order, rewards."""
-KILLED = "The process ended without a word (killed, or out of memory)."
 
 
 class TrainingStatus(Record):
@@ -59,7 +58,7 @@ def training_status(task: Path, *, version: str | None = None) -> TrainingStatus
 
     Asks the target where the run is elsewhere, and brings the model here when it has ended there.
     """
-    folder = version_folder(task, version)
+    folder = followed_version(task, version)
     job = read_job(folder)
     if job is None:
         raise NotReady(
@@ -101,18 +100,6 @@ def place_in_queue(task: Path, version: str, job: Job) -> Waiting | None:
     if job.status != "queued":
         return None
     return waiting(task, version) if job.target == "local" else job.waiting
-
-
-def as_it_is(folder: Path, job: Job) -> Job:
-    """The job, read anew; "failed" where it says that it runs and no process of this machine holds its lock: it was killed."""
-    if job.target != "local" or job.status not in ("queued", "running") or job.pid is None:
-        return job
-    if is_running(folder):
-        return job
-    ended = read_job(folder) or job  # it may have got to its end between the two looks
-    if ended.status in ("queued", "running"):
-        return ended.with_changes(status="failed", error=KILLED)
-    return ended
 
 
 def _left(folder: Path, job: Job, rows: list[dict[str, Any]]) -> float | None:

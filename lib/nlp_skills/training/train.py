@@ -17,6 +17,7 @@ from nlp_skills.training.devices import CPU, visible_devices
 from nlp_skills.training.job import Job, is_running, read_job
 from nlp_skills.training.new_version import create_version
 from nlp_skills.training.planning.forecast import Forecast, forecast_version
+from nlp_skills.training.present_job import followed_version
 from nlp_skills.training.queue import waiting
 from nlp_skills.training.run.metrics_log import last_value, read_metrics
 from nlp_skills.training.status import TrainingStatus, training_status
@@ -134,7 +135,7 @@ def stop_training(task: Path, *, version: str | None = None) -> TrainingStatus:
 
     Raises NotValid when nothing runs.
     """
-    folder = version_folder(task, version)
+    folder = followed_version(task, version)
     job = read_job(folder)
     if job is None:
         raise NotValid(

@@ -11,8 +11,8 @@ from nlp_skills.data.secret_names import is_secret_name
 from nlp_skills.data.sensitive import mask
 from nlp_skills.errors import NotReady
 from nlp_skills.records import Record
-from nlp_skills.task.version import version_folder
 from nlp_skills.training.job import read_job
+from nlp_skills.training.present_job import followed_version
 from nlp_skills.training.targets import load_target
 
 LINES = 40
@@ -36,7 +36,7 @@ def training_log(task: Path, *, version: str | None = None, lines: int = LINES) 
 
     Raises NotReady for a version that has not been trained.
     """
-    folder = version_folder(task, version)
+    folder = followed_version(task, version)
     job = read_job(folder)
     if job is None:
         raise NotReady(

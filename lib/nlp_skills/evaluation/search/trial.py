@@ -17,8 +17,8 @@ from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.defaults import with_defaults
 from nlp_skills.training.job import is_running, read_job
 from nlp_skills.training.new_version import create_version
+from nlp_skills.training.present_job import KILLED
 from nlp_skills.training.run.metrics_log import read_metrics
-from nlp_skills.training.status import KILLED
 from nlp_skills.training.targets.local import start_run, stop_run
 
 MOST_KILLS = 2

@@ -27,8 +27,8 @@ from typing import Any
 from nlp_skills.errors import NlpSkillsError
 from nlp_skills.training.checkpoints import checkpoints, step_of
 from nlp_skills.training.job import is_running, read_job
+from nlp_skills.training.present_job import as_it_is
 from nlp_skills.training.queue import waiting
-from nlp_skills.training.status import as_it_is
 from nlp_skills.training.targets import local
 from nlp_skills.training.targets.baggage import newest_checkpoint
 from nlp_skills.training.targets.connection import ANSWER
