@@ -1,12 +1,16 @@
 """Tables fit a terminal of 80 columns, and hold no column that is empty."""
 
 import io
+import os
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
 from nlp_skills.data.history import KeptSnapshot, SnapshotList
+from nlp_skills.pipeline import Outcome
 from nlp_skills.records import Record
 from nlp_skills.tables import render
 from nlp_skills.tables.grid import table
@@ -44,6 +48,21 @@ def test_a_snapshot_is_a_line():
         "Bring one back with: nlp-skills restore-data t SNAPSHOT",
     ]
     assert "state" in lines(SnapshotList(task="t", snapshots=[kept("present", edited=True)]))[0]
+
+
+def test_after_uv_run_the_closing_words_say_how_the_commands_are_found(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    ended = Outcome(
+        task="t", folder="tasks/t", scores=[], advice="", report="", seconds=61, next=["See: nlp-skills list"]
+    )
+    monkeypatch.delenv("UV_RUN_RECURSION_DEPTH", raising=False)
+    assert lines(ended)[-1] == "  See: nlp-skills list"
+    monkeypatch.setenv("UV_RUN_RECURSION_DEPTH", "1")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / ".venv"))
+    way = r".venv\Scripts\activate" if os.name == "nt" else "source .venv/bin/activate"
+    assert lines(ended)[-1] == f"  For these commands, once in each terminal: {way}"
 
 
 def summary(name: str, type: TaskType, **more: Any) -> TaskSummary:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
@@ -25,7 +29,22 @@ def outcome(found: Outcome) -> RenderableType:
     if found.comparison:
         parts += [Text(), comparison(found.comparison)]
     parts += [Text(), Text(f"Done in {minutes} min {seconds} s. Next:", style="bold")]
-    return Group(*parts, *(Text(f"  {step}") for step in found.next))
+    steps = [*found.next, *made_known()]
+    return Group(*parts, *(Text(f"  {step}") for step in steps))
+
+
+def made_known() -> list[str]:
+    """How the commands are found in this terminal: after `uv run`, their environment is not on its PATH."""
+    if "UV_RUN_RECURSION_DEPTH" not in os.environ:  # uv sets it for what it runs
+        return []
+    environment = Path(sys.prefix)
+    if environment.parent == Path.cwd():
+        environment = Path(environment.name)
+    if os.name == "nt":
+        line = str(environment / "Scripts" / "activate")
+    else:
+        line = f"source {shlex.quote(str(environment / 'bin' / 'activate'))}"
+    return [f"For these commands, once in each terminal: {line}"]
 
 
 def examples(found: Examples) -> RenderableType:
