@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nlp_skills.data.example import Example, Message, Meta
+from nlp_skills.data.report import Finding, ValidationReport
 from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.evaluation.advice.rules import Evidence
 from nlp_skills.evaluation.diagnosis import answers, loss_curve
@@ -32,6 +33,7 @@ from nlp_skills.evaluation.diagnosis.record import (
     Sure,
     Unchecked,
 )
+from nlp_skills.evaluation.diagnosis.rows import faults_of_rows
 from nlp_skills.evaluation.diagnosis.symptoms import known_symptoms, understand
 from nlp_skills.evaluation.results import Interval, Prediction
 from nlp_skills.operations import find_operation
@@ -353,3 +355,29 @@ def test_a_diagnosis_is_shown_with_its_commands_on_lines_of_their_own() -> None:
     assert "Looked for and not found: a leak." in shown
     assert "  the model: it was not loaded" in [line.rstrip() for line in shown]
     assert any("late [/b]" in line for line in shown)
+
+
+def test_a_fault_of_the_data_is_mended_as_its_check_says() -> None:
+    def finding(check: str, fix: str) -> Finding:
+        return Finding(check=check, level="warning", message=f"{check}: 9 rows.", count=9, fix=fix)
+
+    report = ValidationReport(
+        data_sha256="x",
+        files={"data/train.jsonl": 100},
+        checks={},
+        passed=True,
+        findings=[
+            finding("DATA-MOJIBAKE", "Have the rows repaired with: nlp-skills fix-data t"),
+            finding("DATA-MOJIBAKE", "Read the source anew with its right encoding"),
+            finding("DATA-NEARDUP", "Set near_duplicates: 0.8 and run nlp-skills regenerate-data t"),
+        ],
+    )
+    garbled, near = faults_of_rows(material(report=report))
+    assert (garbled.fix.does, garbled.fix.command) == (
+        "Have the rows repaired with: nlp-skills fix-data t; Read the source anew with its right encoding",
+        "nlp-skills fix-data t --checks DATA-MOJIBAKE",
+    )
+    assert (near.fix.does, near.fix.command) == (
+        "Set near_duplicates: 0.8 and run nlp-skills regenerate-data t",
+        "nlp-skills validate-data t",
+    )

@@ -147,7 +147,7 @@ def one_answer(material: Material) -> Iterator[Cause]:
     }
     if never:
         total = sum(never.values())
-        names = ", ".join(f"{label!r} ({n} rows)" for label, n in Counter(never).most_common(5))
+        names = ", ".join(f"{label!r} ({counted(n, 'row')})" for label, n in Counter(never).most_common(5))
         counts = material.snapshot.splits["train"].label_counts
         yield name_cause(
             material,

@@ -26,6 +26,7 @@ from nlp_skills.evaluation.asking import ask
 from nlp_skills.evaluation.decoding import choose_decoding
 from nlp_skills.evaluation.diagnosis.curve import PARTS, SEED, CurvePoint, LearningCurve, curve_key
 from nlp_skills.evaluation.diagnosis.doubling import forecast_doubling
+from nlp_skills.evaluation.figures import show_value
 from nlp_skills.evaluation.marking import applicable_metrics, deciding_metric
 from nlp_skills.evaluation.metrics import METRICS
 from nlp_skills.evaluation.predictors import open_predictor
@@ -193,7 +194,7 @@ def _complete(
     change = difference(metric, answers[-2], answers[-1])
     gain = change if better else Interval(value=-change.value, low=-change.high, high=-change.low)
     said = forecast_doubling([p.score.value for p in points], gain, higher_is_better=better)
-    told = ", ".join(f"{p.score.value:.3f} with {p.rows:,}" for p in points)
+    told = ", ".join(f"{show_value(p.score.value)} with {p.rows:,}" for p in points)
     at = f" Twice the rows are expected to bring {said.at_double:.3f}." if said.at_double is not None else ""
     return found.with_changes(
         state="complete",

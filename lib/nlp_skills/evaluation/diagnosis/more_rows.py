@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from nlp_skills.errors import NotReady
+from nlp_skills.errors import NotReady, counted
 from nlp_skills.evaluation.diagnosis.causes import figure, name_cause
 from nlp_skills.evaluation.diagnosis.curve import LearningCurve, curve_key
 from nlp_skills.evaluation.diagnosis.material import Material
@@ -32,5 +32,8 @@ def more_rows(material: Material) -> Iterator[Cause]:
         "MORE-ROWS-HELP",
         f"{curve.forecast.reason}{expected}",
         "some",
-        [figure(f"{curve.metric} with {point.rows} rows", point.score.value, file) for point in curve.points],
+        [
+            figure(f"{curve.metric} with {counted(point.rows, 'row')}", point.score.value, file)
+            for point in curve.points
+        ],
     )

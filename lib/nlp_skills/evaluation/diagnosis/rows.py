@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from nlp_skills.data.fixes import FIXES
 from nlp_skills.data.report import Finding
 from nlp_skills.errors import counted
 from nlp_skills.evaluation.compare import TOO_FEW
@@ -118,6 +119,8 @@ def faults_of_rows(material: Material) -> Iterator[Cause]:
     for check, findings in by_check.items():
         touched = sum(finding.count for finding in findings)
         is_error = any(finding.level == "error" for finding in findings)
+        cures = list(dict.fromkeys(finding.fix for finding in findings))
+        fixed = check in FIXES and any("fix-data" in cure for cure in cures)
         yield name_cause(
             material,
             "DATA-CONFLICT" if check == "DATA-CONFLICT" else "DATA-FAULT",
@@ -131,6 +134,8 @@ def faults_of_rows(material: Material) -> Iterator[Cause]:
             ],
             share=min(1.0, touched / total),
             to_read=touched,
+            command=f"nlp-skills fix-data {{task}} --checks {check}" if fixed else None,
+            cure="; ".join(cures),
         )
 
 
