@@ -77,9 +77,17 @@ def lasting(seconds: float) -> str:
     return f"{shown} {name}" if shown == "1" else f"{shown} {name}s"
 
 
-def counted(number: int, noun: str) -> str:
-    """`1 row`, `2 rows`, `12,000 rows`."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+def counted(number: float, noun: str) -> str:
+    """`1 row`, `2 rows`, `12,000 rows`, `0.5 epochs`."""
+    shown = f"{number:,}" if isinstance(number, int) else f"{number:,g}"
+    return f"{shown} {noun}" if number == 1 else f"{shown} {noun}s"
+
+
+def sized(number: int) -> str:
+    """`986 MB`, `4.7 GB`: bytes in decimal units, as Ollama and the Hub show them."""
+    if number >= 10**9:
+        return f"{number / 10**9:.1f} GB"
+    return f"{number / 10**6:.0f} MB"
 
 
 def clip(text: str, longest: int) -> str:

@@ -90,7 +90,7 @@ def test_waimai_as_it_comes_is_ordered_by_label(tmp_path: Path, shared_data: Pat
     examples = convert(shared_data / "classification" / "waimai_10k_zh_hans.csv", task)
     write_examples(tmp_path / "data" / "train.jsonl", examples)
     finding = next(f for f in validate_data(task).findings if f.check == "DATA-ORDER")
-    assert "the label changes 1 times, where about 5,3" in finding.message
+    assert "the label changes 1 time, where about 5,3" in finding.message
 
 
 def test_a_headline_on_two_sides_is_a_leak(tmp_path: Path, shared_data: Path) -> None:

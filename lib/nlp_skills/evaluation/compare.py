@@ -79,7 +79,7 @@ def compare_versions(task: Path, a: str | None = None, b: str | None = None) -> 
     folder_a = version_folder(task, a)
     definition = Task.load(task / "task.yaml")
     rows_a, rows_b = read_predictions(folder_a), read_predictions(folder_b)
-    if not _same_rows(rows_a, rows_b):
+    if not same_rows(rows_a, rows_b):
         raise NotValid(
             f"{task.name}: {a} and {folder_b.name} were tested on different rows, so their numbers cannot be compared."
             f" Train {a}'s settings again on today's data:"
@@ -116,7 +116,8 @@ def compare_versions(task: Path, a: str | None = None, b: str | None = None) -> 
     )
 
 
-def _same_rows(a: Sequence[Prediction], b: Sequence[Prediction]) -> bool:
+def same_rows(a: Sequence[Prediction], b: Sequence[Prediction]) -> bool:
+    """Whether both have answered the same rows, in the same order."""
     return [(r.id, r.input, r.expected) for r in a] == [(r.id, r.input, r.expected) for r in b]
 
 
@@ -133,7 +134,7 @@ def _rivals(
             continue
         if Version.load(folder / "lineage.yaml").parent == folder_a.name:
             rows = read_predictions(folder)
-            if _same_rows(rows_a, rows) and METRICS[metric].applies(rows):
+            if same_rows(rows_a, rows) and METRICS[metric].applies(rows):
                 found.append(paired_test(metric, rows_a, rows))
     return found
 
@@ -242,7 +243,7 @@ def _verdict(
 ) -> tuple[str, str]:
     """The paired test of the chosen metric decides; few rows and differences as seeds make decide nothing."""
     gain = Interval(value=found.difference, low=found.low, high=found.high)
-    numbers = f"{metric} {show_value(found.a)} → {show_value(found.b)} ({show_gain(gain)}) on {count} rows, {fixed} fixed and {broken} broken"
+    numbers = f"{metric} {show_value(found.a)} → {show_value(found.b)} ({show_gain(gain)}) on {counted(count, 'row')}, {fixed} fixed and {broken} broken"
     tested = f"paired test {show_p(p)}" + (
         f", corrected for {against} versions that were tried" if against > 1 else ""
     )

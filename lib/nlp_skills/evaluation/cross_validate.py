@@ -134,7 +134,7 @@ def _plan(task: Path, source: Path, found: CrossValidation, left: int) -> CrossV
     )
     return found.with_changes(
         seconds=None if seconds is None else round(seconds * left, 1),
-        message=f"Would train {source.name}'s settings {left} times, each on all but a {ordinal(found.folds)} of {found.rows}"
+        message=f"Would train {source.name}'s settings {counted(left, 'time')}, each on all but a {ordinal(found.folds)} of {found.rows}"
         f" rows: {takes}. {call_again()}",
     )
 

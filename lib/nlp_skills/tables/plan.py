@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from nlp_skills.errors import counted
 from nlp_skills.tables.grid import table
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def starting(found: StartingPlan) -> RenderableType:
     facts.add_row("version", f"{found.version} of {found.task}")
     facts.add_row("where", target)
     facts.add_row("base model", found.base_model)
-    facts.add_row("rows", f"{found.rows:,}, {found.epochs:g} times")
+    facts.add_row("rows", f"{found.rows:,}, {counted(found.epochs, 'time')}")
     if found.usd_per_hour is not None:
         facts.add_row("price", f"{found.usd_per_hour:g} USD an hour")
     figures = [Text(), _figures(found.predicted)] if found.predicted else []

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from nlp_skills.errors import counted
+
 if TYPE_CHECKING:
     from nlp_skills.data.report import Finding
     from nlp_skills.training.preflight.check import PreflightReport
@@ -42,7 +44,7 @@ def _rows(rows: RowFacts) -> list[RenderableType]:
     longest = f"; the longest row has {rows.longest.longest:,}" if rows.longest else ""
     share = rows.trained / max(1, rows.tokens)
     return [
-        Text(f"Rows: {rows.rows:,} with {rows.tokens:,} tokens{longest}"),
+        Text(f"Rows: {rows.rows:,} with {counted(rows.tokens, 'token')}{longest}"),
         Text(f"Mask: {rows.trained:,} tokens are trained ({share:.1%})"),
         Text(
             f"EOS: {rows.ended:,} of {rows.answers:,} answers end with a trained end token; BOS: at most {rows.most_bos}"

@@ -32,7 +32,7 @@ def tool_use(found: ToolUseResult) -> RenderableType:
     if faults:
         parts += [Text(), Text("Wrong: " + ", ".join(f"{what} {number}" for what, number in faults.items()))]
     if found.cut:
-        parts.append(Text(f"{found.cut} answers ran into the limit of tokens (--max-new-tokens)."))
+        parts.append(Text(f"{counted(found.cut, 'answer')} ran into the limit of tokens (--max-new-tokens)."))
     parts += [Text(), Text(_speed(found)), Text(f"All rows: {found.file.removesuffix('json')}jsonl")]
     return Group(*parts)
 

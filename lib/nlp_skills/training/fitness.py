@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 
 from nlp_skills.data.snapshot import DataSnapshot
-from nlp_skills.errors import NotValid
+from nlp_skills.errors import NotValid, counted
 from nlp_skills.task.task import Task, TaskType
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.methods import METHODS
@@ -74,6 +74,6 @@ def _require_validation(name: str, config: TrainConfig, snapshot: DataSnapshot) 
     looks = math.ceil(total_steps(config, rows) / (config.eval_steps or steps_per_epoch(config, rows)))
     if patience is not None and patience >= looks and config.method != "cpt":
         raise NotValid(
-            f"{name}: a patience of {patience} evaluations never ends a run of {looks}. Take more epochs, a smaller"
+            f"{name}: a patience of {counted(patience, 'evaluation')} never ends a run of {looks}. Take more epochs, a smaller"
             " patience, or eval_steps."
         )

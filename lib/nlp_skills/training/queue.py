@@ -19,7 +19,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from nlp_skills.base_model import cache_folder
-from nlp_skills.errors import NotFound, NotValid
+from nlp_skills.errors import NotFound, NotValid, counted
 from nlp_skills.records import Record
 from nlp_skills.training.devices import CPU, visible_devices
 from nlp_skills.training.run_name import run_name
@@ -110,7 +110,7 @@ def in_queue(task: Path, version: str, processes: int) -> Iterator[Place]:
     wanted = 1 if allowed == [CPU] else processes
     if wanted > len(allowed):
         raise NotValid(
-            f"{version} of {task.name} takes {wanted} GPUs (num_processes), and {len(allowed)} can be seen here:"
+            f"{version} of {task.name} takes {counted(wanted, 'GPU')} (num_processes), and {len(allowed)} can be seen here:"
             f" {', '.join(allowed)}. Make a version with --settings num_processes={len(allowed)}, or look at"
             " CUDA_VISIBLE_DEVICES."
         )

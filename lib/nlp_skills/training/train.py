@@ -96,7 +96,7 @@ def _starting_plan(
         predicted=predicted,
         message=" ".join(
             [
-                f"{what} on {rows} rows for {config.epochs:g} epochs.",
+                f"{what} on {counted(rows, 'row')} for {counted(config.epochs, 'epoch')}.",
                 *takes,
                 call_again(),
             ]

@@ -15,6 +15,7 @@ from nlp_skills.data.checks.labels import split_of
 from nlp_skills.data.checks.reading import Batch, Reader
 from nlp_skills.data.checks.rows import Context
 from nlp_skills.data.report import DoesNotApply, Finding
+from nlp_skills.errors import counted
 
 FEW = 10
 """Rows of a label in train below which it is hardly learnt."""
@@ -88,7 +89,7 @@ class Balance:
         if self._runs >= expected / 2:
             return []
         message = (
-            f"{self._train} is ordered by label: the label changes {self._runs - 1:,} times, "
+            f"{self._train} is ordered by label: the label changes {counted(self._runs - 1, 'time')}, "
             f"where about {expected - 1:,.0f} changes are expected in shuffled rows."
         )
         fix = "Shuffle and divide the rows anew with: nlp-skills regenerate-data {task}"

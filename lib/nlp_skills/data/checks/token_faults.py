@@ -27,7 +27,7 @@ from nlp_skills.data.tokens import (
     TurnsRewritten,
     render,
 )
-from nlp_skills.errors import NotValid
+from nlp_skills.errors import NotValid, counted
 
 THINK = "<think>"
 
@@ -255,7 +255,7 @@ def _beginnings(model: TokenModel, example: Example, found: TokenRow) -> Iterato
     while count < len(found.input_ids) and found.input_ids[count] == bos:
         count += 1
     if count > 1:
-        yield "two beginnings", f"{count} times {model.tokenizer.bos_token}: {example.input_text}"
+        yield "two beginnings", f"{counted(count, 'time')} {model.tokenizer.bos_token}: {example.input_text}"
     elif count < model.adds_bos:
         yield "no beginning", example.input_text
 

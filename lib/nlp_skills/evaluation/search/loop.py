@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from nlp_skills.errors import NlpSkillsError, NotReady, NotValid, RunFailed
+from nlp_skills.errors import NlpSkillsError, NotReady, NotValid, RunFailed, counted
 from nlp_skills.evaluation.search.page import write_search_page
 from nlp_skills.evaluation.search.record import SearchDefinition, SearchReport, lock_of
 from nlp_skills.evaluation.search.study import (
@@ -116,7 +116,7 @@ class Search:
                 continue
             trial.report(look.loss, look.hundredths)
             if trial.should_prune() and attempt.version != self.definition.parent:
-                told = f"Behind after {look.hundredths / 100:g} epochs (validation loss {look.loss:.4f})."
+                told = f"Behind after {counted(look.hundredths / 100, 'epoch')} (validation loss {look.loss:.4f})."
                 self._end(trial, TrialState.PRUNED, told)
                 end_early(self.task, attempt.version, self._reason(told))
                 return
@@ -147,7 +147,9 @@ class Search:
         """Raises RunFailed where nothing but failures came."""
         ended = [t for t in self.report.trials if t.state != "running"]
         if len(ended) >= HOPELESS and all(t.state == "failed" for t in ended):
-            raise RunFailed(f"The first {len(ended)} trials failed. The last one: {ended[-1].note}")
+            raise RunFailed(
+                f"The first {counted(len(ended), 'trial')} failed. The last one: {ended[-1].note}"
+            )
 
     def save(self, state: str, error: str | None = None) -> SearchReport:
         """Write search.json and the page from what Optuna knows."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from nlp_skills.data.example import read_examples
-from nlp_skills.errors import NotFound
+from nlp_skills.errors import NotFound, counted
 from nlp_skills.records import Progress, Record, silent
 from nlp_skills.task.task import Task, TaskType
 from nlp_skills.training.config import MethodName, Peft, TrainConfig
@@ -163,7 +163,7 @@ def _rows(file: Path) -> int:
 
 
 def _elsewhere(name: str, config: TrainConfig, found: Forecast) -> HardwareFit:
-    words = f"{config.peft}, {config.per_device_train_batch_size} rows at once"
+    words = f"{config.peft}, {counted(config.per_device_train_batch_size, 'row')} at once"
     return HardwareFit(
         name=name,
         fits=found.fits,

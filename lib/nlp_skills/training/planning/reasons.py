@@ -192,7 +192,10 @@ def _accumulation(f: Facts) -> tuple[str, str]:
     rows = (
         f.config.per_device_train_batch_size * f.config.gradient_accumulation_steps * f.config.num_processes
     )
-    return f"{rows} rows a step, which the learning rate is made for", "half of it for twice the steps"
+    return (
+        f"{counted(rows, 'row')} a step, which the learning rate is made for",
+        "half of it for twice the steps",
+    )
 
 
 def _checkpointing(f: Facts) -> tuple[str, str]:

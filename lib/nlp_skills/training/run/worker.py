@@ -13,7 +13,7 @@ from filelock import FileLock
 
 from nlp_skills.base_model import chat_template_sha256
 from nlp_skills.data.report import Finding
-from nlp_skills.errors import NlpSkillsError
+from nlp_skills.errors import NlpSkillsError, counted
 from nlp_skills.records import sha256_tree
 from nlp_skills.training.checkpoints import checkpoints, step_of
 from nlp_skills.training.environment import Stopwatch, environment, free_cores, peak_memory_mb
@@ -190,9 +190,9 @@ def _keep(folder: Path, report: PreflightReport) -> None:
 def _describe(prepared: Prepared, threads: int) -> None:
     facts = prepared.facts
     say(
-        f"{facts.rows} training rows, {facts.tokens} tokens, {facts.trained} of them trained"
+        f"{counted(facts.rows, 'training row')}, {counted(facts.tokens, 'token')}, {facts.trained} of them trained"
         f" ({facts.trained / max(1, facts.tokens):.0%}); {facts.ended} of {facts.answers} answers end with a trained end"
-        f" token; BOS at most {facts.most_bos} times; {threads} threads"
+        f" token; BOS at most {counted(facts.most_bos, 'time')}; {counted(threads, 'thread')}"
     )
     if apart := sum(getattr(row, "apart", False) for row in prepared.rows["train"]):
         say(f"The chat template rewrites earlier turns: {apart} of the training rows are single answers")
