@@ -1,16 +1,22 @@
 """How many test rows a difference needs, against simulation, and the plan of a live test."""
 
+import json
 from collections import Counter
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
+from nlp_skills.data.regenerate import regenerate_data
+from nlp_skills.data.sourcing import add_source
 from nlp_skills.errors import NotValid
 from nlp_skills.evaluation.live_test import arm_of, plan_live
+from nlp_skills.evaluation.results import Prediction
 from nlp_skills.evaluation.significance import mcnemar
 from nlp_skills.evaluation.test_size import (
     ASSUMED,
+    measured_disagreement,
     plan_test_size,
     power_of,
     rows_needed,
@@ -18,6 +24,7 @@ from nlp_skills.evaluation.test_size import (
 )
 from nlp_skills.records import write_lines
 from nlp_skills.task.task import TaskType, create_task
+from nlp_skills.training.new_version import create_version
 
 
 @pytest.mark.parametrize(
@@ -57,6 +64,41 @@ def test_a_task_is_told_what_it_needs_and_what_its_rows_can_tell(tmp_path: Path)
     for wrong in ({"difference": 0.0}, {"power": 1.0}, {"difference": 0.2, "disagreement": 0.1}):
         with pytest.raises(NotValid):
             plan_test_size(task, **wrong)
+
+
+def test_disagreement_is_that_of_versions_which_are_no_twins(tmp_path: Path) -> None:
+    create_task(tmp_path, "news", type=TaskType.CLASSIFICATION, goal="g")
+    task = tmp_path / "news"
+    rows = [{"text": f"story number {n}", "label": "ab"[n % 2]} for n in range(40)]
+    write_lines(tmp_path / "rows.jsonl", (json.dumps(row).encode() for row in rows))
+    add_source(task, str(tmp_path / "rows.jsonl"))
+    regenerate_data(task)
+
+    def answer(version: str, wrong: range) -> None:
+        answers = (
+            Prediction(id=f"r{n}", input="x", expected="a", predicted="a", correct=n not in wrong)
+            for n in range(20)
+        )
+        file = task / "versions" / version / "predictions.jsonl"
+        write_lines(file, map(msgspec.json.encode, answers))
+
+    create_version(task)
+    create_version(task, parent="v1", epochs=5)
+    answer("v1", range(8))
+    answer("v2", range(8))
+    share, where = measured_disagreement(task)
+    assert (share, where) == (
+        ASSUMED,
+        "assumed: no two versions that differ were tested yet; v1 and v2 are as good as one model, and say nothing",
+    )
+    answer("v2", range(4))
+    assert measured_disagreement(task) == (0.2, "v1 and v2 on 20 test rows")
+    create_version(task, parent="v2", seed=14)
+    answer("v3", range(5))
+    assert measured_disagreement(task) == (
+        0.2,
+        "v1 and v2 on 20 test rows; v2 and v3 are as good as one model, and say nothing",
+    )
 
 
 def test_a_live_test_has_the_users_of_cohens_tables_and_lasts_whole_weeks(tmp_path: Path) -> None:

@@ -28,11 +28,11 @@ def noise_floor(task: Path, metric: str, data_sha256: str) -> Noise | None:
             continue
         result = EvalResult.load(folder / "results.json")
         if result.data_sha256 == data_sha256 and metric in result.metrics:
-            groups[_settings(folder)][name] = result.metrics[metric].value
+            groups[settings_but_seed(folder)][name] = result.metrics[metric].value
     return spread_of([values for values in groups.values() if len(values) > 1])
 
 
-def _settings(folder: Path) -> str:
+def settings_but_seed(folder: Path) -> str:
     """Everything that decides a run but the seed."""
     config = {key: value for key, value in read_mapping(folder / "config.yaml").items() if key != "seed"}
     return f"{sorted(config.items())} {read_mapping(folder / 'data_snapshot.json')['source_hash']}"

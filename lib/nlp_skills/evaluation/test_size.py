@@ -16,9 +16,9 @@ from pathlib import Path
 from pydantic import Field
 
 from nlp_skills.errors import NlpSkillsError, NotValid, counted
-from nlp_skills.evaluation.compare import read_predictions
+from nlp_skills.evaluation.compare import read_predictions, same_rows
 from nlp_skills.evaluation.live_test import LivePlan, plan_live
-from nlp_skills.evaluation.results import Prediction
+from nlp_skills.evaluation.noise import settings_but_seed
 from nlp_skills.evaluation.significance import SIGNIFICANT, mcnemar
 from nlp_skills.records import Record
 from nlp_skills.task.task import Task
@@ -62,8 +62,8 @@ def plan_test_size(
 ) -> TestSize:
     """How many test rows are needed so that a `difference` of right answers is told from chance.
 
-    `disagreement` is what two models are expected to disagree on; None: as the newest version and its parent (or the
-    first baseline) did, otherwise one row in five. With `success_rate` (of the present system, live) the plan of an A/B
+    `disagreement` is what two models are expected to disagree on; None: as the newest version and its parent did
+    (not twins, which differ in their seed only), otherwise one row in five. With `success_rate` (of the present system, live) the plan of an A/B
     test stands beside it; `users_per_day` says how long it takes, `share` which part of the users sees the new model.
     Raises NotValid for figures that contradict each other.
     """
@@ -157,22 +157,28 @@ def smallest_difference(rows: int, disagreement: float, power: float = POWER) ->
 
 
 def measured_disagreement(task: Path) -> tuple[float, str]:
-    """Share of test rows that two versions do not both have right or both wrong; where it comes from, in words."""
+    """Share of test rows that two versions do not both have right or both wrong; where it comes from, in words.
+
+    Of the newest version and its parent, unless these are twins: they differ in nothing but their seed, or are right
+    on the very same rows. Such a pair says nothing on what a change of settings or data moves.
+    """
+    twins = ""
     for name in reversed(version_names(task)):
         parent = Version.load(task / "versions" / name / "lineage.yaml").parent
         if parent is None:
             continue
+        one, other = version_folder(task, parent), version_folder(task, name)
         try:
-            a, b = (read_predictions(version_folder(task, v)) for v in (parent, name))
+            a, b = read_predictions(one), read_predictions(other)
         except NlpSkillsError:
             continue
-        if a and len(a) == len(b):
-            return _disagreement(a, b), f"{parent} and {name} on {counted(len(a), 'test row')}"
-    return ASSUMED, "assumed: no two versions were tested yet"
-
-
-def _disagreement(a: list[Prediction], b: list[Prediction]) -> float:
-    return sum(x.correct != y.correct for x, y in zip(a, b, strict=True)) / len(a)
+        if not a or not same_rows(a, b):
+            continue
+        share = sum(x.correct != y.correct for x, y in zip(a, b, strict=True)) / len(a)
+        if share and settings_but_seed(one) != settings_but_seed(other):
+            return share, f"{parent} and {name} on {counted(len(a), 'test row')}{twins}"
+        twins = twins or f"; {parent} and {name} are as good as one model, and say nothing"
+    return ASSUMED, f"assumed: no two versions {'that differ were' if twins else 'were'} tested yet{twins}"
 
 
 def _test_rows(task: Path) -> int:
