@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import small_gguf
 import yaml
+from gguf import GGUFWriter
 from published_task import add_gguf, add_version, make_published_task, resign, weights
 
 from hub_repositories import SIGNATURE, TOKEN, HubRepositories
@@ -19,6 +20,7 @@ from nlp_skills.deployment.hub import upload_model
 from nlp_skills.errors import NotReady, NotValid, RunFailed
 from nlp_skills.records import sha256_file, sha256_tree
 from nlp_skills.task.registry import read_registry
+from nlp_skills.task.task import Task
 from nlp_skills.task.version import Version
 
 pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed (uv sync --extra hub)")
@@ -308,6 +310,30 @@ def test_no_path_of_this_machine_is_published(hub: HubRepositories, tmp_path: Pa
     assert "The base model small has no Hub id: others cannot load the adapter." in " ".join(shown.notes)
 
 
+def test_what_people_wrote_is_told_without_personal_data_paths_and_secrets(
+    hub: HubRepositories, task: Path
+) -> None:
+    file = task / "task.yaml"
+    goal = "Sort what wei.chen@acme-news.tw sends. It lies in /home/wei/inbox and in C:\\Users\\wei\\inbox."
+    prompt = f"Sort news. Ask 0988-264-173. See {task}/docs."
+    Task.load(file).with_changes(goal=goal, instruction=prompt).save(file)
+    done = upload_model(task, repo_id="ann/news", confirm=True)
+    card = published(hub)["README.md"].decode()
+    assert (
+        "Sort what [email address] sends. It lies in [path of a machine] and in [path of a machine]" in card
+    )
+    assert "Sort news. Ask [phone number]. See [path of a machine]" in card
+    assert done.notes[:2] == [
+        "task.yaml: goal: the card masks what others should not read (email address, path of a machine).",
+        "The system prompt: the card masks what others should not read (phone number, path of a machine).",
+    ]
+    secret = "AKIA" + "J7Q2W5ZX4RTN6MBV"
+    Task.load(file).with_changes(goal=f"Log in with {secret}").save(file)
+    shown = upload_model(task, repo_id="ann/news")
+    assert shown.blocked[0].startswith("task.yaml: goal holds a secret (AWS access key), and the card would")
+    assert secret not in str(shown)
+
+
 def test_model_that_was_changed_after_training_is_not_published(hub: HubRepositories, task: Path) -> None:
     (task / "models" / "v1" / "adapter" / "tokenizer.json").write_text("[]", encoding="utf-8")
     with pytest.raises(NotReady, match="is not what was made of v1"):
@@ -545,6 +571,21 @@ def test_a_base_model_without_a_known_licence_is_never_called_open(hub: HubRepos
     assert (done.license, data["license"]) == ("unknown", "unknown")
     assert "The licence of the base model HuggingFaceTB/SmolLM2-135M-Instruct is not known" in done.notes[0]
     assert "no licence is stated" not in data
+
+
+def test_the_licence_of_a_gguf_file_is_the_one_it_states(hub: HubRepositories, tmp_path: Path) -> None:
+    stated, broken = tmp_path / "stated.gguf", tmp_path / "broken.gguf"
+    writer = GGUFWriter(stated, "llama")
+    writer.add_license("MIT")
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+    broken.write_bytes(b"GGUF" + bytes(40))
+    found = [
+        upload_model(make_published_task(tmp_path / base.stem, str(base)), repo_id="ann/news").license
+        for base in (stated, broken)
+    ]
+    assert found == ["mit", "unknown"]
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from typing import Any
 from nlp_skills.errors import MissingExtra, NotValid
 
 
-def read_metadata(file: Path) -> dict[str, Any]:
-    """Its key-value pairs (`general.architecture`, `tokenizer.ggml.tokens` …); no weights are read.
+def read_metadata(file: Path, *names: str) -> dict[str, Any]:
+    """Its key-value pairs (`general.architecture`, `tokenizer.ggml.tokens` …), or those of `names`; no weights are read.
 
     Raises MissingExtra, or NotValid for what is no GGUF file.
     """
@@ -21,4 +21,4 @@ def read_metadata(file: Path) -> dict[str, Any]:
         fields = GGUFReader(file).fields
     except (ValueError, IndexError, OSError) as error:
         raise NotValid(f"{file} is no GGUF file that can be read: {error}") from None
-    return {name: field.contents() for name, field in fields.items()}
+    return {name: fields[name].contents() for name in names or fields if name in fields}

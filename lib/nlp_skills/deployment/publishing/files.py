@@ -91,12 +91,18 @@ def _published(file: Path, origin: Origin, token: str | None) -> Path | bytes:
     if file.name == "adapter_config.json":
         settings = read_mapping(file)
         edited = to_json({**settings, "base_model_name_or_path": origin.name})
+    edited = published_text(edited, str(file), origin, token)
+    return file if edited == content else edited
+
+
+def published_text(content: bytes, where: str, origin: Origin, token: str | None) -> bytes:
+    """A text without the known places on this machine. Raises NotValid for a secret."""
     for place in origin.places:
-        edited = edited.replace(place.encode(), origin.name.encode())
-    text = edited.decode("utf-8", errors="replace")
+        content = content.replace(place.encode(), origin.name.encode())
+    text = content.decode("utf-8", errors="replace")
     kinds = [found.kind for found in find_secrets(text)]
     if token and token in text:
         kinds.insert(0, "the token that it is uploaded with")
     if kinds:
-        raise NotValid(f"{file} is not published: it holds a secret ({kinds[0]}). Take it out.")
-    return file if edited == content else edited
+        raise NotValid(f"{where} is not published: it holds a secret ({kinds[0]}). Take it out.")
+    return content

@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from nlp_skills.deployment.gguf.metadata import read_metadata
 from nlp_skills.deployment.publishing.origin import PACKAGED, Origin
+from nlp_skills.errors import MissingExtra, NotValid
 
 UNKNOWN = "unknown"
 """The Hub's own word for it."""
@@ -183,11 +185,10 @@ def _card(file: Path) -> Any:
 
 def _of_gguf(file: Path) -> Licence:
     """`general.license`, `general.license.name`, `general.license.link` of the file's own metadata."""
-    try:
-        from gguf import GGUFReader
-    except ImportError:
-        return Licence()
-    fields = GGUFReader(file).fields
     keys = ("general.license", "general.license.name", "general.license.link")
-    stated, name, link = (fields[key].contents() if key in fields else None for key in keys)
+    try:
+        said = read_metadata(file, *keys)
+    except (MissingExtra, NotValid):  # nobody can read what it states
+        return Licence()
+    stated, name, link = map(said.get, keys)
     return Licence(str(stated).lower(), name, link) if stated else Licence()

@@ -12,7 +12,7 @@ from nlp_skills.data.format import instruction
 from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.deployment.artefact import artefact
 from nlp_skills.deployment.model_card import licence_file, model_card
-from nlp_skills.deployment.publishing.files import hub_files
+from nlp_skills.deployment.publishing.files import hub_files, published_text
 from nlp_skills.deployment.publishing.licences import (
     UNKNOWN,
     Licensing,
@@ -23,6 +23,7 @@ from nlp_skills.deployment.publishing.licences import (
 from nlp_skills.deployment.publishing.metadata import CardFacts
 from nlp_skills.deployment.publishing.origin import Origin, find_origin
 from nlp_skills.deployment.publishing.repository import HubRepository
+from nlp_skills.deployment.publishing.told_texts import told_task, told_text
 from nlp_skills.errors import NotValid
 from nlp_skills.evaluation.evaluate import name_of
 from nlp_skills.evaluation.promotion import Promotion, check_promotion, judge_promotion
@@ -74,7 +75,7 @@ def pack(
     snapshot_file = task / "versions" / name / "data_snapshot.json"
     snapshot = DataSnapshot.load(snapshot_file) if snapshot_file.is_file() else None
     licensing = _licensing(origin, snapshot, repository if is_known else None)
-    facts = _facts(task, name, info, repository.repo_id, origin, licensing, snapshot)
+    facts, masked = _facts(task, name, info, repository.repo_id, origin, licensing, snapshot)
     texts = {CARD: model_card(facts)}
     if licensing.license_link == LICENCES:
         texts[LICENCES] = licence_file(licensing)
@@ -84,9 +85,15 @@ def pack(
         version=name,
         what=info.quantization or info.format,
         info=info,
-        files={**{name: text.encode() for name, text in texts.items()}, **files},
+        files={
+            **{
+                name: published_text(text.encode(), f"The card ({name})", origin, repository.token)
+                for name, text in texts.items()
+            },
+            **files,
+        },
         license=licensing.license_name or licensing.license,
-        notes=_notes(facts, is_known=is_known, public=public),
+        notes=[*masked, *_notes(facts, is_known=is_known, public=public)],
     )
 
 
@@ -116,13 +123,16 @@ def _facts(
     origin: Origin,
     licensing: Licensing,
     snapshot: DataSnapshot | None,
-) -> CardFacts:
-    definition = Task.load(task / "task.yaml")
+) -> tuple[CardFacts, list[str]]:
+    """Beside them what the card masks."""
+    definition, masked = Task.load(task / "task.yaml"), []
+    told = told_task(definition, origin.places, masked)
     system, system_is_known = _system_prompt(task, definition, snapshot)
+    system = system and told_text(system, "The system prompt", origin.places, masked)
     result, missing, promotion = _measured(task, definition, version, info)
-    return CardFacts(
+    facts = CardFacts(
         repo_id=repo_id,
-        task=definition,
+        task=told,
         version=Version.load(task / "versions" / version / "lineage.yaml"),
         info=info,
         origin=origin,
@@ -134,6 +144,7 @@ def _facts(
         system=system,
         system_is_known=system_is_known,
     )
+    return facts, masked
 
 
 def _system_prompt(task: Path, definition: Task, snapshot: DataSnapshot | None) -> tuple[str | None, bool]:
