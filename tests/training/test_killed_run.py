@@ -15,38 +15,28 @@ from typing import Any
 import pytest
 import yaml
 
-from nlp_skills.data.regenerate import regenerate_data
-from nlp_skills.data.sample import SUPPORT_MESSAGES
-from nlp_skills.data.sources.source import DataSources
-from nlp_skills.data.sourcing import add_source
 from nlp_skills.records import sha256_tree
-from nlp_skills.task.task import TaskType, create_task
 from nlp_skills.task.version import Version, derive_lineage
 from nlp_skills.training.job import is_running, read_job
 from nlp_skills.training.model_info import ModelInfo
-from nlp_skills.training.new_version import create_version
 from nlp_skills.training.run.metrics_log import read_metrics
 from nlp_skills.training.status import training_status
 from nlp_skills.training.targets.local import start_run
 from nlp_skills.training.train import start_training, stop_training, train_model
+from small_task import make_small_task
 
 KILLS = int(os.environ.get("NLP_SKILLS_KILLS", "3"))
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("smollm2")]
+STEPS = 40
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A task with 48 training rows and a version of 12 steps that saves every second one."""
+    """A task with 32 training rows and a version of 40 steps that saves every second one."""
     home = tmp_path_factory.mktemp("home") / "tasks"
-    create_task(home, "support", type=TaskType.CLASSIFICATION, goal="Route the message.", instruction="Team?")
-    task = home / "support"
-    sources = DataSources.load(task / "data_source.yaml")
-    sources.with_changes(split={"train": 48, "valid": 16, "test": 16}).save(task / "data_source.yaml")
-    add_source(task, str(SUPPORT_MESSAGES), copy=True)
-    regenerate_data(task)
-    create_version(task, epochs=2, learning_rate=5e-4, settings={"save_steps": 2, "threads": 1})
-    return task
+    return make_small_task(home, epochs=10, save_steps=2)
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +87,7 @@ def test_run_killed_at_random_moments_ends_as_an_undisturbed_one(untrained: Path
     chance = random.Random(7)
     for _ in range(KILLS):
         process = start_run(task, folder)
-        wanted = chance.randrange(0, 12)
+        wanted = chance.randrange(0, STEPS)
         until_step(process, folder, wanted)
         try:
             process.wait(timeout=chance.random() * 2)
