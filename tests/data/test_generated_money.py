@@ -22,6 +22,7 @@ from nlp_skills.data.sources.generation.place import NO_KEY, is_own_machine, key
 from nlp_skills.data.sources.llm_generated import Estimate, estimate, read
 from nlp_skills.data.sources.source import DataSources
 from nlp_skills.errors import NlpSkillsError, NotReady, NotValid, RunFailed
+from nlp_skills.task.task import Task
 
 # ── never paid twice ──
 
@@ -254,6 +255,18 @@ def test_whoever_pays_is_told_that_there_are_no_training_rows_to_show_yet(task, 
     assert str(asked).endswith(f"\nIt ends before budget_tokens: 50000.\n{warning}")
     write_examples(task / "data" / "train.jsonl", [example("a row", "x", "files", 1)])
     assert estimate(made, Fetch(task)).warnings == []
+
+
+def test_whoever_pays_is_told_that_somebody_else_would_see_rows_that_are_private(task, server):
+    file = task / "task.yaml"
+    Task.load(file).with_changes(constraints={"privacy": "stays in the clinic"}).save(file)
+    write_examples(task / "data" / "train.jsonl", [example("a row", "x", "files", 1)])
+    shown = {"prompt_template": "{examples} Write {count}.", "price": {"input": 1, "output": 1}}
+    [warning] = estimate(source(server, base_url="https://llm.example.com/v1", **shown), Fetch(task)).warnings
+    assert warning.startswith(
+        "made: task.yaml says of the data: stays in the clinic. https://llm.example.com/v1 would see the rows"
+    )
+    assert estimate(source(server, **shown), Fetch(task)).warnings == []  # on this machine
 
 
 @pytest.mark.parametrize(

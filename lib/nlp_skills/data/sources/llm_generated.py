@@ -46,7 +46,7 @@ from nlp_skills.data.sources.generation.budget import (
 from nlp_skills.data.sources.generation.estimate import Estimate
 from nlp_skills.data.sources.generation.journal import Answered, Journal, sha256_text
 from nlp_skills.data.sources.generation.keeping import Keeping
-from nlp_skills.data.sources.generation.place import missing_key
+from nlp_skills.data.sources.generation.place import is_own_machine, missing_key, shown_url
 from nlp_skills.data.sources.generation.plan import Plan, Slot
 from nlp_skills.data.sources.generation.sending import Letter, Sending
 from nlp_skills.data.sources.source import GeneratedSource
@@ -133,6 +133,7 @@ class Generation:
         task = Task.load(fetch.task / "task.yaml")
         if fetch.labels and not task.labels:
             task = task.with_changes(labels=fetch.labels)
+        self._privacy = task.constraints.privacy
         self._journal = Journal(fetch.cache(source.name) / "journal.jsonl")
         self._plan = Plan(source, fetch.examples or fetch.task / "data" / "train.jsonl", task, self._journal)
         self._keeping = Keeping(source, self._plan, fetch.task, task)
@@ -251,8 +252,17 @@ class Generation:
         )
 
     def _warnings(self, letters: list[Letter], costs: list[Cost], before: Cost) -> list[str]:
-        """Before anything is paid: what may come to nothing."""
+        """Before anything is paid: who would see the rows, and what may come to nothing."""
         found = [self.no_examples()] if self._plan.lacks_examples else []
+        if (
+            self._privacy
+            and "{examples}" in self._source.prompt_template
+            and not is_own_machine(self._source)
+        ):
+            found.append(
+                f"{self._source.name}: task.yaml says of the data: {self._privacy}. {shown_url(self._source)} would see"
+                " the rows that {examples} shows. Name a model on a machine of yours (base_url), or take {examples} out."
+            )
         total = sum(costs, Cost())
         buys = affordable(self._source, before, max(costs, key=lambda one: one.tokens))
         if buys is not None and buys < len(letters):
