@@ -15,7 +15,7 @@ from nlp_skills.data.validation import validate_data
 from nlp_skills.errors import NotValid
 from nlp_skills.evaluation.advice.advise import NEXT, Advice, advise, give_advice
 from nlp_skills.evaluation.advice.baseline import AdviceBaseline
-from nlp_skills.evaluation.advice.facts import FACTS, read_facts
+from nlp_skills.evaluation.advice.facts import FACTS, more_rows_to_tell, read_facts
 from nlp_skills.evaluation.advice.rules import (
     COMPARISONS,
     Evidence,
@@ -50,6 +50,7 @@ HOLDS: dict[str, dict[str, Any]] = {
     "ADV-TOO-SLOW": {"prompted_p95_ms": 900.0, "latency_ms": 200.0},
     "ADV-PRIVATE": {"privacy": "nobody outside", "rows": 200},
     "ADV-ENOUGH-ROWS": {"type": "extraction", "rows": 500},
+    "ADV-CLASSIFIER-PERHAPS": {"tfidf_low": 0.84, "tfidf_high": 0.9, "tfidf_more_rows": 60, "target": 0.9},
 }
 """For each rule, facts on which it just about speaks."""
 
@@ -72,6 +73,7 @@ FAILS: dict[str, dict[str, Any]] = {
     "ADV-TOO-SLOW": {"latency_ms": 900.0},
     "ADV-PRIVATE": {"rows": 199},
     "ADV-ENOUGH-ROWS": {"type": "generation"},
+    "ADV-CLASSIFIER-PERHAPS": {"tfidf_high": 0.89},
 }
 """For each rule, the one change to those facts on which it is silent."""
 
@@ -136,10 +138,21 @@ def test_no_rule_speaks_without_evidence_and_the_first_point_decides(facts: dict
     assert [p.rule for p in found.points] == sorted((p.rule for p in found.points), key=order.index)
 
 
+def test_rows_that_would_tell_follow_from_the_interval() -> None:
+    assert (
+        more_rows_to_tell(Interval(value=0.85, low=0.75, high=0.95), 0.9, 50) == 150
+    )  # half the width: 4 times
+    assert more_rows_to_tell(Interval(value=0.9, low=0.8, high=1.0), 0.9, 50) == 4_950
+    assert more_rows_to_tell(Interval(value=0.6, low=0.5, high=0.7), 0.9, 50) == 0
+    assert more_rows_to_tell(Interval(value=0.8, low=0.7, high=0.9), 0.9, 50) == 1
+
+
 def test_without_facts_nobody_can_tell() -> None:
     found = give_advice("task", {})
     assert (found.verdict, found.points) == ("cannot tell", [])
-    assert found.next == "Measure what a prompt does: nlp-skills advise task --baseline"
+    assert found.next == (
+        "Measure what a prompt and TF-IDF do: nlp-skills advise task --baseline (--rows: on more rows)"
+    )
 
 
 @pytest.fixture

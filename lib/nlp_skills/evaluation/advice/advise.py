@@ -25,7 +25,7 @@ NEXT: dict[Verdict, str] = {
     "preference": "See what it takes: nlp-skills plan-training {task}",
     "rl": "See what it takes: nlp-skills plan-training {task} --method grpo",
     "collect more data first": "Add rows: nlp-skills add-source {task} FILE",
-    "cannot tell": "Measure what a prompt does: nlp-skills advise {task} --baseline",
+    "cannot tell": "Measure what a prompt and TF-IDF do: nlp-skills advise {task} --baseline (--rows: on more rows)",
 }
 
 

@@ -6,6 +6,7 @@ on other data than lie there now is old: it is named, with the command that meas
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.errors import NotFound
 from nlp_skills.evaluation.advice.baseline import AdviceBaseline
 from nlp_skills.evaluation.advice.rules import Evidence, Value
-from nlp_skills.evaluation.results import EvalResult, Score
+from nlp_skills.evaluation.results import EvalResult, Interval, Score
 from nlp_skills.records import sha256_file
 from nlp_skills.task.task import Task, TaskType
 from nlp_skills.task.version import version_names
@@ -39,6 +40,8 @@ FACTS = {
     "prompted_high": "prompted base model, upper end",
     "prompted_p95_ms": "prompted base model, 95th percentile of the time for an answer",
     "tfidf_low": "TF-IDF, lower end",
+    "tfidf_high": "TF-IDF, upper end",
+    "tfidf_more_rows": "rows after which the interval of TF-IDF would no longer hold the target",
     "tuned_low": "tuned model, lower end",
     "tuned_high": "tuned model, upper end",
     "gain_low": "gain over the prompted base model, lower end",
@@ -165,7 +168,7 @@ def _baseline(task: Path, definition: Task, old: list[str]) -> Found:
     elif not _is_of_present_split(task, measured.split, measured.data_sha256):
         old.append(f"{name} is of other {measured.split} rows than there are now. {again}")
     else:
-        yield from _scores(measured.baseline, definition, name)
+        yield from _scores(measured.baseline, definition, name, measured.rows)
 
 
 def _results(task: Path, definition: Task, old: list[str]) -> Found:
@@ -181,7 +184,7 @@ def _results(task: Path, definition: Task, old: list[str]) -> Found:
                 f" nlp-skills evaluate-version {task.name} --version {version}"
             )
             return
-        yield from _scores(result.baseline, definition, file)
+        yield from _scores(result.baseline, definition, file, result.count)
         own = result.metrics.get(definition.chosen_metric)
         if own:
             yield "tuned_low", round(own.low, 4), file
@@ -193,13 +196,27 @@ def _results(task: Path, definition: Task, old: list[str]) -> Found:
         return
 
 
-def _scores(baseline: dict[str, Score], definition: Task, file: str) -> Found:
-    for name, ends in (("prompted_base", ("prompted_low", "prompted_high")), ("tfidf", ("tfidf_low",))):
+def more_rows_to_tell(found: Interval, target: float, rows: int) -> int:
+    """Beside the `rows` that were asked, so many until an interval that holds the target would end at it; 0 if it does not.
+
+    An interval shrinks with the root of the rows. Where the value lies nearer than a point to the target, that is
+    as good as on it: more rows than a difference of one point needs are not asked for.
+    """
+    if not found.low < target <= found.high:
+        return 0
+    gap = max(abs(found.value - target), 0.01)
+    return math.ceil(rows * max(((found.high - found.low) / 2 / gap) ** 2 - 1, 1 / rows))
+
+
+def _scores(baseline: dict[str, Score], definition: Task, file: str, rows: int) -> Found:
+    for name, fact in (("prompted_base", "prompted"), ("tfidf", "tfidf")):
         score = baseline.get(name)
         found = score.metrics.get(definition.chosen_metric) if score else None
         if found:
-            for end in ends:
-                yield end, round(found.low if end.endswith("low") else found.high, 4), file
+            yield f"{fact}_low", round(found.low, 4), file
+            yield f"{fact}_high", round(found.high, 4), file
+            if name == "tfidf" and definition.target is not None:
+                yield "tfidf_more_rows", more_rows_to_tell(found, definition.target, rows), file
     prompted = baseline.get("prompted_base")
     if prompted and prompted.latency:
         yield "prompted_p95_ms", prompted.latency.p95, file
