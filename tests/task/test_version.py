@@ -260,7 +260,7 @@ def test_a_version_starts_from_its_parent_and_says_what_is_different(task_with_d
 def test_a_version_on_other_data_says_so(task_with_data: Path):
     create_version(task_with_data)
     lay(task_with_data, {**SPLITS, "train": lines("train", 75), "test": lines("test", 20, "business")})
-    assert create_version(task_with_data).changes == ["data: train +5 rows", "data: test changed"]
+    assert create_version(task_with_data).changes == ["data: train 5 rows more", "data: test changed"]
     frozen = DataSnapshot.load(task_with_data / "versions" / "v1" / "data_snapshot.json")
     assert frozen == SNAPSHOT
 

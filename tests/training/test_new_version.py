@@ -134,7 +134,7 @@ def test_a_version_of_edited_data_names_the_edited_files(task: Path) -> None:
         len(rows) - 2,
         sha256_file(file),
     )
-    assert second.changes == ["data: train -2 rows"]
+    assert second.changes == ["data: train 2 rows fewer"]
     assert second.data.source_hash == snapshot.source_hash != first.data.source_hash
     present = list_snapshots(task).snapshots[0]
     assert (present.name, present.edited, present.versions) == ("present", True, ["v2"])

@@ -121,7 +121,8 @@ def difference(first: Looked, second: Looked) -> Difference:
     import torch
 
     a, b = torch.cat(first.log_probs), torch.cat(second.log_probs)
-    kl = (a.exp() * (a - b)).sum(dim=-1).nan_to_num(nan=float("inf"), posinf=float("inf"))
+    # Rounding alone can bring it a little below 0, where no divergence is.
+    kl = (a.exp() * (a - b)).sum(dim=-1).nan_to_num(nan=float("inf"), posinf=float("inf")).clamp(min=0)
     best = a.topk(HIGHEST, dim=-1).indices
     apart = (a.gather(1, best) - b.gather(1, best)).abs()
     texts = [one != other for one, other in zip(first.greedy, second.greedy, strict=True)]

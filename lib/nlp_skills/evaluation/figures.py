@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from nlp_skills.evaluation.results import Interval
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nlp_skills.evaluation.results import Interval
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -19,9 +22,9 @@ def show_change(value: float, form: str = ".3f") -> str:
     return show_value(value, f"+{form}")
 
 
-def show_interval(interval: Interval) -> str:
+def show_interval(interval: Interval, form: str = ".3f") -> str:
     """`0.871 (0.820 to 0.914)`."""
-    return f"{show_value(interval.value)} ({show_value(interval.low)} to {show_value(interval.high)})"
+    return f"{show_value(interval.value, form)} ({show_value(interval.low, form)} to {show_value(interval.high, form)})"
 
 
 def show_signed(interval: Interval) -> str:

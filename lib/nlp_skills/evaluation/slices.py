@@ -19,6 +19,7 @@ from pathlib import Path
 from nlp_skills.data.example import Example
 from nlp_skills.data.language import detect_language
 from nlp_skills.errors import MissingExtra, NotFound, did_you_mean
+from nlp_skills.evaluation.figures import show_interval
 from nlp_skills.evaluation.results import Interval, Prediction, SliceScore
 from nlp_skills.evaluation.significance import SIGNIFICANT, apart, difference, holm, interval, paired_test
 from nlp_skills.task.task import Task
@@ -195,4 +196,4 @@ def worse_slices(slices: Sequence[SliceScore], *, higher_is_better: bool = True)
 
 def show_slice(name: str, found: Interval) -> str:
     """`language=ja 0.62 (0.55 to 0.69)`."""
-    return f"{name} {found.value:.2f} ({found.low:.2f} to {found.high:.2f})"
+    return f"{name} {show_interval(found, '.2f')}"

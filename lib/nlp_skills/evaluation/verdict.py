@@ -22,7 +22,7 @@ BASELINES = {
     "majority": "the most frequent answer",
     "tfidf": "TF-IDF",
     "prompted_base": "the base model with a prompt",
-    "few_shot": "the base model with solved rows in its prompt",
+    "few_shot": "the base model with solved rows",
     "endpoint": "the endpoint",
     "longer_answer": "always the longer answer",
 }
@@ -38,7 +38,7 @@ _AS_GOOD = {
     "majority": "Always giving the most frequent answer does as well: the model has learned nothing useful.",
     "tfidf": "TF-IDF does as well: you do not need a language model.",
     "prompted_base": "The base model with a prompt does as well: you do not need to fine-tune.",
-    "few_shot": "The base model with solved rows in its prompt does as well: you do not need to fine-tune.",
+    "few_shot": "The base model with solved rows does as well: you do not need to fine-tune.",
     "endpoint": "The endpoint does as well: weigh its price and where your data goes.",
 }
 

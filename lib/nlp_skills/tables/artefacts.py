@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from nlp_skills.errors import sized
+from nlp_skills.evaluation.figures import show_value
 from nlp_skills.tables.grid import filled, table
-from nlp_skills.tables.ollama import size
 
 if TYPE_CHECKING:
     from nlp_skills.deployment.artefacts import ArtefactList, HeldOutScore
@@ -27,7 +28,7 @@ def model(found: ModelInfo) -> RenderableType:
     kind = f"{found.format}, {found.quantization}" if found.quantization else found.format
     for name, value in (
         ("model", f"{found.path} ({kind})"),
-        ("size", size(found.size_bytes) if found.size_bytes else ""),
+        ("size", sized(found.size_bytes) if found.size_bytes else ""),
         ("base model", found.base_model),
         ("SHA-256", found.sha256),
         *((check.id, f"{SAID[check.passed]}: {check.message}") for check in found.checks),
@@ -43,7 +44,7 @@ def artefacts(found: ArtefactList) -> RenderableType:
         {
             "what": one.name,
             "path": one.path if one.there else f"{one.path} (is not there)",
-            "size": size(one.size_bytes) if one.size_bytes else "",
+            "size": sized(one.size_bytes) if one.size_bytes else "",
             "checks": ", ".join(f"{name} {SAID[passed]}" for name, passed in one.checks.items()),
             "test": _test(one.test),
         }
@@ -66,4 +67,4 @@ def artefacts(found: ArtefactList) -> RenderableType:
 def _test(found: HeldOutScore | None) -> str:
     if found is None:
         return ""
-    return f"{found.metric} {found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
+    return f"{found.metric} {show_value(found.value)} [{show_value(found.low)}, {show_value(found.high)}]"

@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from nlp_skills.errors import clip
+from nlp_skills.evaluation.figures import show_change
 from nlp_skills.tables.grid import table
 
 if TYPE_CHECKING:
@@ -33,6 +34,6 @@ def behaviour(found: BehaviourResult) -> RenderableType:
             said = (
                 f"{one.name}: {clip(flip.changed, 80)!r}: {clip(flip.after, 40)}, not {clip(flip.before, 40)}"
             )
-            moved = "" if flip.moved is None else f" (probability {flip.moved:+.2f})"
+            moved = "" if flip.moved is None else f" (probability {show_change(flip.moved, '.2f')})"
             parts.append(Text(said + moved))
     return Group(*parts, Text(), Text(f"Examples: {found.file}"))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from nlp_skills.evaluation.figures import show_change, show_p, show_value
 from nlp_skills.tables.grid import table
 
 if TYPE_CHECKING:
@@ -34,16 +35,23 @@ def _scores(found: BenchmarkResult) -> RenderableType:
         metric = one.metric if one.filter == "none" else f"{one.metric} ({one.filter})"
         stderr = "" if one.stderr is None else f"{one.stderr:.4f}"
         shown = "" if one.few_shot is None else str(one.few_shot)
-        rows.add_row(one.suite, metric, f"{one.value:.4f}", stderr, f"{one.count:,}", shown)
+        rows.add_row(one.suite, metric, show_value(one.value, ".4f"), stderr, f"{one.count:,}", shown)
     return rows
 
 
 def _changes(found: BenchmarkResult) -> RenderableType:
-    heads = (found.against or "", found.reference, "change [95 %]", "p")
+    heads = (found.against or "", found.reference, "change (95 %)", "p")
     rows = table("suite", "metric", *heads, right=heads)
     for one in found.changes:
-        change = f"{one.change.value:+.4f} [{one.change.low:+.4f}, {one.change.high:+.4f}]"
+        value, low, high = (
+            show_change(v, ".4f") for v in (one.change.value, one.change.low, one.change.high)
+        )
         rows.add_row(
-            one.suite, one.metric, f"{one.before:.4f}", f"{one.after:.4f}", change, f"{one.p_value:.3f}"
+            one.suite,
+            one.metric,
+            show_value(one.before, ".4f"),
+            show_value(one.after, ".4f"),
+            f"{value} ({low} to {high})",
+            show_p(one.p_value).removeprefix("p ").removeprefix("= "),
         )
     return rows

@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from nlp_skills.evaluation.figures import show_value
 from nlp_skills.tables.grid import short, table
 
 if TYPE_CHECKING:
@@ -68,8 +69,8 @@ def learning_curve(found: LearningCurve) -> RenderableType:
         score = point.score
         rows.add_row(
             f"{point.rows:,}",
-            f"{score.value:.3f}",
-            f"{score.low:.3f} to {score.high:.3f}",
+            show_value(score.value),
+            f"{show_value(score.low)} to {show_value(score.high)}",
             f"{point.seconds:.0f}",
         )
     return Group(*([rows, Text()] if found.points else []), Text(found.message))

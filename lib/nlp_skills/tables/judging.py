@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import RenderableType
 from rich.text import Text
 
+from nlp_skills.evaluation.figures import show_interval, show_value
 from nlp_skills.tables.grid import table
 
 if TYPE_CHECKING:
@@ -41,12 +42,12 @@ def _score(found: Judgement) -> str:
     score = found.score
     if score is None:
         return "" if found.agreement and found.agreement.people else "cannot tell: the judge gave no verdict"
-    return f"{score.value:.3f} (95 % interval {score.low:.3f} to {score.high:.3f})"
+    return show_interval(score)
 
 
 def _agreement(found: JudgeAgreement) -> tuple[tuple[str, str], ...]:
     same = "cannot tell" if found.consistency is None else f"{found.consistency:.1%} of the pairs"
-    kappa = "" if found.kappa is None else f", Cohen's kappa {found.kappa:.2f}"
+    kappa = "" if found.kappa is None else f", Cohen's kappa {show_value(found.kappa, '.2f')}"
     people = "" if found.agreement is None else f"{found.agreement:.1%} of {found.people} pairs{kappa}"
     return (
         ("same in both orders", same),

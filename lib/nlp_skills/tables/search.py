@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from nlp_skills.evaluation.figures import show_value
 from nlp_skills.tables.grid import short, table
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def search(found: SearchReport) -> RenderableType:
                 Text(trial.version or "", style="bold" if trial.version == found.best else ""),
                 Text(trial.state, style=STYLES.get(trial.state, "")),
                 *(str(trial.settings.get(field, "")) for field in fields),
-                "" if trial.value is None else f"{trial.value:.4f}",
+                "" if trial.value is None else show_value(trial.value, ".4f"),
                 short(trial.note),
             )
         parts += [rows, Text()]

@@ -13,7 +13,7 @@ from nlp_skills.data.replacement import settle_data
 from nlp_skills.data.report import ValidationReport
 from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.data.token_findings import CHECKS as CHECKS_OF_TOKENS
-from nlp_skills.errors import NotReady
+from nlp_skills.errors import NotReady, counted
 from nlp_skills.task.task import Task
 from nlp_skills.task.version import (
     Version,
@@ -171,5 +171,9 @@ def _describe(
         was = old.splits.get(split)
         if was is None or was.sha256 != now_is.sha256:
             difference = now_is.count - (was.count if was else 0)
-            words.append(f"data: {split} {difference:+d} rows" if difference else f"data: {split} changed")
+            words.append(
+                f"data: {split} {counted(abs(difference), 'row')} {'more' if difference > 0 else 'fewer'}"
+                if difference
+                else f"data: {split} changed"
+            )
     return words or ["repeated with nothing changed"]

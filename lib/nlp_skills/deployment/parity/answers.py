@@ -16,6 +16,7 @@ from nlp_skills.errors import NotReady, counted
 from nlp_skills.evaluation.asking import ask
 from nlp_skills.evaluation.compare import TOO_FEW, compare_predictions, read_predictions
 from nlp_skills.evaluation.decoding import choose_decoding
+from nlp_skills.evaluation.figures import show_signed
 from nlp_skills.evaluation.predictors import Predictor
 from nlp_skills.evaluation.results import Interval, Prediction
 from nlp_skills.evaluation.verdict import is_higher_better, metric_name
@@ -98,7 +99,7 @@ def _verdict(found: Comparison, change: Interval, same: int, rows: int, metric: 
     told = f"{same} of {counted(rows, 'test row')} have the same answer"
     if rows and same == rows:
         return "yes", f"{told}."
-    numbers = f"{told}; {metric_name(metric)} {change.value:+.3f} (95 % interval {change.low:+.3f} to {change.high:+.3f})"
+    numbers = f"{told}; {metric_name(metric)} {show_signed(change)}"
     if rows < TOO_FEW:
         return "cannot tell", f"{numbers}: fewer than {TOO_FEW} test rows decide nothing."
     if found.verdict == "worse":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from nlp_skills.evaluation.figures import show_value
 from nlp_skills.evaluation.loss_chart import LossScale, loss_chart, loss_scale
 from nlp_skills.evaluation.page.evidence import Attempt, Evidence
 from nlp_skills.evaluation.page.lineage_graph import Node, lineage_graph
@@ -43,7 +44,7 @@ def _run(attempt: Attempt, scale: LossScale) -> Html:
     chart = loss_chart(
         attempt.curve, scale, alternative=f"Loss of {attempt.version}. {told} {scale.told}".rstrip()
     )
-    rows = [[f"{step:g}", f"{loss:.4f}"] for step, loss in attempt.curve.evaluation]
+    rows = [[f"{step:g}", show_value(loss, ".4f")] for step, loss in attempt.curve.evaluation]
     grid = table(["Step", "Evaluation loss"], rows, numbers=True) if rows else None
     return element("div", title, figure(chart, table=grid), lead(told))
 
@@ -53,14 +54,14 @@ def _told_curve(attempt: Attempt) -> str:
     parts = []
     if train:
         parts.append(
-            f"Training loss went from {train[0][1]:.3f} to {train[-1][1]:.3f} in {train[-1][0]:g} steps."
+            f"Training loss went from {show_value(train[0][1])} to {show_value(train[-1][1])} in {train[-1][0]:g} steps."
         )
     if evaluation:
         best = min(evaluation, key=lambda point: point[1])
-        parts.append(f"Evaluation loss is lowest at step {best[0]:g} ({best[1]:.3f})")
+        parts.append(f"Evaluation loss is lowest at step {best[0]:g} ({show_value(best[1])})")
         later = evaluation[-1]
         parts[-1] += (
-            f" and rises to {later[1]:.3f} afterwards: the model starts to learn its rows by heart."
+            f" and rises to {show_value(later[1])} afterwards: the model starts to learn its rows by heart."
             if later[1] > best[1] * 1.02
             else ", at or near the end."
         )
@@ -93,7 +94,7 @@ def lineage_figure(evidence: Evidence, current: str | None = None) -> Html:
             Node(
                 attempt.version,
                 attempt.parent,
-                f"{metric_name(metric)} {score.value:.3f}" if score else "not evaluated",
+                f"{metric_name(metric)} {show_value(score.value)}" if score else "not evaluated",
                 "; ".join(attempt.lineage.changes if attempt.lineage else []),
                 current=attempt.version == current,
                 best=best is not None and attempt.version == best.version,

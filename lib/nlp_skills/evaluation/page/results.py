@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from nlp_skills.evaluation import charts
 from nlp_skills.evaluation.charts import IntervalRow
+from nlp_skills.evaluation.figures import show_value
 from nlp_skills.evaluation.page.evidence import Evidence
 from nlp_skills.evaluation.page.knowledge import sanity_line
 from nlp_skills.evaluation.page.promotion import SIGNS, promotion_part
@@ -112,7 +113,10 @@ def score_parts(evidence: Evidence, strong: str | None) -> list[Child]:
     columns.sort(key=lambda m: m != metric)
     grid = table(
         ["", *(capitalize(metric_name(m)) for m in columns)],
-        [[name, *(_with_interval(metrics.get(m)) for m in columns)] for name, metrics, _ in rows],
+        [
+            [name, *(interval_cell(metrics[m]) if m in metrics else "not measured" for m in columns)]
+            for name, metrics, _ in rows
+        ],
         numbers=True,
         caption="Value and 95 % interval",
     )
@@ -145,12 +149,11 @@ def _score_rows(evidence: Evidence, strong: str | None) -> list[tuple[str, dict[
     return [*baselines, *versions]
 
 
-def _with_interval(interval: Interval | None) -> Child:
-    if interval is None:
-        return "not measured"
+def interval_cell(interval: Interval) -> Child:
+    """A value, and its interval small beside or below it."""
     return (
-        f"{interval.value:.3f} ",
-        element("span", f"{interval.low:.3f} to {interval.high:.3f}", class_="interval"),
+        f"{show_value(interval.value)} ",
+        element("span", f"{show_value(interval.low)} to {show_value(interval.high)}", class_="interval"),
     )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from nlp_skills.evaluation.figures import show_value
 from nlp_skills.evaluation.page.evidence import Evidence
+from nlp_skills.evaluation.page.results import interval_cell
 from nlp_skills.evaluation.results import Interval, SliceScore
 from nlp_skills.evaluation.slices import LEAST, weak_slices, worse_slices
 from nlp_skills.evaluation.verdict import capitalize, is_higher_better, metric_name, show_p, show_signed
@@ -74,7 +76,7 @@ def _named(evidence: Evidence, marked: dict[str, str]) -> Html:
 
 
 def _cells(found: SliceScore, mark: str | None) -> list[Child]:
-    rest = "" if found.rest is None else f"{found.rest:.3f}"
+    rest = "" if found.rest is None else show_value(found.rest)
     gain: Child = "not measured"
     if found.gain is not None:
         value, interval = show_signed(found.gain).split(" (95 % interval ")
@@ -83,7 +85,7 @@ def _cells(found: SliceScore, mark: str | None) -> list[Child]:
     return [
         (found.name, element("span", f"▼ {mark}", class_="mark-worse") if mark else None),
         f"{found.count:,}",
-        (f"{score.value:.3f} ", element("span", f"{score.low:.3f} to {score.high:.3f}", class_="interval")),
+        interval_cell(score),
         rest,
         _p(found.p_rest),
         gain,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from nlp_skills.evaluation.figures import show_value
 from nlp_skills.evaluation.page.evidence import Evidence
+from nlp_skills.evaluation.page.results import interval_cell
 from nlp_skills.evaluation.tool_use.record import Target, ToolUseResult
 from nlp_skills.evaluation.verdict import capitalize, metric_name
 from nlp_skills.page.markup import Child, Html, element
@@ -64,7 +66,7 @@ def _speed(found: ToolUseResult) -> str:
 
 
 def _value(target: Target) -> str:
-    return "not measured" if target.value is None else f"{target.value:.4g}"
+    return "not measured" if target.value is None else show_value(target.value, ".4g")
 
 
 def _categories(found: ToolUseResult) -> Html:
@@ -74,15 +76,7 @@ def _categories(found: ToolUseResult) -> Html:
         *((c.category, c.count, c.metrics) for c in found.categories),
         *([("All", found.count, found.metrics)] if found.metrics else []),
     ):
-        cells: list[Child] = [
-            (
-                f"{metrics[n].value:.3f} ",
-                element("span", f"{metrics[n].low:.3f} to {metrics[n].high:.3f}", class_="interval"),
-            )
-            if n in metrics
-            else "–"
-            for n in names
-        ]
+        cells: list[Child] = [interval_cell(metrics[n]) if n in metrics else "–" for n in names]
         rows.append([title, f"{count:,}", *cells])
     return table(
         ["Category", "Rows", *(capitalize(metric_name(n)) for n in names)],

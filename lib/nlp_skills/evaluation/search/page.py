@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nlp_skills.errors import counted
+from nlp_skills.evaluation.figures import show_value
 from nlp_skills.evaluation.search.record import SearchDefinition, SearchReport, Trial
 from nlp_skills.page import render_page
 from nlp_skills.page.charts import (
@@ -62,7 +63,7 @@ def _header(definition: SearchDefinition, report: SearchReport) -> Html:
     title = (
         f"No trial of {report.trials_wanted} has ended yet"
         if report.best is None
-        else f"{report.best} is the best of {counted(len(ended), 'trial')}: {report.metric} {report.best_value:.4f}"
+        else f"{report.best} is the best of {counted(len(ended), 'trial')}: {report.metric} {show_value(report.best_value or 0.0, '.4f')}"
     )
     quiet = [f"{report.trials_wanted} trials from {report.parent}", f"{report.count('pruned')} ended early"]
     quiet += [f"{report.count('failed')} failed"] if report.count("failed") else []
@@ -206,7 +207,7 @@ def _table(definition: SearchDefinition, report: SearchReport) -> Html:
             f"{t.number}",
             t.version or "",
             "the best" if t.version == report.best and t.state == "complete" else words[t.state],
-            "" if t.value is None else f"{t.value:.4f}",
+            "" if t.value is None else show_value(t.value, ".4f"),
             *(f"{t.settings.get(field, '')}" for field in definition.space),
             t.note or "",
         ]

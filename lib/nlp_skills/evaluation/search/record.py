@@ -16,6 +16,7 @@ from typing import Any, Literal, Self
 from filelock import FileLock, Timeout
 
 from nlp_skills.confirmation import call_again
+from nlp_skills.evaluation.figures import show_value
 from nlp_skills.evaluation.search.measures import lower_is_better
 from nlp_skills.records import Record
 from nlp_skills.training.planning.forecast import show_seconds
@@ -122,7 +123,7 @@ class SearchReport(Record):
         parts += [f"{self.count(s)} {s}" for s in ("pruned", "failed") if self.count(s)]
         told = ", ".join(parts) + "."
         if self.best is not None and self.best_value is not None:
-            told += f" The best is {self.best}: {self.metric} {self.best_value:.4f} on the validation rows."
+            told += f" The best is {self.best}: {self.metric} {show_value(self.best_value, '.4f')} on the validation rows."
         if self.state == "complete" and self.best is not None:
             told += f" The test rows were not looked at. Test it: nlp-skills evaluate-version {self.task} --version {self.best}"
         elif self.state in ("stopped", "failed"):
