@@ -172,7 +172,7 @@ def _notes(model: TokenModel) -> list[str]:
     if tokenizer.pad_token_id in model.encoder.end_tokens:
         notes.append(
             f"{tokenizer.pad_token} pads batches and ends answers. The training here masks padding by its place, so"
-            " the end stays trained; a program that masks it by its token would unlearn to stop (P02)."
+            " the end stays trained; a program that masks it by its token would unlearn to stop."
         )
     if model.reasoning:
         notes.append("The chat template knows reasoning (<think>); see TMPL-THINK in the validation.")

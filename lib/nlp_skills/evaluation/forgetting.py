@@ -1,4 +1,4 @@
-"""EVAL-FORGET: what the model could do before and cannot do any more (pitfall P10).
+"""EVAL-FORGET: what the model could do before and cannot do any more.
 
 120 general questions with four answers each (general/questions.jsonl) are put to the base model and to the tuned one,
 without the task's system prompt. The answer that a model finds most probable counts: nothing has to be parsed.

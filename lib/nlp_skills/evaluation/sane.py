@@ -4,7 +4,7 @@
     known rows  training rows asked through the same way: a tuned model that knows none of them was asked otherwise
     score       0 on every row is a harness that went wrong far more often than a model that knows nothing
 
-A chat template that was left out and a wrong stop token look like a bad model (pitfall P23: lm-evaluation-harness
+A chat template that was left out and a wrong stop token look like a bad model (lm-evaluation-harness
 #1841 and #3513, lighteval #649, gorilla #1047).
 """
 

@@ -68,7 +68,7 @@ class TrainConfig(Record):
     beta: float | None = Field(default=None, ge=0)
     """How strongly dpo, kto and grpo hold on to the base model; the weight of the odds ratio in orpo. None: 0.1, grpo 0."""
     sft_weight: float = Field(default=0.0, ge=0)
-    """dpo: weight of the chosen answers' own likelihood, against chosen answers that become less likely (P25)."""
+    """dpo: weight of the chosen answers' own likelihood, against chosen answers that become less likely."""
     rewards: list[str] = []
     """grpo: names of REWARDS, or `rewards.py:function` for one in the task folder; their sum is the reward."""
     rewards_sha256: dict[str, str] = {}
@@ -80,7 +80,7 @@ class TrainConfig(Record):
     temperature: float = Field(default=1.0, gt=0)
     """grpo: of the answers."""
     replay_file: str | None = None
-    """General rows mixed in against forgetting (P10): JSONL in the task folder, shaped as data/train.jsonl."""
+    """General rows mixed in against forgetting: JSONL in the task folder, shaped as data/train.jsonl."""
     replay_share: float = Field(default=0.1, gt=0, lt=1)
     """Of the rows of an epoch, where there is a replay_file."""
     replay_sha256: str | None = None

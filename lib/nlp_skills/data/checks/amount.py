@@ -1,7 +1,7 @@
 """DATA-FEW: too few rows to learn from, or to tell a better model from a worse one.
 
 What a training needs at least: OpenAI's guide to fine-tuning sees clear improvements from 50 rows on;
-DPO needs 30 pairs (pitfalls P25); of labels each wants its rows: with 8 a label ordinary fine-tuning stays far behind
+DPO needs 30 pairs; of labels each wants its rows: with 8 a label ordinary fine-tuning stays far behind
 (Tunstall et al., Efficient Few-Shot Learning Without Prompts, arXiv 2209.11055), so 20 are asked for on
 average. A single rare label is DATA-BALANCE's business.
 

@@ -16,7 +16,7 @@ from nlp_skills.evaluation.results import Prediction
 
 NOTICED = 0.02
 MANY = 0.2
-"""The share from which on the form of the answers is a fault of the evaluation (EVAL-SANE, P23)."""
+"""The share from which on the form of the answers is a fault of the evaluation (EVAL-SANE)."""
 FEWEST = 5
 BETTER_SWAPPED = 1.5
 """Times as many right answers, were the labels exchanged."""
