@@ -31,7 +31,7 @@ from nlp_skills.task.task import Task, TaskType, create_task
 SYSTEM = "<|im_start|>system\nBe brief.<|im_end|>\n"
 PAD = (
     "<|im_end|> pads batches and ends answers. The training here masks padding by its place, so the end stays trained; a"
-    " program that masks it by its token would unlearn to stop (P02)."
+    " program that masks it by its token would unlearn to stop."
 )
 
 
