@@ -9,15 +9,11 @@ from typing import Any
 
 import pytest
 
-from nlp_skills.data.snapshot import DataSnapshot
-from nlp_skills.data.sourcing import add_source
-from nlp_skills.evaluation.compare import compare_versions, read_predictions
+from nlp_skills.evaluation.compare import compare_versions
 from nlp_skills.evaluation.results import EvalResult
-from nlp_skills.pipeline import prepare, train_and_test, untold
-from nlp_skills.records import read_mapping, sha256_file, silent
-from nlp_skills.task.task import Task, TaskType, create_task
+from nlp_skills.records import read_mapping, sha256_file
+from nlp_skills.task.task import Task
 from nlp_skills.task.version import Version, derive_lineage
-from nlp_skills.training.new_version import create_version
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("smollm2"), pytest.mark.timeout(1800)]
 
@@ -101,33 +97,6 @@ def test_second_quickstart_finds_everything_done(fresh: tuple[Path, dict[str, An
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["scores"] == fresh[1]["scores"]
     assert {path: sha256_file(path) for path in watched} == before
-
-
-def test_same_seed_gives_the_same_splits_hashes_and_metrics(
-    fresh: tuple[Path, dict[str, Any]], tmp_path: Path
-) -> None:
-    sample = fresh[0] / "tasks" / "support" / "data" / "files" / "support_messages.csv"
-    few = tmp_path / "messages.csv"
-    few.write_bytes(b"".join(sample.read_bytes().splitlines(keepends=True)[:65]))
-    tasks = [tmp_path / name / "support" for name in ("first", "again")]
-    for task in tasks:
-        create_task(task.parent, "support", type=TaskType.CLASSIFICATION, goal="g", metric="accuracy")
-        add_source(task, str(few), copy=True)
-        prepare(task, silent, untold)
-        create_version(task, epochs=1, learning_rate=5e-4)
-        train_and_test(task, "v1", silent, untold)
-    snapshots = [DataSnapshot.load(task / "data" / "data_snapshot.json") for task in tasks]
-    assert snapshots[0].splits == snapshots[1].splits
-    assert snapshots[0].source_hash == snapshots[1].source_hash
-    for name in ("config.yaml", "model_info.json"):
-        files = [task / "versions" / "v1" / name for task in tasks]
-        assert files[0].read_bytes() == files[1].read_bytes()
-    rows = [read_predictions(task / "versions" / "v1") for task in tasks]
-    answers = [[(row.id, row.prompt_sha256, row.predicted, row.scores) for row in found] for found in rows]
-    assert answers[0] == answers[1]
-    results = [EvalResult.load(task / "versions" / "v1" / "results.json") for task in tasks]
-    assert results[0].metrics == results[1].metrics
-    assert results[0].data_sha256 == results[1].data_sha256
 
 
 def test_start_takes_a_file_of_the_user_the_whole_way(tmp_path: Path) -> None:
