@@ -110,6 +110,8 @@ def test_answers_truncated(tmp_path: Path) -> None:
     error = fails(task)
     assert error.startswith("LEN-CUT: More tokens than max_length 64: 32 rows of data/train.jsonl")
     assert "nlp-skills create-version support --max-length" in error
+    # config.yaml is written once: the same version would be cut off again.
+    assert training_status(task).next.startswith("It would end so again: make a version")
 
 
 def test_pad_is_eos_and_the_ends_are_trained_all_the_same(tmp_path: Path) -> None:

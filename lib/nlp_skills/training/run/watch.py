@@ -63,7 +63,7 @@ SILENT_SECONDS = 600.0
 """The least time without a line that is worth a word; longer where steps and evaluations take long."""
 LOADING_SECONDS = 1800.0
 """For what comes before the first step: 15 GB of weights at 10 MB/s take 25 minutes."""
-REPEATING = ("RUN-NAN", "RUN-DIVERGE", "RUN-DELTA", "RL-FLAT")
+REPEATING = ("RUN-NAN", "RUN-DIVERGE", "RUN-DELTA", "RL-FLAT", "LEN-CUT", "TARGET-MODULES")
 """What ends a run and would end it again, from its last checkpoint or from the beginning: it takes another version."""
 
 
