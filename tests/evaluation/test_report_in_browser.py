@@ -95,6 +95,30 @@ def test_no_text_of_a_chart_is_cut_off_or_smaller_than_it_was_drawn(
     assert chromium.evaluate(outside) == []
 
 
+@pytest.mark.parametrize("width", [360, 1280])
+def test_table_scrolls_in_its_frame_with_whole_names_in_sight(
+    chromium: Browser, page: Path, width: int
+) -> None:
+    chromium.open(page, width=width)
+    chromium.evaluate("document.querySelectorAll('details').forEach(part => { part.open = true; })")
+    faults = """[...document.querySelectorAll('.scroll table')].flatMap(table => {
+        const frame = table.closest('.scroll');
+        frame.scrollLeft = frame.scrollWidth;
+        const left = frame.getBoundingClientRect().left, right = frame.getBoundingClientRect().right;
+        return [...table.querySelectorAll('tbody th')].filter(name => {
+            const box = name.getBoundingClientRect(), last = name.parentElement.lastElementChild.getBoundingClientRect();
+            const broken = name.innerText.split(/\\s+/).some(word => {
+                const text = document.createRange(), found = name.firstChild.textContent.indexOf(word);
+                if (!word || found < 0) return false;
+                text.setStart(name.firstChild, found); text.setEnd(name.firstChild, found + word.length);
+                return text.getClientRects().length > 1;
+            });
+            return broken || Math.abs(box.left - left) > 1 || last.right > right + 1;
+        }).map(name => name.innerText);
+    })"""
+    assert chromium.evaluate(faults) == []
+
+
 def test_heat_map_of_short_labels_has_room_for_its_words(chromium: Browser, tmp_path: Path) -> None:
     page = tmp_path / "short.html"
     chart = heat_map({"0": {"0": 3, "1": 1}, "1": {"1": 2}}, ["0", "1"], alternative="two labels")

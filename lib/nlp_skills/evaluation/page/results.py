@@ -113,10 +113,7 @@ def score_parts(evidence: Evidence, strong: str | None) -> list[Child]:
     columns.sort(key=lambda m: m != metric)
     grid = table(
         ["", *(capitalize(metric_name(m)) for m in columns)],
-        [
-            [name, *(interval_cell(metrics[m]) if m in metrics else "not measured" for m in columns)]
-            for name, metrics, _ in rows
-        ],
+        [[name, *(interval_cell(metrics.get(m)) for m in columns)] for name, metrics, _ in rows],
         numbers=True,
         caption="Value and 95 % interval",
     )
@@ -149,11 +146,17 @@ def _score_rows(evidence: Evidence, strong: str | None) -> list[tuple[str, dict[
     return [*baselines, *versions]
 
 
-def interval_cell(interval: Interval) -> Child:
-    """A value, and its interval small beside or below it."""
+def interval_cell(interval: Interval | None) -> Child:
+    """A value with its interval small below it, which breaks into two lines where there is little room."""
+    if interval is None:
+        return element("span", "not measured", class_="interval")
     return (
         f"{show_value(interval.value)} ",
-        element("span", f"{show_value(interval.low)} to {show_value(interval.high)}", class_="interval"),
+        element(
+            "span",
+            f"{show_value(interval.low)}\N{NO-BREAK SPACE}to {show_value(interval.high)}",
+            class_="interval",
+        ),
     )
 
 
