@@ -14,7 +14,9 @@ import pytest
 
 from nlp_skills.data.example import Example, Message, Meta, write_examples
 from nlp_skills.errors import NlpSkillsError, NotReady, NotValid
+from nlp_skills.evaluation.predictors.openai_url import UrlPredictor
 from nlp_skills.evaluation.results import Prediction
+from nlp_skills.evaluation.tool_use.asking import choose_calling
 from nlp_skills.evaluation.tool_use.evaluate_tools import evaluate_tools
 from nlp_skills.evaluation.tool_use.record import ToolUseResult
 from nlp_skills.tables import show
@@ -151,6 +153,22 @@ def test_the_same_question_has_the_same_record(task: Path, server: Server):
     assert one.file == other.file != prompted.file
     assert (one.metrics["call_accuracy"].value, prompted.metrics["call_accuracy"].value) == (5 / 6, 1.0)
     assert "tools" not in server.asked[-1]
+
+
+@pytest.mark.parametrize("tools_in_prompt", [True, False])
+def test_what_a_version_does_is_recorded_and_not_what_it_was_given(tools_in_prompt: bool):
+    row = Example(
+        meta=Meta("w", "w"),
+        messages=[Message("user", "Taipei?"), Message("assistant", "")],
+        tools=[{"type": "function", "function": {"name": "get_weather", "parameters": {}}}],
+    )
+    predictor = UrlPredictor("http://127.0.0.1:9/v1", "m", tools_in_prompt=tools_in_prompt)
+    assert choose_calling(predictor, row, None) == ("prompted" if tools_in_prompt else "native")
+    if tools_in_prompt:
+        with pytest.raises(
+            NotValid, match=r"lists its tools in the system prompt .* Ask with --calling prompted"
+        ):
+            choose_calling(predictor, row, "native")
 
 
 def test_rows_without_tools_are_sent_to_where_tools_are(task: Path):

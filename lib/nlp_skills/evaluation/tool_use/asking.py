@@ -42,27 +42,33 @@ def shown(example: Example, calling: Calling) -> Example:
 def choose_calling(predictor: Predictor, example: Example, asked: Calling | None) -> Calling:
     """Native where the model is shown tools that way, unless told otherwise.
 
-    Raises NotValid where native calling is asked for and the chat template leaves tools out.
+    Raises NotValid where native calling is asked for, and the chat template leaves tools out or the version lists
+    them in the system prompt (tools_in_prompt).
     """
     if asked == "prompted" or not example.tools:
         return asked or "native"
-    if _shows_tools(predictor, example):
+    given = _prompt(predictor, example)
+    lists = given is not None and given == _prompt(predictor, with_prompted_tools(example))
+    if given and not lists and given != _prompt(predictor, structs.replace(example, tools=None)):
         return "native"
     if asked is None:
         return "prompted"
+    why = (
+        f"{predictor.name} lists its tools in the system prompt (tools_in_prompt)"
+        if lists
+        else f"The chat template of {predictor.name} shows no tools to the model"
+    )
     raise NotValid(
-        f"The chat template of {predictor.name} shows no tools to the model, so native calling cannot be measured. Ask"
-        " with --calling prompted, which lists them in the system prompt."
+        f"{why}, so native calling cannot be measured. Ask with --calling prompted, which lists them in the system prompt."
     )
 
 
-def _shows_tools(predictor: Predictor, example: Example) -> bool:
-    """Whether the row's tools change its prompt; a template that cannot write calls and their results shows none."""
+def _prompt(predictor: Predictor, example: Example) -> str | None:
+    """What tells the row's prompt from others; None for a template that cannot write calls and their results."""
     try:
-        with_them, without = predictor.prompt_hashes([example, structs.replace(example, tools=None)])
+        return predictor.prompt_hashes([example])[0]
     except NotValid:
-        return False
-    return with_them != without
+        return None
 
 
 def drawn(rows: Sequence[Row], limit: int | None, seed: int) -> list[Row]:
