@@ -168,7 +168,9 @@ def test_settings_move_the_estimate_as_they_move_the_memory(shape: ModelShape) -
 def test_a_gpu_counts_its_own_tensors_and_asks_for_room_for_the_context(shape: ModelShape) -> None:
     found = estimate(shape, "cuda")
     assert "process" not in found.parts
-    assert found.needed_mb > found.peak_mb + 700
+    assert sum(found.parts.values()) == pytest.approx(found.peak_mb, abs=0.5)
+    assert found.peak_mb + sum(found.beside.values()) == pytest.approx(found.needed_mb, abs=0.5)
+    assert list(found.beside) == ["allocator's reserve (6 %)", "CUDA context"]
 
 
 def test_the_longest_batch_is_made_of_the_longest_rows() -> None:

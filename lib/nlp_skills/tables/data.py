@@ -25,7 +25,7 @@ def splits(found: DataSnapshot) -> RenderableType:
     """The splits with their labels."""
     labels = sorted({label for split in found.splits.values() for label in split.label_counts})
     shown = labels if len(labels) <= 10 else []
-    rows = table("split", "rows", *shown, "sha256", right=("rows", *shown))
+    rows = table("split", "rows", *shown, "sha256", right=("rows", *shown), less=("sha256",))
     for name, split in found.splits.items():
         counts = [str(split.label_counts.get(label, 0)) for label in shown]
         rows.add_row(name, str(split.count), *counts, split.sha256[:12])

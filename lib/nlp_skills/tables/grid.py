@@ -13,8 +13,8 @@ from rich.text import Text
 
 from nlp_skills.errors import clip
 
-CAPS = (24, 16, 12, 8, 4)
-"""A longer word than so many characters may be folded; the less room there is, the shorter ones too."""
+CAPS = [(name, word) for name in (40, 24, 16, 12, 8) for word in (24, 16, 12, 8) if word <= name]
+"""Tried in turn: in a column of single words (names), and in one of text, longer words than so many characters are folded."""
 BETWEEN = 2
 """Spaces between two columns."""
 
@@ -77,17 +77,20 @@ class Grid(Table):
         ]
         return Measurement(max(s.minimum for s in sizes), max(s.maximum for s in sizes))
 
-    def _least(self, columns: Sequence[Column], sizes: Mapping[int, Measurement], cap: int) -> list[int]:
-        kept = {id(column) for column in columns if column.header in self._whole} | {id(self.columns[0])}
-        return [sizes[id(c)].maximum if id(c) in kept else min(sizes[id(c)].minimum, cap) for c in columns]
+    def _least(self, column: Column, size: Measurement, caps: tuple[int, int]) -> int:
+        if column is self.columns[0] or column.header in self._whole:
+            return size.maximum
+        return min(size.minimum, caps[0] if size.minimum == size.maximum else caps[1])
 
-    def _fits(self, columns: Sequence[Column], sizes: Mapping[int, Measurement], room: int, cap: int) -> bool:
-        return sum(self._least(columns, sizes, cap)) + BETWEEN * (len(columns) - 1) <= room
+    def _fits(
+        self, columns: Sequence[Column], sizes: Mapping[int, Measurement], room: int, caps: tuple[int, int]
+    ) -> bool:
+        return sum(self._least(c, sizes[id(c)], caps) for c in columns) + BETWEEN * (len(columns) - 1) <= room
 
     def _widths(self, columns: Sequence[Column], sizes: Mapping[int, Measurement], room: int) -> list[int]:
         """As wide as they are, and of what is too much the widest give way first, down to their words."""
-        cap = next((cap for cap in CAPS if self._fits(columns, sizes, room, cap)), CAPS[0])
-        least = self._least(columns, sizes, cap)
+        caps = next((caps for caps in CAPS if self._fits(columns, sizes, room, caps)), CAPS[0])
+        least = [self._least(column, sizes[id(column)], caps) for column in columns]
         widths = [sizes[id(column)].maximum for column in columns]
         while sum(widths) + BETWEEN * (len(widths) - 1) > room:
             wide = [n for n, width in enumerate(widths) if width > least[n]]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.text import Text
 
 from nlp_skills.errors import counted
+from nlp_skills.evaluation.figures import show_change
 from nlp_skills.tables.grid import table
 
 if TYPE_CHECKING:
@@ -21,9 +24,6 @@ def plan(found: Plan) -> RenderableType:
     """Settings with reasons, what they take here and elsewhere, and the command."""
     rows = found.lengths
     approximate = "" if found.parameters_are_exact else " (approximately)"
-    settings = table("setting", "value", "why", "or")
-    for choice in found.choices:
-        settings.add_row(choice.setting, choice.value, choice.reason, choice.alternative)
     places = table("elsewhere", "fits", "GiB", "time", "USD", "settings", right=("GiB", "time", "USD"))
     for place in found.elsewhere:
         places.add_row(
@@ -40,7 +40,7 @@ def plan(found: Plan) -> RenderableType:
             f" ({rows.p95} at 95 %, the longest {rows.longest}), counted {rows.counted}"
         ),
         Text(),
-        settings,
+        *_settings(found),
         Text(),
         _figures(found.forecast),
         Text(),
@@ -51,6 +51,14 @@ def plan(found: Plan) -> RenderableType:
         Text("Make a version of it:", style="bold"),
         Text(f"  {found.command}", no_wrap=True, overflow="ignore"),
     )
+
+
+def _settings(found: Plan) -> Iterator[RenderableType]:
+    """Each setting on a line, below it why, and what else could be taken."""
+    for choice in found.choices:
+        yield Text.assemble((choice.setting, "bold"), f" {choice.value}")
+        told = f"{choice.reason}. Or: {choice.alternative}" if choice.alternative else choice.reason
+        yield Padding(Text(told, style="dim"), (0, 0, 0, 4))
 
 
 def starting(found: StartingPlan) -> RenderableType:
@@ -78,6 +86,13 @@ def _figures(found: Forecast) -> RenderableType:
     for name, size in found.memory.parts.items():
         parts.add_row(name, f"{size:,.0f}")
     parts.add_row(f"peak, when {found.memory.moment}", f"{found.memory.peak_mb:,.0f}")
+    beside = dict(found.memory.beside)
+    if found.correction.memory != 1:
+        beside["as earlier runs took"] = found.needed_mb - found.memory.needed_mb
+    for name, size in beside.items():
+        parts.add_row(name, show_change(size, ",.0f"))
+    if beside:
+        parts.add_row("needed", f"{found.needed_mb:,.0f}")
     price = found.price
     lines: list[RenderableType] = [verdict, parts]
     if price:

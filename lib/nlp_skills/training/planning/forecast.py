@@ -73,7 +73,7 @@ class Forecast(Record):
         if self.seconds is not None:
             parts.append(show_seconds(self.seconds))
         if self.usd:
-            parts.append(f"{self.usd:.2f} USD")
+            parts.append(f"{max(self.usd, 0.01):.2f} USD")
         *first, last = parts
         return f"{', '.join(first)} and {last}" if first else last
 

@@ -36,8 +36,8 @@ PROCESS_MB: dict[Device, float] = {"cpu": 1_000.0, "mps": 1_000.0, "cuda": 0.0}
 OVERHEAD: dict[Device, float] = {"cpu": 1.3, "mps": 1.2, "cuda": 1.03}
 """What a step's memory takes over its tensors: the C allocator keeps pieces, oneDNN reorders weights."""
 
-CONTEXT_MB = 700.0
-"""A CUDA context with its libraries and what the allocator holds in reserve; no part of the measured peak."""
+BESIDE_SHARE, CONTEXT_MB = 0.06, 700.0
+"""On a GPU beside the measured peak: what the allocator holds in reserve, of the peak, and a CUDA context with its libraries."""
 
 LOGIT_BYTES = 27
 """A labelled place's bytes for each word of the vocabulary; the tensors alone would be 12 to 22, from moment to moment."""
@@ -61,11 +61,13 @@ class MemoryEstimate(Record):
     device: Device
     peak_mb: float
     needed_mb: float
-    """What has to be free: the peak, and on a GPU the context beside it."""
+    """What has to be free: the peak, and what is beside it."""
     parts: dict[str, float]
     """What it is made of; the parts of the fullest moment, so that they add up to the peak."""
     moment: str
     """When the memory is fullest."""
+    beside: dict[str, float] = {}
+    """On a GPU, what has to be free beside the tensors."""
 
 
 @dataclass(frozen=True)
@@ -196,13 +198,20 @@ def estimate_memory(
     if sum(loading.values()) > sum(parts.values()):
         moment, parts = "the weights are read", loading
     peak = sum(parts.values())
+    beside = _beside(peak) if device == "cuda" else {}
     return MemoryEstimate(
         device=device,
         peak_mb=round(peak, 1),
-        needed_mb=round(peak * 1.06 + CONTEXT_MB if device == "cuda" else peak, 1),
+        needed_mb=round(peak + sum(beside.values()), 1),
         parts={name: round(size, 1) for name, size in parts.items() if size},
         moment=moment,
+        beside={name: round(size, 1) for name, size in beside.items()},
     )
+
+
+def _beside(peak: float) -> dict[str, float]:
+    reserve = f"allocator's reserve ({100 * BESIDE_SHARE:.0f} %)"
+    return {reserve: peak * BESIDE_SHARE, "CUDA context": CONTEXT_MB}
 
 
 def sharing_processes(config: TrainConfig) -> int:
