@@ -47,7 +47,14 @@ def words(tools: Sequence[Mapping[str, Any]]) -> int:
 def test_costs_windows_and_prunings_of_a_set_of_tools():
     tools = [WEATHER, FORECAST, LONG]
     found = context_cost(
-        tools, tools, words, Counter(get_weather=3), 1000, model="m", calling="native", source="tools.json"
+        tools,
+        [(tools, 1)],
+        words,
+        Counter(get_weather=3),
+        1000,
+        model="m",
+        calling="native",
+        source="tools.json",
     )
     assert found == ContextCost(
         model="m",
@@ -55,6 +62,7 @@ def test_costs_windows_and_prunings_of_a_set_of_tools():
         source="tools.json",
         together=3,
         tokens=105,
+        median_tokens=105,
         windows=[
             WindowShare(window=1000, share=0.105, fit="recommended", of_the_model=True),
             WindowShare(window=200_000, share=0.0005, fit="small"),
@@ -62,9 +70,9 @@ def test_costs_windows_and_prunings_of_a_set_of_tools():
             WindowShare(window=8_000, share=0.0131, fit="small"),
         ],
         tools=[
-            ToolCost(name="send_mail", tokens=90, share=0.9, used=0),
-            ToolCost(name="getWeather2", tokens=5, share=0.05, used=0),
-            ToolCost(name="get_weather", tokens=5, share=0.05, used=3),
+            ToolCost(name="send_mail", tokens=90, share=0.8571, used=0),
+            ToolCost(name="getWeather2", tokens=5, share=0.0476, used=0),
+            ToolCost(name="get_weather", tokens=5, share=0.0476, used=3),
         ],
         prune=[
             Pruning(tools=["send_mail", "getWeather2"], reason="never called in the data", tokens=95),
@@ -75,7 +83,7 @@ def test_costs_windows_and_prunings_of_a_set_of_tools():
             ),
             Pruning(
                 tools=["send_mail"],
-                reason="90% of all tool tokens: shorten its description or its schema",
+                reason="86% of the tool tokens of its prompts: shorten its description or its schema",
                 tokens=90,
             ),
         ],
@@ -88,8 +96,27 @@ def test_costs_windows_and_prunings_of_a_set_of_tools():
 )
 def test_a_window_is_judged_by_the_share_that_the_tools_take(window: int, fit: str):
     tools = [WEATHER, FORECAST, LONG]
-    found = context_cost(tools, tools, words, None, window, model="m", calling="native", source="")
+    found = context_cost(tools, [(tools, 1)], words, None, window, model="m", calling="native", source="")
     assert found.windows[0].fit == fit
+
+
+def test_what_no_prompt_holds_together_is_not_added_up():
+    """Three rows with one tool, one with two: never all three at once, and the two that are alike never together."""
+    offered = [([WEATHER], 2), ([FORECAST], 1), ([WEATHER, LONG], 1)]
+    found = context_cost(
+        [WEATHER, FORECAST, LONG], offered, words, Counter(), None, model="m", calling="native", source=""
+    )
+    assert (found.together, found.tokens, found.median_tokens) == (2, 100, 10)
+    assert {cost.name: cost.share for cost in found.tools} == {
+        "send_mail": 0.9,  # 90 of 100
+        "get_weather": 0.125,  # 5 of 40, on average
+        "getWeather2": 0.5,
+    }
+    assert found.prune == [
+        Pruning(
+            tools=["send_mail", "getWeather2", "get_weather"], reason="never called in the data", tokens=95
+        )
+    ]
 
 
 @pytest.fixture

@@ -86,6 +86,12 @@ def context(found: ContextCost) -> RenderableType:
     parts: list[RenderableType] = [
         Text(f"{shown} {'by the chat template' if found.calling == 'native' else 'in the system prompt'}")
     ]
+    if found.median_tokens != found.tokens:
+        parts.append(
+            Text(
+                f"That is the largest prompt; the tools of half of the rows take {found.median_tokens:,} or less."
+            )
+        )
     windows = table("window", "taken", "", right=("window", "taken"))
     for one in found.windows:
         name = f"{one.window:,}{' (its own)' if one.of_the_model else ''}"

@@ -6,6 +6,7 @@ Counted is what the chat template really writes; where it shows no tools, what t
 from __future__ import annotations
 
 import json
+import random
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -24,6 +25,8 @@ from nlp_skills.records import to_json, write_atomic
 from nlp_skills.task.task import Task
 from nlp_skills.training.version_model import original_model
 
+MOST_SETS = 1000
+"""Sets of tools that are counted: writing one by the chat template takes a millisecond or more."""
 SAVED = Path("configs") / "tools.json"
 
 
@@ -40,8 +43,8 @@ def measure_context(
     `model` is a base model's reference (the task's when left out), `window` its context where it is served with another
     than its own. `save` keeps the definitions in configs/tools.json. Raises NotReady where no tools are known.
     """
-    offered = [read_tools(tools, task)] if tools is not None else _offered(task)
-    definitions = _largest_of_each_name(offered)
+    offered = [(read_tools(tools, task), 1)] if tools is not None else _offered(task)
+    definitions = _largest_of_each_name([some for some, _ in offered])
     name, revision = original_model(task, model or Task.load(task / "task.yaml").base_model)
     tokenizer, _, positions = local_tokenizer(name, revision)
     calling, count = _counter(tokenizer, definitions)
@@ -49,7 +52,7 @@ def measure_context(
         write_atomic(task / SAVED, to_json(definitions))
     return context_cost(
         definitions,
-        max(offered, key=lambda some: len(json.dumps(some))),
+        _some_of(offered),
         count,
         _used(task, definitions),
         window or positions,
@@ -93,15 +96,32 @@ def _rows(task: Path) -> Iterator[Example]:
             yield from read_examples(file)
 
 
-def _offered(task: Path) -> list[list[dict[str, Any]]]:
-    """The tools of each row that offers some. Raises NotReady where none does."""
-    found = [to_tools(row.tools) or [] for row in _rows(task) if row.tools]
-    if not found:
+def _offered(task: Path) -> list[tuple[list[dict[str, Any]], int]]:
+    """Tools that stand in one prompt, with the number of rows that offer just these. Raises NotReady where none does."""
+    sets: dict[str, list[dict[str, Any]]] = {}
+    rows = Counter[str]()
+    for row in _rows(task):
+        if tools := to_tools(row.tools) if row.tools else None:
+            key = json.dumps(tools)
+            rows[key] += 1
+            sets.setdefault(key, tools)
+    if not sets:
         raise NotReady(
             f"{task.name}: no row of its data offers tools. Name them: --tools .mcp.json#SERVER, a URL, an OpenAPI file or a"
             " JSON list."
         )
-    return found
+    return [(sets[key], count) for key, count in rows.items()]
+
+
+def _some_of(
+    offered: list[tuple[list[dict[str, Any]], int]],
+) -> list[tuple[list[dict[str, Any]], int]]:
+    """Of very many sets the longest ones, which decide what fits, and a seeded sample."""
+    if len(offered) <= MOST_SETS:
+        return offered
+    by_length = sorted(offered, key=lambda some: len(json.dumps(some[0])), reverse=True)
+    longest = by_length[: MOST_SETS // 20]
+    return [*longest, *random.Random(13).sample(by_length[len(longest) :], MOST_SETS - len(longest))]
 
 
 def _largest_of_each_name(offered: Sequence[Sequence[dict[str, Any]]]) -> list[dict[str, Any]]:

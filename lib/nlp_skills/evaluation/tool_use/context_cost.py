@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
 from nlp_skills.evaluation.tool_use.record import Calling
 from nlp_skills.records import Record
@@ -32,7 +32,7 @@ class ToolCost(Record):
     name: str
     tokens: int
     share: float
-    """Of the tokens of all tools that are listed."""
+    """Of the tokens that the tools of a prompt take which offers it, on average."""
     used: int | None = None
     """Calls of it in the data; None where the data hold no calls."""
 
@@ -52,7 +52,7 @@ class Pruning(Record):
     tools: list[str]
     reason: str
     tokens: int
-    """That it would save at most."""
+    """That it would save in a prompt at most."""
 
 
 class ContextCost(Record):
@@ -63,9 +63,11 @@ class ContextCost(Record):
     source: str
     """Where the definitions were read."""
     together: int
-    """Tools that a prompt offers at once: all of them; of rows, those of the row that offers most."""
+    """Tools that a prompt offers at once: all of them; of rows, those of the row whose tools are the largest."""
     tokens: int
     """Of these together, with the words around them."""
+    median_tokens: int
+    """Of the tools of one row; as `tokens` where one set is offered to all."""
     windows: list[WindowShare]
     tools: list[ToolCost]
     """The largest first."""
@@ -82,9 +84,26 @@ Count = Callable[[Sequence[Mapping[str, Any]]], int]
 """How many tokens a prompt has that offers these tools."""
 
 
+Tools = Sequence[Mapping[str, Any]]
+
+
+class Offer(NamedTuple):
+    """Tools that stand in one prompt together."""
+
+    tools: Tools
+    rows: int
+    """How many rows offer these."""
+    tokens: int
+
+    @property
+    def names(self) -> list[str]:
+        """Of its tools."""
+        return [tool_name(tool) for tool in self.tools]
+
+
 def context_cost(
-    tools: Sequence[Mapping[str, Any]],
-    together: Sequence[Mapping[str, Any]],
+    tools: Tools,
+    offered: Sequence[tuple[Tools, int]],
     count: Count,
     used: Counter[str] | None,
     window: int | None,
@@ -94,31 +113,60 @@ def context_cost(
     source: str,
     saved: str | None = None,
 ) -> ContextCost:
-    """The costs, largest first; one definition's is what the prompt grows by when it is listed once more."""
-    tokens = count(together) - count([])
-    found = {tool_name(tool): count([tool, tool]) - count([tool]) for tool in tools}
-    total = sum(found.values())
-    costs = [
-        ToolCost(
-            name=name,
-            tokens=size,
-            share=round(size / max(1, total), 4),
-            used=None if used is None else used[name],
-        )
-        for name, size in sorted(found.items(), key=lambda item: (-item[1], item[0]))
-    ]
+    """The costs, largest first; one definition's is what the prompt grows by when it is listed once more.
+
+    `tools` is each tool once, `offered` the sets that stand in a prompt together, with the number of rows that offer
+    each: nothing is added up that no prompt holds.
+    """
+    nothing = count([])
+    offers = [Offer(some, rows, count(some) - nothing) for some, rows in offered]
+    largest = max(offers, key=lambda offer: offer.tokens)
+    costs = _costs(tools, offers, count, used)
     windows = [window] if window else []
     return ContextCost(
         model=model,
         calling=calling,
         source=source,
-        together=len(together),
-        tokens=tokens,
-        windows=[_window(size, tokens, size == window) for size in dict.fromkeys([*windows, *USUAL_WINDOWS])],
+        together=len(largest.tools),
+        tokens=largest.tokens,
+        median_tokens=_median(offers),
+        windows=[
+            _window(size, largest.tokens, size == window)
+            for size in dict.fromkeys([*windows, *USUAL_WINDOWS])
+        ],
         tools=costs,
-        prune=list(_prune(tools, costs)),
+        prune=list(_prune(tools, offers, costs)),
         saved=saved,
     )
+
+
+def _costs(tools: Tools, offers: Sequence[Offer], count: Count, used: Counter[str] | None) -> list[ToolCost]:
+    rows, tokens = Counter[str](), Counter[str]()
+    for offer in offers:
+        for name in set(offer.names):
+            rows[name] += offer.rows
+            tokens[name] += offer.rows * offer.tokens
+    sizes = {tool_name(tool): count([tool, tool]) - count([tool]) for tool in tools}
+    return [
+        ToolCost(
+            name=name,
+            tokens=size,
+            share=round(min(1.0, size * rows[name] / max(1, tokens[name])), 4),
+            used=None if used is None else used[name],
+        )
+        for name, size in sorted(sizes.items(), key=lambda item: (-item[1], item[0]))
+    ]
+
+
+def _median(offers: Sequence[Offer]) -> int:
+    """Of the tokens that the tools of a row take; the lower one of two."""
+    ordered = sorted(offers, key=lambda offer: offer.tokens)
+    half, seen = sum(offer.rows for offer in offers) / 2, 0
+    for offer in ordered:
+        seen += offer.rows
+        if seen >= half:
+            return offer.tokens
+    return 0
 
 
 def _window(size: int, tokens: int, own: bool) -> WindowShare:
@@ -135,22 +183,26 @@ def _window(size: int, tokens: int, own: bool) -> WindowShare:
     return WindowShare(window=size, share=round(share, 4), fit=fit, of_the_model=own)
 
 
-def _prune(tools: Sequence[Mapping[str, Any]], costs: Sequence[ToolCost]) -> Iterator[Pruning]:
+def _prune(tools: Tools, offers: Sequence[Offer], costs: Sequence[ToolCost]) -> Iterator[Pruning]:
     """Never called, hard to tell apart, large: in this order."""
     tokens = {cost.name: cost.tokens for cost in costs}
     never = [cost.name for cost in costs if cost.used == 0]
     if never:
-        saved = sum(tokens[name] for name in never)
+        saved = max(sum(tokens[name] for name in set(never).intersection(offer.names)) for offer in offers)
         yield Pruning(tools=never, reason="never called in the data", tokens=saved)
-    for one, other in combinations(tools, 2):
-        names = [tool_name(one), tool_name(other)]
-        alike = _likeness(one, other)
+    by_name = {tool_name(tool): tool for tool in tools}
+    together = dict.fromkeys(pair for offer in offers for pair in combinations(dict.fromkeys(offer.names), 2))
+    for one, other in together:
+        alike = _likeness(by_name[one], by_name[other])
         if alike >= ALIKE:
             reason = f"names and descriptions share {alike:.0%} of their words: a model mixes them up"
-            yield Pruning(tools=names, reason=reason, tokens=min(tokens[name] for name in names))
+            yield Pruning(tools=[one, other], reason=reason, tokens=min(tokens[one], tokens[other]))
     for cost in costs:
-        if len(costs) > 1 and cost.share >= max(LARGE, 2 / len(costs)):
-            reason = f"{cost.share:.0%} of all tool tokens: shorten its description or its schema"
+        beside = [len(offer.tools) for offer in offers if cost.name in offer.names]
+        if beside and cost.share >= max(LARGE, 2 / min(beside)):
+            reason = (
+                f"{cost.share:.0%} of the tool tokens of its prompts: shorten its description or its schema"
+            )
             yield Pruning(tools=[cost.name], reason=reason, tokens=cost.tokens)
 
 
