@@ -362,6 +362,21 @@ def test_a_session_begins_with_the_next_open_step_of_the_plan(project: Path, plu
     assert said == "nlp-skills: next for reviews: Step 2 of 3 in plan.md: STOP: is 0.8 the target?"
 
 
+def test_a_session_begins_with_no_word_on_a_stopped_task_where_another_goes_on(
+    project: Path, plugin: Path
+) -> None:
+    task = project / "tasks" / "reviews"
+    break_row(task)
+    validate_data(task, tokens=False)
+    create_task(task.parent, "letters", type=TaskType.CLASSIFICATION, goal="Sort the letters")
+    definition = task / "task.yaml"
+    definition.write_text(
+        definition.read_text(encoding="utf-8").replace("active", "stopped"), encoding="utf-8"
+    )
+    said = note(run_script("session-start", BEGIN, project, plugin))
+    assert said == "nlp-skills: next for letters: Add data: nlp-skills add-source letters FILE."
+
+
 def test_a_session_outside_a_project_starts_no_python(tmp_path: Path, plugin: Path) -> None:
     assert_silent(run_script("session-start", BEGIN, tmp_path, plugin), plugin, python=False)
 

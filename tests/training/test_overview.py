@@ -30,6 +30,15 @@ def test_a_new_task_needs_data(news: Path):
     assert (found.rows, found.validation, found.versions) == ({}, "not validated", [])
 
 
+def test_a_stopped_task_says_so_first(news: Path):
+    definition = news / "task.yaml"
+    definition.write_text(
+        definition.read_text(encoding="utf-8").replace("active", "stopped"), encoding="utf-8"
+    )
+    stopped = "Stopped; to go on, write status: active into task.yaml. Then: "
+    assert show_task(news).next == f"{stopped}Add data: nlp-skills add-source news FILE"
+
+
 @pytest.mark.parametrize("content", ["", "[]", "null", "3", "{", '{"splits": 3}', '{"splits": {"train": 1}}'])
 @pytest.mark.parametrize("file", ["data/data_snapshot.json", "data/validation.json", "data_source.yaml"])
 def test_a_broken_file_does_not_hide_the_task(news: Path, file: str, content: str):

@@ -28,7 +28,7 @@ def session_note(event: dict[str, Any], home: Path, seen: Path | None) -> str | 
         *_some(_ended(tasks, before), "more runs ended"),
         *_some(_broken(tasks), "more tasks have broken data"),
     ]
-    line = "nlp-skills: " + "; ".join([*told, _next(tasks[0])])
+    line = "nlp-skills: " + "; ".join([*told, _next(next(filter(_is_active, tasks), tasks[0]))])
     return cut(line if line.endswith(("?", "!")) else f"{line}.", LENGTH)
 
 
@@ -65,12 +65,22 @@ def _broken(tasks: list[Path]) -> list[str]:
     """By the last report; whether the data is still the same would take a look at all of it."""
     from nlp_skills.data.checked import last_report
 
-    reports = [(task.name, last_report(task)) for task in tasks]
+    reports = [(task, last_report(task)) for task in tasks]
     return [
-        f"the checks found errors in the data of {name}"
-        for name, report in reports
-        if report and not report.passed
+        f"the checks found errors in the data of {task.name}"
+        for task, report in reports
+        if report and not report.passed and _is_active(task)
     ]
+
+
+def _is_active(task: Path) -> bool:
+    """Whether anybody wants to hear of it: one that cannot be read has to be mended."""
+    from nlp_skills.task.task import Task
+
+    try:
+        return Task.load(task / "task.yaml").status == "active"
+    except NlpSkillsError:
+        return True
 
 
 def _some(said: list[str], more: str) -> list[str]:

@@ -196,7 +196,8 @@ class Task(Record):
         BeforeValidator(_thresholds),
     ] = {}
     """By check id: its findings count as this level, or as an error once they touch more than this share of the rows."""
-    status: str = "active"
+    status: Literal["active", "stopped"] = "active"
+    """Of a stopped task nobody is reminded."""
     created: str
 
     def model_post_init(self, _context: object) -> None:
@@ -228,6 +229,12 @@ def tasks_folder(home: Path | None = None) -> Path:
     if home is not None:
         return home
     return Path(os.environ.get("NLP_SKILLS_HOME") or "tasks")
+
+
+def project_folder(home: Path) -> Path:
+    """The project of a tasks folder, where `.nlp-skills` marks it; a disk is no project, but the folder itself."""
+    place = home.resolve()
+    return place if place.parent == place.parent.parent else place.parent
 
 
 def find_task(home: Path, name: str) -> Path:

@@ -68,8 +68,12 @@ def show_task(task: Path) -> TaskOverview:
         versions=versions,
         plan=plan,
         aliases=_aliases(task),
-        next=_planned(plan) or _next(task, rows, validation, versions),
+        next=_stopped(definition) + (_planned(plan) or _next(task, rows, validation, versions)),
     )
+
+
+def _stopped(definition: Task) -> str:
+    return "" if definition.status == "active" else "Stopped; to go on, write status: active into task.yaml. Then: "
 
 
 def _aliases(task: Path) -> dict[str, str]:
