@@ -14,7 +14,7 @@ from typing import Any
 
 from nlp_skills.deployment.serving.app import Limits, build_app
 from nlp_skills.deployment.serving.backend import Backend
-from nlp_skills.deployment.serving.serve import listen, make_server
+from nlp_skills.deployment.serving.http_server import listen, make_server
 from nlp_skills.records import sha256_tree
 from nlp_skills.task.task import TaskType, create_task
 from nlp_skills.training.config import TrainConfig
@@ -96,16 +96,25 @@ def serving(
 ) -> Iterator[str]:
     """The address, up to /v1, while the block runs; its end waits for the answers that are under way."""
     app = build_app(backend, ["small:v1", "small"], created=1, key=key, local=local, limits=limits)
-    with running(app) as address:
+    most = (limits or Limits()).streams + (limits or Limits()).other_connections
+    with running(app, backend, connections=most) as address:
         yield address
 
 
 @contextmanager
-def running(app: Any) -> Iterator[str]:
-    """An application on loopback."""
+def running(app: Any, backend: Backend | None = None, *, connections: int = 128) -> Iterator[str]:
+    """An application on loopback; its backend is closed when it has ended."""
     listening = listen("127.0.0.1", 0)
-    server = make_server(app)
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listening])))
+    server = make_server(app, backend.fault if backend else _well, connections=connections)
+
+    async def serve() -> None:
+        try:
+            await server.serve(sockets=[listening])
+        finally:
+            if backend:
+                await backend.close()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
     try:
         while not server.started:
@@ -114,3 +123,7 @@ def running(app: Any) -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join()
+
+
+async def _well() -> None:
+    """What has no model has none that fails."""

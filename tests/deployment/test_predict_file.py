@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from nlp_skills.data.example import encode, read_examples
 from nlp_skills.data.regenerate import regenerate_data
@@ -14,8 +15,9 @@ from nlp_skills.data.sourcing import add_source
 from nlp_skills.deployment.serving import predict as predicting
 from nlp_skills.deployment.serving.asked_rows import read_asked
 from nlp_skills.deployment.serving.predict import predict
-from nlp_skills.errors import AlreadyExists, NotValid
+from nlp_skills.errors import AlreadyExists, NotReady, NotValid
 from nlp_skills.records import sha256_tree, to_json, write_lines
+from nlp_skills.tables import render
 from nlp_skills.task.task import TaskType, create_task
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.model_info import ModelInfo
@@ -124,6 +126,11 @@ def test_a_run_that_was_cut_off_goes_on_and_its_result_is_the_same(
     # And a kill in the middle of a line.
     with part.open("ab") as stream:
         stream.write(b'{"row": 1, "inp')
+    before = part.read_bytes()
+    with FileLock(tmp_path / ".again.jsonl.lock"):  # as another predict holds it
+        with pytest.raises(NotReady, match=r"again\.jsonl is being written by another predict"):
+            predict(task, file, out=str(tmp_path / "again.jsonl"))
+    assert part.read_bytes() == before
     again = predict(task, file, out=str(tmp_path / "again.jsonl"))
     # Batches are others after a cut, and sums of floats with them in their last digits.
     first, second = (read_lines(tmp_path / name) for name in ("whole.jsonl", "again.jsonl"))
@@ -134,9 +141,12 @@ def test_a_run_that_was_cut_off_goes_on_and_its_result_is_the_same(
         [row.pop("probability") for row in first]
     )
     assert second == first
-    assert (again.rows, again.kept) == (12, 4)
+    assert (again.rows, again.kept) == (12, 6)
+    told = str(render(again)).splitlines()
+    assert told[0].startswith(f"12 rows of {file} answered by small v1 (trained) in ")
+    assert told[1] == "6 of them had been answered before, by a run that was cut off."
     assert (whole.rows, whole.kept, whole.method) == (12, 0, "label scoring")
-    assert not part.exists() and not beside.exists()
+    assert not [path.name for path in tmp_path.iterdir() if "again" in path.name and path.suffix != ".jsonl"]
     with pytest.raises(AlreadyExists, match="is there already"):
         predict(task, file, out=str(tmp_path / "whole.jsonl"))
 

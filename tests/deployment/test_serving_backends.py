@@ -7,9 +7,12 @@ import re
 import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import openai
 import pytest
 from served_task import CALL, LOOP, make_served_task, running, serving
@@ -18,18 +21,89 @@ from nlp_skills.base_model import BaseModelFiles, load_tokenizer
 from nlp_skills.data.example import read_examples
 from nlp_skills.deployment.serving.backend import Piece
 from nlp_skills.deployment.serving.chat import Conversation, hold
+from nlp_skills.deployment.serving.http_server import listen
 from nlp_skills.deployment.serving.keys import choose_key
 from nlp_skills.deployment.serving.llama_backend import LlamaBackend
 from nlp_skills.deployment.serving.openai_api import ChatAsked
-from nlp_skills.deployment.serving.serve import listen, model_names, open_backend, serve
+from nlp_skills.deployment.serving.serve import model_names, open_backend, serve
 from nlp_skills.deployment.serving.text_stream import StopTexts, TextStream
 from nlp_skills.deployment.serving.vllm_backend import VllmBackend, VllmProcess, free_port, vllm_command
-from nlp_skills.errors import NotReady, NotValid
+from nlp_skills.errors import NotReady, NotValid, RunFailed
 from nlp_skills.evaluation.predictors import Decoding, open_predictor
 from nlp_skills.training.config import TrainConfig
 
 ASKED: dict[str, Any] = {"model": "small", "messages": [{"role": "user", "content": "Is it raining?"}]}
 WEATHER = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}
+
+
+STANDS_FOR_VLLM = """
+import json, os, sys, threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+
+    def do_POST(self):
+        self.send_response(200)
+        self.end_headers()
+        part = {"choices": [{"index": 0, "text": str(os.getpid()), "finish_reason": None}]}
+        self.wfile.write(f"data: {json.dumps(part)}\\n\\n".encode())
+        threading.Event().wait()
+
+port = int(sys.argv[sys.argv.index("--port") + 1])
+ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever()
+"""
+"""Speaks as much of its protocol as is needed here; the first text of an answer is its process id."""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals to send")
+def test_no_way_out_leaves_the_process_of_the_model_behind_and_its_death_ends_the_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    task = make_served_task(tmp_path)
+    package = tmp_path / "python" / "vllm" / "entrypoints" / "openai"
+    package.mkdir(parents=True)
+    for folder in (package, package.parent, package.parent.parent):
+        (folder / "__init__.py").touch()
+    (package / "api_server.py").write_text(STANDS_FOR_VLLM, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path / "python")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "python"))
+    children: list[int] = []
+
+    def ask_and(end: Callable[[int, str], None]) -> Callable[[str], None]:
+        """What hears the address: it begins an answer, and ends somebody in the middle of it."""
+
+        def told(sentence: str) -> None:
+            url = re.findall(r"http://\S+/v1", sentence)[0]
+            threading.Thread(target=work, args=(url,)).start()
+
+        def work(url: str) -> None:
+            with openai.OpenAI(base_url=url, api_key="-", max_retries=0) as client:
+                asked = iter(client.completions.create(model="small", prompt="x", stream=True))
+                children.append(int(next(asked).choices[0].text))
+                end(children[-1], url)
+                with pytest.raises((openai.APIError, httpx2.TransportError)):
+                    list(asked)
+
+        return told
+
+    def interrupt_twice(_: int, url: str) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(httpx2.TransportError):  # nothing new is taken any more: the signal has come
+            while True:
+                httpx2.get(f"{url}/models")
+        os.kill(os.getpid(), signal.SIGINT)
+
+    served = serve(task, port=0, tell=ask_and(interrupt_twice))
+    assert (served.backend.split()[-1], served.failed + served.cancelled) == ("(vLLM)", 1)
+    ended = "small v1 is served no more: vLLM ended with status -9; its log is vllm.log. 1 request had been taken."
+    with pytest.raises(RunFailed, match=re.escape(ended)):
+        serve(task, port=0, tell=ask_and(lambda child, _: os.kill(child, signal.SIGKILL)))
+    for child in children:
+        with pytest.raises(ProcessLookupError):
+            os.kill(child, 0)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM to send")
@@ -60,7 +134,7 @@ def test_the_command_finishes_what_is_under_way_and_ends_well_when_it_is_told_to
             text += "".join(chunk.choices[0].text for chunk in stream)
         shown, rest = process.communicate(timeout=60)
     assert (text, process.returncode) == (LOOP * 300, 0), rest
-    assert "requests: 1\n" in shown and "tokens: 300\n" in shown
+    assert shown.startswith("small v1 (trained) answered 1 of 1 request with 300 tokens in ")
     assert "key" not in told  # this machine alone reaches it
 
 
@@ -93,7 +167,9 @@ def test_a_key_is_made_beyond_this_machine_and_read_from_the_environment(monkeyp
     assert (len(made) >= 32, shown, made != choose_key("example.org", None)[0]) == (True, True, True)
     with pytest.raises(NotValid, match="a key in a command stays in the shell's history"):
         choose_key("0.0.0.0", "secret")
-    with pytest.raises(NotReady, match="NO_SUCH_KEY is not set"):
+    with pytest.raises(
+        NotReady, match=r"^--api-key names the environment variable NO_SUCH_KEY, which is not set"
+    ):
         choose_key("0.0.0.0", "${NO_SUCH_KEY}")
 
 
@@ -141,21 +217,24 @@ class Child:
     """What stands for vLLM's process: a server that is here already."""
 
     key = "child"
-    alive = True
+    ended: str | None = None
 
     def __init__(self, url: str) -> None:
         self.address = url.removesuffix("/v1")
 
     def stop(self) -> None:
-        self.alive = False
+        self.ended = "stopped"
 
 
 def test_vllm_is_given_token_ids_and_its_text_is_read_as_ours(tmp_path: Path):
     """Its protocol against a server of its form; vLLM itself is not run here."""
     from starlette.applications import Starlette
     from starlette.requests import Request
-    from starlette.responses import StreamingResponse
+    from starlette.responses import Response, StreamingResponse
     from starlette.routing import Route
+
+    async def health(_: Request) -> Response:
+        return Response()
 
     bodies: list[dict[str, Any]] = []
 
@@ -172,12 +251,13 @@ def test_vllm_is_given_token_ids_and_its_text_is_read_as_ours(tmp_path: Path):
     folder = task / "models" / "v1" / "model"
     tokenizer = load_tokenizer(BaseModelFiles(name="m", path=str(folder)))
     config = TrainConfig(base_model="owner/base", lora_r=8)
-    with running(Starlette(routes=[Route("/v1/completions", completions, methods=["POST"])])) as address:
+    routes = [Route("/health", health), Route("/v1/completions", completions, methods=["POST"])]
+    with running(Starlette(routes=routes)) as address:
         child: Any = Child(address)
         with serving(VllmBackend(child, tokenizer, config, streams=2)) as url:
             with openai.OpenAI(base_url=url, api_key="-", max_retries=0) as client:
                 reply = client.chat.completions.create(**ASKED, tools=[WEATHER], stop="never", max_tokens=20)  # type: ignore[call-overload]
-    assert not child.alive
+    assert child.ended == "stopped"
     call = reply.choices[0].message.tool_calls[0]
     assert (call.function.name, json.loads(call.function.arguments)) == ("get_weather", {"city": "台北"})
     assert (reply.usage.prompt_tokens, reply.usage.completion_tokens) == (9, 4)
@@ -213,10 +293,10 @@ def test_a_child_that_is_not_waited_for_to_the_end_does_not_stay(tmp_path: Path)
         raise KeyboardInterrupt
 
     child = VllmProcess(command, tmp_path / "vllm.log", free_port())
-    assert child.alive
+    assert child.ended is None
     with pytest.raises(KeyboardInterrupt):
         child.wait(stop)
-    assert not child.alive
+    assert child.ended is not None and child.ended.endswith("; its log is vllm.log")
 
 
 def test_the_terminal_streams_answers_and_knows_its_commands(tmp_path: Path):

@@ -231,4 +231,4 @@ def test_an_engine_that_is_closed_tells_everybody(model: Any):
     engine.submit(late.job)
     ends = [answer.wait()[-1] for answer in (*answers, late)]
     assert ends == [Said(finish="failed", error="the server is stopping")] * 4
-    assert not engine.alive
+    assert engine.fault == "the server is stopping"

@@ -26,6 +26,7 @@ from nlp_skills.tables import (
     repeats,
     results,
     search,
+    serving,
     sources,
     tasks,
     tokens,
@@ -98,5 +99,8 @@ RENDERERS: dict[str, Callable[[Any], RenderableType]] = {
     "DeployedVersion": deployment.deployed,
     "AliasMove": deployment.alias_move,
     "AliasList": deployment.aliases,
+    "Served": serving.served,
+    "Chatted": serving.chatted,
+    "Predicted": serving.predicted,
 }
 """By the record's name, so that nothing is imported that is not shown."""

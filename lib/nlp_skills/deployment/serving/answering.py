@@ -52,7 +52,11 @@ class Answer:
 
     async def begin(self) -> None:
         """Wait for the first piece. Raises NotValid, AnswerFailed."""
-        self._first = await anext(self._pieces)
+        try:
+            self._first = await anext(self._pieces)
+        except NlpSkillsError:
+            self._ended = True  # it is told with its status, and nobody has gone away
+            raise
         self._measures.first_token.observe(time.monotonic() - self._place.since)
 
     async def whole(self) -> dict[str, Any]:

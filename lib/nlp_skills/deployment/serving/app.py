@@ -9,8 +9,8 @@ GET  /metrics     for Prometheus
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
@@ -49,6 +49,8 @@ class Limits:
 
     streams: int = 64
     """Answers under way at once; the next one is told to come again."""
+    other_connections: int = 64
+    """Beside one for each of them: who is refused, asks for health and metrics, or has nothing to ask at the moment."""
     body_bytes: int = BODY
     body_seconds: float = BODY_SECONDS
     send_seconds: float = SEND_SECONDS
@@ -134,14 +136,11 @@ class Endpoint:
         return await self._answer(request, TextAsked)
 
     async def health(self, request: Request) -> Response:  # noqa: ARG002
-        """GET /health: 503 once the model does not answer any more."""
-        alive = self.backend.alive
-        told = {
-            "status": "ok" if alive else "stopped",
-            "model": self.names[0],
-            "under_way": self.places.taken,
-        }
-        return JSONResponse(told, status_code=200 if alive else 503)
+        """GET /health: 503 with the cause once the model does not answer any more."""
+        told = {"status": "ok", "model": self.names[0], "under_way": self.places.taken}
+        if (fault := await self.backend.fault()) is None:
+            return JSONResponse(told)
+        return JSONResponse({**told, "status": "stopped", "cause": fault}, status_code=503)
 
     async def metrics(self, request: Request) -> Response:  # noqa: ARG002
         """GET /metrics."""
@@ -246,14 +245,9 @@ def build_app(
     local: bool = False,
     limits: Limits | None = None,
 ) -> Starlette:
-    """The application; its shutdown closes the backend, after the answers that are under way."""
+    """The application; whoever runs it closes the backend afterwards."""
     limits = limits or Limits()
     endpoint = Endpoint(backend, names, created=created, key=key, local=local, limits=limits)
-
-    @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        yield
-        await backend.close()
 
     def route(path: str, handle: Handle, method: str, *, open: bool = False) -> Route:
         return Route(path, _guarded(endpoint, path, handle, open=open), methods=[method])
@@ -268,7 +262,6 @@ def build_app(
             route("/metrics", endpoint.metrics, "GET"),
         ],
         exception_handlers={HTTPException: _no_such_path},
-        lifespan=lifespan,
     )
     app.state.endpoint = endpoint
     return app

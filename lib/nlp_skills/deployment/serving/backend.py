@@ -49,9 +49,8 @@ class Backend(Protocol):
         """What answers, in words."""
         ...
 
-    @property
-    def alive(self) -> bool:
-        """Whether it still can."""
+    async def fault(self) -> str | None:
+        """Why it answers no more; None while it does. It is asked at this moment, within seconds."""
         ...
 
     def chat(self, asked: ChatAsked) -> AsyncGenerator[Piece]:

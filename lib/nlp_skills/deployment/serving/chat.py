@@ -17,7 +17,7 @@ from nlp_skills.data.format import instruction
 from nlp_skills.deployment.artefact import TRAINED
 from nlp_skills.deployment.serving.backend import Backend
 from nlp_skills.deployment.serving.openai_api import ChatAsked
-from nlp_skills.deployment.serving.serve import BackendName, open_backend
+from nlp_skills.deployment.serving.serve import BackendName, opened
 from nlp_skills.errors import NlpSkillsError
 from nlp_skills.records import Progress, Record, silent
 from nlp_skills.task.task import Task
@@ -60,10 +60,7 @@ def chat(
     name = version_folder(task, version).name
     how = {"temperature": temperature, "max_tokens": max_tokens, "seed": seed}
     talk = Conversation(instruction(Task.load(task / "task.yaml")) if system is None else system, how)
-    ready = open_backend(task, name, weights, backend, streams=1, progress=progress)
-    progress("", 0, None)
     console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
-    console.print(f"{ready.name}\n{HELP}", style="dim")
 
     def lines() -> Iterator[str]:
         while True:
@@ -72,11 +69,9 @@ def chat(
             except EOFError:
                 return
 
-    with asyncio.Runner() as runner:
-        try:
-            hold(talk, ready, runner, lines(), lambda text: console.print(text, end=""))
-        finally:
-            runner.run(ready.close())
+    with opened(task, name, weights, backend, streams=1, progress=progress) as (ready, runner):
+        console.print(f"{ready.name}\n{HELP}", style="dim")
+        hold(talk, ready, runner, lines(), lambda text: console.print(text, end=""))
     return Chatted(task=task.name, version=name, weights=weights, turns=talk.turns, tokens=talk.tokens)
 
 

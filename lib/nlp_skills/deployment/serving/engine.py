@@ -10,6 +10,7 @@ at the head for memory is not overtaken.
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -26,6 +27,7 @@ from nlp_skills.evaluation.predictors.prompt_cache import (
     keeps_all,
     window,
 )
+from nlp_skills.evaluation.predictors.roomy_cache import roomy_cache
 
 if TYPE_CHECKING:
     import torch
@@ -34,6 +36,11 @@ Finish = Literal["stop", "length", "failed", "cancelled"]
 
 SPARSE = 2
 """A batch holds at most this many columns for each token in it; a row that would make it wider begins one of its own."""
+
+STOPPING = "the server is stopping"
+
+REFUSED = (RuntimeError, IndexError, ValueError)
+"""What torch and transformers raise for rows that cannot be computed; out of memory is a RuntimeError."""
 
 
 @dataclass(frozen=True)
@@ -110,16 +117,19 @@ class Engine:
         self._waiting: deque[Job] = deque()
         self._running: list[_Running] = []
         self._opening: _Opening | None = None
+        self._reading: list[Job] = []
+        """Whose prompts are read in this round."""
         self._beginning = _Beginning()
         self._changed = threading.Condition()
         self._closing = False
+        self._fault: str | None = None
         self._thread = threading.Thread(target=self._work, name="nlp-skills engine", daemon=True)
         self._thread.start()
 
     @property
-    def alive(self) -> bool:
-        """Whether it still answers."""
-        return self._thread.is_alive() and not self._closing
+    def fault(self) -> str | None:
+        """Why it answers no more; None while it does."""
+        return self._fault
 
     @property
     def waiting(self) -> int:
@@ -138,7 +148,7 @@ class Engine:
                 self._waiting.append(job)
                 self._changed.notify()
                 return
-        job.tell(Said(finish="failed", error="the server is stopping"))
+        job.tell(Said(finish="failed", error=self._fault or STOPPING))
 
     def close(self) -> None:
         """Stop after the step that is under way; whoever is still asking is told."""
@@ -150,21 +160,20 @@ class Engine:
     def _work(self) -> None:
         import torch
 
-        error = "the model's thread ended; its log says why"
         try:
             with torch.inference_mode():
                 while self._wait():
                     self._round()
-            error = "the server is stopping"
         finally:
+            died = sys.exception()
             with self._changed:
                 self._closing = True
-            self._fail(
-                [*self._waiting, *self._opened(), *(job for some in self._running for job in some.jobs)],
-                error,
-            )
+                self._fault = STOPPING if died is None else _told(died)
+            running = (job for some in self._running for job in some.jobs)
+            left = dict.fromkeys((*self._waiting, *self._opened(), *self._reading, *running))
+            self._fail(list(left), self._fault)
             self._waiting.clear()
-            self._opening, self._running = None, []
+            self._opening, self._reading, self._running = None, [], []
 
     def _wait(self) -> bool:
         """Until there is something to do; False when it is to stop."""
@@ -174,23 +183,28 @@ class Engine:
 
     def _round(self) -> None:
         """A piece of the prompts that wait, then one token of every row that runs."""
+        import torch
+
         self._drop_cancelled()
-        under_way = self._opened() or self._next()
+        self._reading = self._opened() or self._next()
         try:
-            started = self._read(under_way)
+            started = self._read(self._reading)
             if started is not None:
                 self._speak(started)
                 self._admit(started)
-        except (
-            RuntimeError
-        ) as error:  # torch's, out of memory among them: these rows are lost, the others go on
+        except torch.AcceleratorError:  # nothing can be computed on the GPU by this process any more
+            raise
+        except REFUSED as error:  # these rows are lost, the others go on
             self._opening = None
-            self._fail(under_way, _told(error))
+            self._fail(self._reading, _told(error))
+        self._reading = []
         for some in list(self._running):
             try:
                 some.batch = step(self._model, some.batch, some.tokens)
                 self._speak(some)
-            except RuntimeError as error:
+            except torch.AcceleratorError:
+                raise
+            except REFUSED as error:
                 self._fail(some.jobs, _told(error))
                 some.jobs = []
         self._running = [some for some in self._running if some.jobs]
@@ -237,9 +251,7 @@ class Engine:
         if not jobs:
             return None
         if self._opening is None and self._joins and len(jobs) == 1 and len(jobs[0].prompt) > self._piece:
-            from transformers import DynamicCache
-
-            self._opening = _Opening(jobs[0], DynamicCache())
+            self._opening = _Opening(jobs[0], roomy_cache())
         batch = self._go_on(self._opening) if self._opening else self._begun(jobs)
         if batch is None:
             return None
@@ -348,5 +360,5 @@ def _is_dense(first: Started, second: Started) -> bool:
     return rows * columns <= SPARSE * int(first.mask.sum() + second.mask.sum())
 
 
-def _told(error: RuntimeError) -> str:
+def _told(error: BaseException) -> str:
     return f"the model failed: {str(error).splitlines()[0] if str(error) else type(error).__name__}"

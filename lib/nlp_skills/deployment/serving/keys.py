@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+import os
 import re
 import secrets
 
 from nlp_skills.data.secret import expand
-from nlp_skills.errors import NotValid
+from nlp_skills.errors import NotReady, NotValid
 
 NONE = "none"
 
@@ -31,6 +32,11 @@ def choose_key(host: str, given: str | None) -> tuple[str | None, bool]:
             raise NotValid(
                 "api_key: write the name of an environment variable, ${NAME}: a key in a command stays in the shell's"
                 " history. none: no key is asked for."
+            )
+        if not os.environ.get(given[2:-1]):
+            raise NotReady(
+                f"--api-key names the environment variable {given[2:-1]}, which is not set. Set it where the server runs"
+                f" (export {given[2:-1]}=…) and try again."
             )
         return expand(given), False
     return (None, False) if is_loopback(host) else (secrets.token_urlsafe(32), True)

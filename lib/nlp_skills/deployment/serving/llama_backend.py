@@ -38,10 +38,9 @@ class LlamaBackend:
         self._server: Any = serve_gguf(path, key=key, slots=min(streams, AT_ONCE), context=CONTEXT)
         self._upstream = Upstream(self._server.listening_address, "llama.cpp", key=key, streams=streams)
 
-    @property
-    def alive(self) -> bool:
-        """Whether it has not been closed."""
-        return self._server is not None
+    async def fault(self) -> str | None:
+        """What llama.cpp says of itself."""
+        return await self._upstream.fault()
 
     async def chat(self, asked: ChatAsked) -> AsyncGenerator[Piece]:
         """See Backend.chat."""
@@ -73,9 +72,11 @@ class LlamaBackend:
 
     async def close(self) -> None:
         """Ends llama.cpp's server and gives back its memory."""
-        await self._upstream.close()
-        servers, self._server = [self._server], None
-        await asyncio.to_thread(servers.clear)  # the last reference: this waits for its thread
+        try:
+            await self._upstream.close()
+        finally:
+            servers, self._server = [self._server], None
+            await asyncio.to_thread(servers.clear)  # the last reference: this waits for its thread
 
     async def _pieces(self, path: str, body: dict[str, Any]) -> AsyncGenerator[Piece]:
         """The end comes with the number of tokens, which llama.cpp tells last."""

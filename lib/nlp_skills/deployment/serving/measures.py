@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -43,21 +44,23 @@ class Measures:
         )
         prometheus.Gauge("under_way", "Answers under way.", **own).set_function(under_way)
 
-    def totals(self) -> dict[str, int]:
-        """What it comes to: requests for an answer, those that were refused a place, tokens of answers."""
+    def totals(self) -> dict[str, Any]:
+        """What it comes to, as `Served` has it: requests for an answer, by status, and what became of them."""
         samples = [sample for family in self._registry.collect() for sample in family.samples]
-        asked = [
-            sample
-            for sample in samples
-            if sample.name == "nlp_skills_requests_total" and "completions" in sample.labels["path"]
-        ]
-        tokens = next(sample.value for sample in samples if sample.name == "nlp_skills_answer_tokens_total")
-        refused = sum(sample.value for sample in asked if sample.labels["status"] == "429")
-        return {
-            "requests": int(sum(sample.value for sample in asked)),
-            "refused": int(refused),
-            "tokens": int(tokens),
+        statuses: Counter[str] = Counter()
+        for sample in samples:
+            if sample.name == "nlp_skills_requests_total" and "completions" in sample.labels["path"]:
+                statuses[sample.labels["status"]] += int(sample.value)
+        counts = {
+            name: int(next(sample.value for sample in samples if sample.name == f"nlp_skills_{told}"))
+            for name, told in (
+                ("answered", "answer_seconds_count"),
+                ("failed", "failed_total"),
+                ("cancelled", "cancelled_total"),
+                ("tokens", "answer_tokens_total"),
+            )
         }
+        return {"requests": statuses.total(), "statuses": dict(sorted(statuses.items())), **counts}
 
     def page(self) -> tuple[bytes, str]:
         """The text that Prometheus fetches, and its content type."""

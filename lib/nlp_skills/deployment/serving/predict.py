@@ -10,10 +10,12 @@ import hashlib
 import io
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 
 import msgspec
+from filelock import FileLock, Timeout
 
 from nlp_skills.data.example import Example, read_examples
 from nlp_skills.deployment.artefact import TRAINED, artefact
@@ -22,6 +24,7 @@ from nlp_skills.errors import AlreadyExists, NotReady, NotValid
 from nlp_skills.evaluation.decoding import choose_decoding, generated
 from nlp_skills.evaluation.predictors import Answered, Decoding, Predictor, open_predictor
 from nlp_skills.evaluation.predictors import predict as ask
+from nlp_skills.evaluation.predictors.predict import kept_answers
 from nlp_skills.records import Progress, Record, sha256_file, silent, write_lines
 from nlp_skills.task.task import Task
 from nlp_skills.task.version import version_folder
@@ -46,7 +49,7 @@ class Predicted(Record):
     out: str
     rows: int
     kept: int
-    """Of them answered by an earlier run that was cut off."""
+    """Of them answered already, by an earlier run that was cut off."""
     cut: int
     """Answers that ran into their limit of tokens."""
     method: str
@@ -90,35 +93,35 @@ def predict(
     A run that is cut off goes on where it was when the same command is given again. Labels are scored, with their
     probability, where the model gives any; everything else is generated greedily.
 
-    Raises NotFound, NotValid naming the row, AlreadyExists for an output that is there, NotReady without the weights.
+    Raises NotFound, NotValid naming the row, AlreadyExists for an output that is there, NotReady without the
+    weights or while another predict writes to that output.
     """
     file, started = Path(path).expanduser(), time.monotonic()
     target = Path(out).expanduser() if out else file.with_suffix(".predictions.jsonl")
     if target.suffix not in ENDINGS:
         raise NotValid(f"out: {target.name} has to end in {' or '.join(ENDINGS)}.")
-    if target.exists():
-        raise AlreadyExists(
-            f"{target} is there already and is left as it is. Name another with --out, or remove it."
-        )
     folder = version_folder(task, version)
     definition, config = Task.load(task / "task.yaml"), TrainConfig.load(folder / "config.yaml")
     first = next(read_asked(task, file, text, entity), None)
     if first is None:
         raise NotValid(f"{file} holds no rows.")
     found, _ = artefact(task, folder.name, weights)
-    progress(f"loading {task.name} {folder.name} ({weights})", 0, None)
-    predictor = open_predictor(task, folder.name if weights == TRAINED else str(found), config=config)
-    try:
-        how = _decoding(task, definition, predictor, max_new_tokens, batch_size)
-        part = target.with_name(f"{target.name}.part")
-        asked = hashlib.sha256(msgspec.json.encode([text, entity, first])).hexdigest()
-        head = _Head(sha256_file(file), predictor.identity, how.with_changes(batch_size=1).digest(), asked)
-        kept = _resume(part, head)
-        for window in _windows(read_asked(task, file, text, entity), kept):
-            _answer(predictor, window, how, part, progress)
-    finally:
-        predictor.close()
-    rows, cut = _finish(part, target)
+    with _writing(target):
+        progress(f"loading {task.name} {folder.name} ({weights})", 0, None)
+        predictor = open_predictor(task, folder.name if weights == TRAINED else str(found), config=config)
+        try:
+            how = _decoding(task, definition, predictor, max_new_tokens, batch_size)
+            part = target.with_name(f"{target.name}.part")
+            asked = hashlib.sha256(msgspec.json.encode([text, entity, first])).hexdigest()
+            head = _Head(
+                sha256_file(file), predictor.identity, how.with_changes(batch_size=1).digest(), asked
+            )
+            kept = done = _resume(part, head)
+            for window in _windows(read_asked(task, file, text, entity), done):
+                kept += _answer(predictor, window, how, part, progress)
+        finally:
+            predictor.close()
+        rows, cut = _finish(part, target)
     return Predicted(
         task=task.name,
         version=folder.name,
@@ -131,6 +134,31 @@ def predict(
         method=str(how.describe()["method"]),
         seconds=round(time.monotonic() - started, 1),
     )
+
+
+@contextmanager
+def _writing(target: Path) -> Iterator[None]:
+    """One process at a time writes to it. Raises NotReady while another does, AlreadyExists where it is there."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    lock = target.with_name(f".{target.name}.lock")
+    try:
+        held = FileLock(lock).acquire(timeout=0)
+    except Timeout:
+        raise NotReady(
+            f"{target} is being written by another predict at this moment. Wait until it has ended, or name another file"
+            " with --out."
+        ) from None
+    try:
+        with held:
+            if target.exists():
+                raise AlreadyExists(
+                    f"{target} is there already and is left as it is. Name another with --out, or remove it."
+                )
+            yield
+    finally:
+        if target.exists():  # whoever has taken the lock since finds the answers there
+            with suppress(PermissionError):  # Windows, where somebody looks at it at this moment
+                lock.unlink(missing_ok=True)
 
 
 def _decoding(
@@ -163,19 +191,22 @@ def _windows(rows: Iterator[Example], done: int) -> Iterator[list[tuple[int, Exa
 
 def _answer(
     predictor: Predictor, window: list[tuple[int, Example]], how: Decoding, part: Path, progress: Progress
-) -> None:
-    """The window's answers at the end of the file; those of a window that was cut off are taken from beside it."""
+) -> int:
+    """The window's answers at the end of the file; those of a window that was cut off are taken from beside it: how many."""
     before = window[0][0] - 1
 
     def told(message: str, done: float, _: float | None) -> None:
         progress(message, before + done, None)
 
     beside = part.with_name(f"{part.name}.rows")
-    answers = ask(predictor, [example for _, example in window], how, keep=beside, progress=told)
+    examples = [example for _, example in window]
+    known = len(kept_answers(predictor, examples, how, beside)) if beside.is_file() else 0
+    answers = ask(predictor, examples, how, keep=beside, progress=told)
     lines = (_line(number, example, found) for (number, example), found in zip(window, answers, strict=True))
     with part.open("ab") as stream:
         stream.write(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
     beside.unlink(missing_ok=True)
+    return known
 
 
 def _line(number: int, example: Example, found: Answered) -> _Line:

@@ -7,31 +7,24 @@ a GGUF file       ──▶ llama.cpp
 from __future__ import annotations
 
 import asyncio
-import signal
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Literal, get_args
 
 from nlp_skills.deployment.artefact import TRAINED, artefact
 from nlp_skills.deployment.serving.backend import Backend
+from nlp_skills.deployment.serving.http_server import leaving, listen, make_server
 from nlp_skills.deployment.serving.keys import choose_key, is_loopback
 from nlp_skills.deployment.serving.measures import require_serving
-from nlp_skills.errors import NotReady, NotValid
+from nlp_skills.errors import NotValid, RunFailed, counted
 from nlp_skills.records import Progress, Record, silent
 from nlp_skills.task.version import version_folder
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.model_info import ModelInfo
 
-if TYPE_CHECKING:
-    import uvicorn
-
 BackendName = Literal["auto", "transformers", "llama.cpp", "vllm"]
-
-DRAIN_SECONDS = 60
-"""For the answers that are under way when it is told to stop; then they are broken off."""
 
 
 class Served(Record):
@@ -43,8 +36,15 @@ class Served(Record):
     backend: str
     url: str
     requests: int
-    refused: int
-    """For want of a place."""
+    """For an answer; others (health, metrics) are not counted."""
+    answered: int
+    """To the end of the answer."""
+    statuses: dict[str, int]
+    """How many requests got which HTTP status."""
+    failed: int
+    """Answers that the model broke off."""
+    cancelled: int
+    """Answers whose client went away, or that were broken off by a second Ctrl+C."""
     tokens: int
     """Of answers."""
     seconds: float
@@ -69,26 +69,62 @@ def serve(
     key is asked for: one that is made and shown once, or ${NAME} of an environment variable.
 
     Raises NotReady for a version without these weights or a port that is taken, NotValid for a back-end that cannot
-    serve them, MissingExtra.
+    serve them, MissingExtra, RunFailed once the model answers no more.
     """
     require_serving()
+    from nlp_skills.deployment.serving.app import Limits, build_app
+
     if streams < 1:
         raise NotValid(f"streams: at least one answer at a time, not {streams}.")
     key, is_new = choose_key(host, api_key)
     folder = version_folder(task, version)
-    listening = listen(host, port)
-    try:
-        ready = open_backend(task, folder.name, weights, backend, streams=streams, progress=progress)
-        progress("", 0, None)
+    with (
+        listen(host, port) as listening,
+        opened(task, folder.name, weights, backend, streams=streams, progress=progress) as (ready, runner),
+    ):
         url = f"http://{_shown_host(host)}:{listening.getsockname()[1]}/v1"
         names = model_names(task, folder.name, version)
+        local = is_loopback(host) and api_key is None
+        limits = Limits(streams=streams)
+        app = build_app(ready, names, created=int(time.time()), key=key, local=local, limits=limits)
+        server = make_server(app, ready.fault, connections=streams + limits.other_connections)
         tell(f"{task.name} {folder.name} ({weights}) answers at {url} as {names[0]}: {ready.name}")
         if is_new:
             tell(f"API key, shown this once: {key}")
-        local = is_loopback(host) and api_key is None
-        return _run(ready, listening, names, key, local, streams, task, folder.name, weights, url)
-    finally:
-        listening.close()
+        started = time.monotonic()
+        runner.run(server.serve(sockets=[listening]))
+    totals = app.state.endpoint.measures.totals()
+    if server.fault:
+        raise RunFailed(
+            f"{task.name} {folder.name} is served no more: {server.fault}. {counted(totals['requests'], 'request')} had"
+            " been taken. Start it again with the same command."
+        )
+    return Served(
+        task=task.name,
+        version=folder.name,
+        weights=weights,
+        backend=ready.name,
+        url=url,
+        **totals,
+        seconds=round(time.monotonic() - started, 1),
+    )
+
+
+@contextmanager
+def opened(
+    task: Path, version: str, weights: str, backend: BackendName, *, streams: int, progress: Progress
+) -> Iterator[tuple[Backend, asyncio.Runner]]:
+    """A back-end that is ready, and the loop that it is asked on; it is closed whichever way the block is left.
+
+    Raises as `serve` does, and SystemExit for SIGTERM.
+    """
+    with leaving(), asyncio.Runner() as runner:
+        ready = open_backend(task, version, weights, backend, streams=streams, progress=progress)
+        try:
+            progress("", 0, None)
+            yield ready, runner
+        finally:
+            runner.run(ready.close())
 
 
 def model_names(task: Path, version: str, asked: str | None) -> list[str]:
@@ -160,79 +196,5 @@ def _vllm(
     return start_vllm(files, path if is_adapter else None, config, log, streams=streams, progress=progress)
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens there, before the model is loaded. Raises NotReady where it cannot."""
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(address[:2], family=family, backlog=512)
-    except OverflowError:
-        raise NotValid(f"port: a number from 0 to 65535, not {port}.") from None
-    except OSError as error:
-        raise NotReady(
-            f"Nothing can listen at {host} port {port} ({error.strerror or error}). Choose another with --port or --host."
-        ) from None
-
-
 def _shown_host(host: str) -> str:
     return f"[{host}]" if ":" in host else host
-
-
-def _run(
-    backend: Backend,
-    listening: socket.socket,
-    names: list[str],
-    key: str | None,
-    local: bool,
-    streams: int,
-    task: Path,
-    version: str,
-    weights: str,
-    url: str,
-) -> Served:
-    from nlp_skills.deployment.serving.app import Limits, build_app
-
-    limits = Limits(streams=streams)
-    app = build_app(backend, names, created=int(time.time()), key=key, local=local, limits=limits)
-    started = time.monotonic()
-    server = make_server(app)
-    asyncio.run(server.serve(sockets=[listening]))
-    return Served(
-        task=task.name,
-        version=version,
-        weights=weights,
-        backend=backend.name,
-        url=url,
-        **app.state.endpoint.measures.totals(),
-        seconds=round(time.monotonic() - started, 1),
-    )
-
-
-def make_server(app: Any) -> uvicorn.Server:
-    """uvicorn, which stops by Ctrl+C and SIGTERM as a program that has done its work: it does not raise them again."""
-    import uvicorn
-
-    class Server(uvicorn.Server):
-        @contextmanager
-        def capture_signals(self) -> Iterator[None]:
-            try:
-                before = {number: signal.signal(number, self.handle_exit) for number in STOPS}
-            except ValueError:  # not in the main thread: whoever runs it there stops it
-                before = {}
-            try:
-                yield
-            finally:
-                for number, handler in before.items():
-                    signal.signal(number, handler)
-
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=DRAIN_SECONDS,
-    )
-    return Server(config)
-
-
-STOPS = (signal.SIGINT, signal.SIGTERM)

@@ -8,18 +8,17 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
 from nlp_skills.base_model import compute_device
 from nlp_skills.data.tokens import end_tokens
 from nlp_skills.deployment.serving.backend import AnswerFailed, Piece, TokenTold, TooLong
-from nlp_skills.deployment.serving.call_stream import CallStream
 from nlp_skills.deployment.serving.choosing import Chosen, Sampling
 from nlp_skills.deployment.serving.engine import SPARSE, Engine, Job, Said
 from nlp_skills.deployment.serving.openai_api import Asked, ChatAsked, TextAsked
-from nlp_skills.deployment.serving.prompts import Prompts, tool_names
+from nlp_skills.deployment.serving.prompted import answer_chat, answer_text
+from nlp_skills.deployment.serving.prompts import Prompts
 from nlp_skills.deployment.serving.text_stream import StopTexts, TextStream
 from nlp_skills.evaluation.predictors import open_predictor
 from nlp_skills.evaluation.predictors.local import LocalPredictor
@@ -63,27 +62,17 @@ class TransformersBackend:
             room=room,
         )
 
-    @property
-    def alive(self) -> bool:
-        """Whether the engine's thread runs."""
-        return self._engine.alive
+    async def fault(self) -> str | None:
+        """Why the engine's thread has ended."""
+        return self._engine.fault
 
-    async def chat(self, asked: ChatAsked) -> AsyncGenerator[Piece]:
+    def chat(self, asked: ChatAsked) -> AsyncGenerator[Piece]:
         """See Backend.chat."""
-        names = tool_names(asked)
-        calls = CallStream(names) if names else None
-        # A long conversation takes the tokenizer some milliseconds, in which no stream should stand still.
-        prompt = await asyncio.to_thread(self._prompts.chat, asked)
-        async with aclosing(self._say(asked, prompt, asked.limit, asked.told)) as pieces:
-            async for piece in pieces:
-                yield piece if calls is None else calls.read(piece)
+        return answer_chat(self._prompts, asked, self._say)
 
-    async def text(self, asked: TextAsked) -> AsyncGenerator[Piece]:
+    def text(self, asked: TextAsked) -> AsyncGenerator[Piece]:
         """See Backend.text."""
-        prompt = await asyncio.to_thread(self._prompts.text, asked)
-        async with aclosing(self._say(asked, prompt, asked.limit, asked.logprobs)) as pieces:
-            async for piece in pieces:
-                yield piece
+        return answer_text(self._prompts, asked, self._say)
 
     async def close(self) -> None:
         """Stops the engine after the step that is under way."""

@@ -13,6 +13,9 @@ from nlp_skills.errors import NotValid
 
 SECONDS = httpx2.Timeout(600.0, connect=10.0)
 
+HEALTH_SECONDS = 10.0
+"""A server that works on all that it can says so at once; one that takes longer hangs."""
+
 
 class Upstream:
     """One server, by its address."""
@@ -25,17 +28,34 @@ class Upstream:
         self._name = name
 
     async def events(self, path: str, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any]]:
-        """What it streams for this body, without `[DONE]`. Raises NotValid for a 4xx, else AnswerFailed."""
+        """What it streams for this body, up to `[DONE]`. Raises NotValid for a 4xx, else AnswerFailed."""
+        whole = False
         try:
             async with self._client.stream("POST", path, json={**body, "stream": True}) as reply:
                 if reply.is_error:
                     await reply.aread()
                     raise _refused(self._name, reply)
                 async for line in reply.aiter_lines():
-                    if (data := line.removeprefix("data: ")) != line and data != "[DONE]":
+                    if (data := line.removeprefix("data: ")) == "[DONE]":
+                        whole = True
+                    elif data != line:
                         yield self._read(data)
         except httpx2.TransportError as error:
             raise AnswerFailed(f"{self._name} broke off: {type(error).__name__} {error}") from None
+        if not whole:
+            raise AnswerFailed(f"{self._name} broke off: its answer has no end")
+
+    async def fault(self) -> str | None:
+        """What is wrong with it; None where it says that it is well."""
+        try:
+            reply = await self._client.get("/health", timeout=HEALTH_SECONDS)
+        except httpx2.TimeoutException:
+            return f"{self._name} did not say how it is within {HEALTH_SECONDS:g} seconds"
+        except httpx2.TransportError as error:
+            return f"{self._name} cannot be reached any more ({error})"
+        return (
+            None if reply.is_success else f"{self._name} says that it is not well (HTTP {reply.status_code})"
+        )
 
     async def close(self) -> None:
         """Closes the connections; whoever still reads from one gets an error."""

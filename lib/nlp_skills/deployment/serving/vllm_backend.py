@@ -26,9 +26,9 @@ import httpx2
 from nlp_skills.base_model import BaseModelFiles, load_tokenizer
 from nlp_skills.data.text_encoder import end_tokens
 from nlp_skills.deployment.serving.backend import Piece, TokenTold
-from nlp_skills.deployment.serving.call_stream import CallStream
 from nlp_skills.deployment.serving.openai_api import Asked, ChatAsked, TextAsked
-from nlp_skills.deployment.serving.prompts import Prompts, tool_names
+from nlp_skills.deployment.serving.prompted import answer_chat, answer_text
+from nlp_skills.deployment.serving.prompts import Prompts
 from nlp_skills.deployment.serving.upstream import Upstream
 from nlp_skills.errors import NotReady, RunFailed
 from nlp_skills.records import Progress
@@ -69,15 +69,27 @@ class VllmProcess:
         self.key = secrets.token_urlsafe(32)
         self.address = f"http://127.0.0.1:{port}"
         self._log = log
+        # In a group of its own: Ctrl+C in the terminal is for us, and what is under way is finished first.
+        apart: dict[str, Any] = (
+            {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+            if sys.platform == "win32"
+            else {"start_new_session": True}
+        )
         with log.open("wb") as stream:
             self._process = subprocess.Popen(
-                command, stdout=stream, stderr=subprocess.STDOUT, env={**os.environ, "VLLM_API_KEY": self.key}
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "VLLM_API_KEY": self.key},
+                **apart,
             )
 
     @property
-    def alive(self) -> bool:
-        """Whether it runs."""
-        return self._process.poll() is None
+    def ended(self) -> str | None:
+        """With what status, and where it said why; None while it runs."""
+        status = self._process.poll()
+        return None if status is None else f"vLLM ended with status {status}; its log is {self._log.name}"
 
     def wait(self, progress: Progress) -> None:
         """Until it answers; it is ended where it does not. Raises RunFailed with its log."""
@@ -90,7 +102,7 @@ class VllmProcess:
     def _wait(self, progress: Progress) -> None:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
-            if not self.alive:
+            if self.ended:
                 raise RunFailed(
                     f"vLLM ended with status {self._process.returncode} while it started; see {self._log}"
                 )
@@ -125,39 +137,32 @@ class VllmBackend:
         )
         self._upstream = Upstream(process.address, "vLLM", key=process.key, streams=streams)
 
-    @property
-    def alive(self) -> bool:
-        """Whether the child runs."""
-        return self._process.alive
+    async def fault(self) -> str | None:
+        """How the child has ended, or what it says of itself."""
+        return self._process.ended or await self._upstream.fault()
 
-    async def chat(self, asked: ChatAsked) -> AsyncGenerator[Piece]:
+    def chat(self, asked: ChatAsked) -> AsyncGenerator[Piece]:
         """See Backend.chat."""
-        names = tool_names(asked)
-        calls = CallStream(names) if names else None
-        prompt = await asyncio.to_thread(self._prompts.chat, asked)
-        async with aclosing(self._say(asked, prompt, asked.limit or ANSWER, asked.told)) as pieces:
-            async for piece in pieces:
-                yield piece if calls is None else calls.read(piece)
+        return answer_chat(self._prompts, asked, self._say)
 
-    async def text(self, asked: TextAsked) -> AsyncGenerator[Piece]:
+    def text(self, asked: TextAsked) -> AsyncGenerator[Piece]:
         """See Backend.text."""
-        prompt = await asyncio.to_thread(self._prompts.text, asked)
-        async with aclosing(self._say(asked, prompt, asked.limit, asked.logprobs)) as pieces:
-            async for piece in pieces:
-                yield piece
+        return answer_text(self._prompts, asked, self._say)
 
     async def close(self) -> None:
         """Ends the child."""
-        await self._upstream.close()
-        await asyncio.to_thread(self._process.stop)
+        try:
+            await self._upstream.close()
+        finally:
+            await asyncio.to_thread(self._process.stop)
 
     async def _say(
-        self, asked: Asked, prompt: Sequence[int], limit: int, logprobs: int | None
+        self, asked: Asked, prompt: Sequence[int], limit: int | None, logprobs: int | None
     ) -> AsyncGenerator[Piece]:
         body = {
             "model": SERVED,
             "prompt": list(prompt),
-            "max_tokens": limit,
+            "max_tokens": limit or ANSWER,
             "temperature": asked.temperature,
             "top_p": asked.top_p,
             "stop": asked.stops,

@@ -46,13 +46,7 @@ def predict(
     if keep is None:
         found = dict(predictor.answer(examples, how, progress))
         return [found[index] for index in range(len(examples))]
-    # How many rows share a batch changes no answer.
-    asked = _Asked(predictor.identity, how.with_changes(batch_size=1).digest())
-    known = _read(keep, asked)
-    found: dict[int, Answered] = {}
-    for index, prompt in enumerate(predictor.prompt_hashes(examples)):
-        if known[prompt]:  # two rows with one prompt are two rows
-            found[index] = known[prompt].pop(0)
+    found = kept_answers(predictor, examples, how, keep)
     missing = [index for index in range(len(examples)) if index not in found]
     with keep.open("ab") as stream:
         for place, answered in predictor.answer(
@@ -63,6 +57,19 @@ def predict(
             os.fsync(stream.fileno())
             found[missing[place]] = answered
     return [found[index] for index in range(len(examples))]
+
+
+def kept_answers(
+    predictor: Predictor, examples: Sequence[Example], how: Decoding, keep: Path
+) -> dict[int, Answered]:
+    """What the file `keep` has of these rows, by their index; it is made where it is not there."""
+    # How many rows share a batch changes no answer.
+    known = _read(keep, _Asked(predictor.identity, how.with_changes(batch_size=1).digest()))
+    found: dict[int, Answered] = {}
+    for index, prompt in enumerate(predictor.prompt_hashes(examples)):
+        if known[prompt]:  # two rows with one prompt are two rows
+            found[index] = known[prompt].pop(0)
+    return found
 
 
 def _read(keep: Path, asked: _Asked) -> defaultdict[str, list[Answered]]:
