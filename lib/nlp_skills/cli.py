@@ -188,11 +188,13 @@ def _setting(text: str) -> Any:
 def run_operation(operation: Operation, home: Path | None, given: dict[str, Any], as_json: bool) -> None:
     """Run, show, and turn the library's errors into one line and an exit status."""
     from nlp_skills.records import to_json
-    from nlp_skills.task.task import tasks_folder
+    from nlp_skills.task.task import project_folder, tasks_folder
 
+    place = tasks_folder(home)
     try:
         with spelled(_confirm()), progress_bar(quiet=as_json) as (progress, tell):
-            result = operation.call(tasks_folder(home), given, progress, tell)
+            within = project_folder(place) if _for_a_tool() else None
+            result = operation.call(place, given, progress, tell, within)
     except (NlpSkillsError, OSError) as error:  # OSError: a full disk, a file without permission
         if as_json:
             # Bytes: on Windows a pipe would be written in the system's old encoding.
@@ -220,9 +222,14 @@ def run_operation(operation: Operation, home: Path | None, given: dict[str, Any]
         typer.echo(f"\nNext: {show_task(task).next}", err=True)
 
 
+def _for_a_tool() -> bool:
+    """Whether the MCP server asks: a tool of it stands behind this command."""
+    return os.environ.get("NLP_SKILLS_PROGRESS") == "json"
+
+
 def _confirm() -> str:
-    """How whoever asks says yes: at NLP_SKILLS_PROGRESS the MCP server stands, whose tools take a parameter."""
-    return "confirm=true" if os.environ.get("NLP_SKILLS_PROGRESS") == "json" else "--confirm"
+    """How whoever asks says yes: tools take a parameter."""
+    return "confirm=true" if _for_a_tool() else "--confirm"
 
 
 def complain(message: str) -> None:
@@ -242,7 +249,7 @@ Listeners: TypeAlias = tuple[Callable[[str, float, float | None], None], Callabl
 @contextmanager
 def progress_bar(*, quiet: bool) -> Iterator[Listeners]:
     """A bar on a terminal, lines elsewhere, JSON lines for the program that asks for them."""
-    if os.environ.get("NLP_SKILLS_PROGRESS") == "json":
+    if _for_a_tool():
         yield report_as_json, lambda sentence: report_as_json(sentence, 0, None)
         return
     if quiet:

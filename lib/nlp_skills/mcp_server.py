@@ -22,7 +22,7 @@ from pydantic import Field, TypeAdapter
 from nlp_skills.errors import NlpSkillsError
 from nlp_skills.operation import Operation
 from nlp_skills.operations import OPERATIONS
-from nlp_skills.task.task import tasks_folder
+from nlp_skills.task.task import project_folder, tasks_folder
 
 INSTRUCTIONS = """\
 Fine-tune small language models, measured and versioned (LoRA, 微調): create_task, add_source, regenerate_data, validate_data,
@@ -51,7 +51,8 @@ def build_tool(operation: Operation, home: Path | None) -> Callable[..., Any]:
         try:
             if operation.heavy:
                 return run_apart(operation, tasks_folder(home), given, progress)
-            return operation.call(tasks_folder(home), given, progress, lambda _: None).brief()
+            place = tasks_folder(home)
+            return operation.call(place, given, progress, lambda _: None, project_folder(place)).brief()
         except (NlpSkillsError, OSError) as error:  # OSError: a full disk, a file without permission
             raise ToolError(str(error)) from None
 

@@ -21,7 +21,7 @@ from nlp_skills.parameters import PARAMETERS
 if TYPE_CHECKING:
     from nlp_skills.records import Progress
 
-GIVEN_BY_THE_SHELL = ("home", "progress", "tell")
+GIVEN_BY_THE_SHELL = ("home", "within", "progress", "tell")
 
 
 @dataclass(frozen=True)
@@ -80,12 +80,20 @@ class Operation:
         return examples.get(arguments.get("type"), "lora_dropout=0.05")
 
     def call(
-        self, home: Path, arguments: dict[str, Any], progress: Progress, tell: Callable[[str], None]
+        self,
+        home: Path,
+        arguments: dict[str, Any],
+        progress: Progress,
+        tell: Callable[[str], None],
+        within: Path | None = None,
     ) -> Any:
-        """Run it: resolve the task's name below `home`, and pass what the function takes."""
+        """Run it: resolve the task's name below `home`, and pass what the function takes.
+
+        `within` is the folder that a path to write to has to lie in: an assistant's project; None: a person's own affair.
+        """
         from nlp_skills.task.task import find_task
 
-        shell = {"home": home, "progress": progress, "tell": tell}
+        shell = {"home": home, "within": within, "progress": progress, "tell": tell}
         takes = get_type_hints(self.function)
         given = {**arguments, **{name: value for name, value in shell.items() if name in takes}}
         if takes.get("task") is Path:

@@ -392,7 +392,7 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         "ollama_remove",
-        "deployment.ollama.models",
+        "deployment.ollama.removing",
         "Remove a model from Ollama; without confirm it only says what would go.",
         tool=False,
     ),

@@ -1,20 +1,29 @@
 """Deploying to Ollama's stand-in: compared there as a candidate, and only what passes gets the name."""
 
+import json
+import re
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import small_gguf
+import typer
 from ollama_stand_in import OllamaStandIn
 from ollama_store import Stored
 from small_gguf import BEGIN, PAD, write_gguf
 
+from nlp_skills.cli import run_operation
 from nlp_skills.deployment.deploy import deploy_version
+from nlp_skills.deployment.ollama.removing import ollama_remove
 from nlp_skills.deployment.parity.check import check_parity
 from nlp_skills.deployment.parity.report import ParityReport
-from nlp_skills.deployment.registry import list_aliases, promote_version, roll_back
+from nlp_skills.deployment.registry import list_aliases, promote_version, record_deployment, roll_back
 from nlp_skills.errors import AlreadyExists, NotReady
+from nlp_skills.operations import find_operation
+from nlp_skills.records import now
 from nlp_skills.task.registry import read_registry
 
 NAME = "small:v1-f32"
@@ -48,7 +57,14 @@ def test_what_passes_has_its_name_and_its_alias_and_no_candidate_stays(
     assert kept.parity == "models/v1/ollama-small-v1-f32.parity.json"
     report = ParityReport.load(task / kept.parity)
     assert (report.model, report.differences, report.not_compared) == (f"ollama/{NAME}", [], {})
-    assert {one.where for one in report.renderings} == {f"{NAME}-candidate in Ollama"}
+    (where,) = {one.where for one in report.renderings}
+    assert re.fullmatch(r"small:candidate-[0-9a-f]{8} in Ollama", where)
+    assert (kept.host, kept.under_way, kept.state) == (ollama.url, False, "not looked at")
+    assert "small:v1-f32 and small:dev would be replaced there" in dry_run(task, "dev")
+    asked = ollama_remove("Small:v1-f32", confirm=True, home=task.parent)
+    assert asked.tasks == ["small"]
+    (gone,) = list_aliases(task).deployments
+    assert (gone.state, gone.removed is None) == ("removed", False)
     assert len(report.renderings) == 13
     assert all(one.equal for one in report.renderings)
     assert report.answers is not None
@@ -56,6 +72,71 @@ def test_what_passes_has_its_name_and_its_alias_and_no_candidate_stays(
     assert "The version was evaluated by the probability of each label; there it writes its answer" in (
         report.answers.reason
     )
+
+
+def test_a_kill_while_it_gets_its_name_leaves_a_record_that_says_so(
+    task: Path, ollama: OllamaStandIn
+) -> None:
+    command = [sys.executable, "-m", "nlp_skills", "deploy-version", "small", "--home", str(task.parent)]
+    command += ["--to", "ollama", "--quantization", "f32", "--confirm"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as killed:
+        ollama.when_copied = killed.kill
+        assert killed.stdout is not None
+        said = killed.stdout.read()
+    assert killed.returncode < 0 or sys.platform == "win32", said.decode()
+    ollama.when_copied = lambda: None
+    (begun,) = list_aliases(task).deployments
+    assert (begun.name, begun.host, begun.state) == (NAME, ollama.url, "not finished")
+    (left,) = [name for name in ollama.store.models if name != NAME]
+    told = dry_run(task)
+    assert f"A deployment of v1 there was begun on {begun.created} and not finished" in told
+    assert f"nlp-skills ollama-remove {left} --confirm" in told
+    (known,) = read_registry(task).deployments
+    record_deployment(
+        task, known.with_changes(under_way=False, created=now())
+    )  # as the next run that is finished
+    (done,) = list_aliases(task).deployments
+    assert (done.name, done.state) == (NAME, "not looked at")
+
+
+def dry_run(task: Path, version: str = "v1") -> str:
+    return deploy_version(task, version=version, to="ollama", quantization="f32").message
+
+
+def test_a_dry_run_says_whether_it_could_be_done_now(
+    task: Path, ollama: OllamaStandIn, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("OLLAMA_MODELS", str(tmp_path))
+    assert re.fullmatch(
+        rf"Nothing was done\. Ollama 0\.33\.0 answers at {ollama.url}; {NAME} is free there\. It takes \d+ MB; [\d.]+ GB are"
+        rf" free in {re.escape(str(tmp_path))}\.\nTo do it: nlp-skills deploy-version small --version v1 --to ollama .*",
+        dry_run(task),
+    )
+    monkeypatch.setenv("OLLAMA_MODELS", str(tmp_path / "elsewhere"))
+    assert "; how much is free there cannot be seen from here.\n" in dry_run(task)
+    monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:1")
+    assert (
+        "Nothing was done. It would be refused now: Ollama cannot be reached at http://127.0.0.1:1."
+        in dry_run(task)
+    )
+    assert (list(ollama.store.models), read_registry(task).deployments) == ([], [])
+
+
+def test_a_tool_copies_nothing_out_of_the_project(
+    task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    given = {"task": "small", "to": "gguf", "quantization": "f32", "name": str(tmp_path / "x.gguf")}
+    deploying = find_operation("deploy_version")
+    run_operation(deploying, task.parent, given, as_json=True)
+    assert json.loads(capfd.readouterr().out)["name"] == given["name"]
+    monkeypatch.setenv("NLP_SKILLS_PROGRESS", "json")  # as the MCP server runs it
+    inside = str(task.parent.parent / "shipped" / "x.gguf")
+    run_operation(deploying, task.parent, {**given, "name": inside}, as_json=True)
+    assert json.loads(capfd.readouterr().out)["name"] == inside
+    for outside in (given["name"], f"{task}/../../../x.gguf"):
+        with pytest.raises(typer.Exit):
+            run_operation(deploying, task.parent, {**given, "name": outside}, as_json=True)
+        assert "is outside of the project" in json.loads(capfd.readouterr().out)["message"]
 
 
 FAULTS: dict[str, Callable[[Stored], Stored]] = {

@@ -20,6 +20,7 @@ from nlp_skills.base_model import BaseModelFiles, load_tokenizer
 from nlp_skills.data.example import read_examples
 from nlp_skills.data.tokens import as_dicts
 from nlp_skills.deployment.ollama.adapter_file import base_gguf, lora_alpha, write_adapter
+from nlp_skills.deployment.ollama.candidate import candidate, name_candidate
 from nlp_skills.deployment.ollama.creating import ollama_create
 from nlp_skills.deployment.ollama.rendering import render_chat
 from nlp_skills.deployment.ollama.uploading import weight_files
@@ -27,6 +28,7 @@ from nlp_skills.deployment.ollama.version_modelfile import settings
 from nlp_skills.errors import AlreadyExists, NotReady, NotValid, RunFailed
 from nlp_skills.evaluation.predictors import Decoding, open_predictor, predict
 from nlp_skills.records import sha256_file, silent
+from nlp_skills.tables import render
 from nlp_skills.training.model_info import ModelInfo
 
 STOPS = ["<|endoftext|>", "<|im_end|>"]
@@ -137,8 +139,47 @@ def test_the_modelfile_beside_the_weights_says_what_ollama_was_told(
 def test_a_file_that_is_there_already_is_not_sent_again(ollama: OllamaStandIn, small: Path) -> None:
     for _ in range(2):
         ollama_create(small, what="f32")
-    sent = [path for path, _ in ollama.asked if path != "/api/show"]
+    sent = [path for path, _ in ollama.asked if path in ("/api/blobs", "/api/create")]
     assert sent == ["/api/blobs", "/api/create", "/api/create"]
+
+
+def test_what_does_not_answer_does_not_take_the_place_of_what_does(
+    ollama: OllamaStandIn, small: Path
+) -> None:
+    before = ollama.store.models[ollama_create(small, what="f32").model.name]
+    ollama.fails["/api/chat"] = "llama runner process has terminated: exit status 2"
+    with pytest.raises(
+        RunFailed,
+        match=r"^Trying the new small:v1-f32, before it takes that name: Ollama says: llama runner process",
+    ):
+        ollama_create(small, what="f32", system="Be brief.")
+    assert ollama.store.models == {"small:v1-f32": before}
+
+
+def test_two_who_create_one_name_at_once_have_a_candidate_each_and_only_what_was_looked_at_gets_the_name(
+    ollama: OllamaStandIn, small: Path, packaged_gguf: Path
+) -> None:
+    path = small / "models" / "v1" / "f32.gguf"
+    with (
+        candidate(small, "v1", path, "small:v1", progress=silent) as one,
+        candidate(small, "v1", path, "small:v1", system="Be brief.", progress=silent) as other,
+    ):
+        assert one.name != other.name
+        assert set(ollama.store.models) == {one.name, other.name}
+        wanted = ollama.store.models[other.name]
+        ollama.store.put(one.name, Stored(ollama.store.keep(packaged_gguf)))
+        with pytest.raises(RunFailed, match=f"Somebody has put another model under {one.name}"):
+            name_candidate(one, ["small:v1"])
+        name_candidate(other, ["small:v1", "small:dev"])
+    assert ollama.store.models == {"small:v1": wanted, "small:dev": wanted}
+
+
+def test_an_architecture_that_ollama_renders_by_itself_is_named(ollama: OllamaStandIn, small: Path) -> None:
+    assert ollama_create(small, what="f32").renderer is None
+    ollama.renderers["llama"] = "gemma4"
+    made = ollama_create(small, what="f32")
+    assert made.renderer == "gemma4"
+    assert "Ollama's own renderer gemma4 for this architecture" in str(render(made))
 
 
 def test_a_name_of_somebody_elses_is_left_alone(

@@ -17,12 +17,12 @@ from nlp_skills.deployment.ollama.connection import connected, is_this_machine
 from nlp_skills.deployment.ollama.models import (
     ollama_copy,
     ollama_list_models,
-    ollama_remove,
     ollama_show,
     told_settings,
 )
 from nlp_skills.deployment.ollama.names import full_name, version_name, with_tag
 from nlp_skills.deployment.ollama.pulling import ollama_pull
+from nlp_skills.deployment.ollama.removing import ollama_remove
 from nlp_skills.deployment.ollama.rendering import render_chat
 from nlp_skills.deployment.ollama.status import ollama_status, ollama_version
 from nlp_skills.deployment.ollama.uploading import upload

@@ -7,8 +7,9 @@ from rich.console import Console
 from nlp_skills.deployment.ollama.coding import Block, Code
 from nlp_skills.deployment.ollama.creating import OllamaCreation
 from nlp_skills.deployment.ollama.generating import Generation
-from nlp_skills.deployment.ollama.models import OllamaDetails, OllamaModel, OllamaModels, OllamaRemoval
+from nlp_skills.deployment.ollama.models import OllamaDetails, OllamaModel, OllamaModels
 from nlp_skills.deployment.ollama.recommended import recommend_models
+from nlp_skills.deployment.ollama.removing import OllamaRemoval
 from nlp_skills.deployment.ollama.status import GpuMemory, LoadedModel, Machine, OllamaStatus
 from nlp_skills.records import Record
 from nlp_skills.tables import render

@@ -54,7 +54,7 @@ def _nothing(task: Path, version: str, stale: dict[str, ParityReport]) -> GateAn
 def _deployed(task: Path, version: str) -> list[Deployment]:
     """The newest of each place and name."""
     found = {(d.target, d.name): d for d in read_registry(task).deployments if d.version == version}
-    return list(found.values())
+    return [one for one in found.values() if one.removed is None]
 
 
 def _of_deployment(task: Path, deployment: Deployment, trained: str) -> GateAnswer:

@@ -8,26 +8,25 @@ ollama               merge ─▶ export ─▶ a candidate in Ollama ─▶ par
 from __future__ import annotations
 
 import shutil
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from nlp_skills.data.sources.generation.ollama_server import ollama_url
 from nlp_skills.deployment.deploy_plan import MERGED, Plan, copied_to, plan_deployment, steps_of
+from nlp_skills.deployment.foreseen import foreseen, recorded_name, require_free
 from nlp_skills.deployment.gguf.export import export_model
-from nlp_skills.deployment.hub import publish, require_writable
+from nlp_skills.deployment.hub import publish
 from nlp_skills.deployment.merge import merge_version
-from nlp_skills.deployment.ollama.creating import USUAL, ollama_create
-from nlp_skills.deployment.ollama.models import ollama_copy, ollama_list_models, ollama_remove
-from nlp_skills.deployment.ollama.names import with_tag
+from nlp_skills.deployment.ollama.candidate import candidate, name_candidate
+from nlp_skills.deployment.ollama.creating import USUAL
 from nlp_skills.deployment.parity.check import compare, report_file
 from nlp_skills.deployment.parity.report import ParityReport
 from nlp_skills.deployment.registry import record_deployment, who
-from nlp_skills.errors import AlreadyExists, NlpSkillsError, NotReady, NotValid
+from nlp_skills.errors import AlreadyExists, NotReady, NotValid
 from nlp_skills.records import Progress, Record, now, silent, sync_folder, unfinished
-from nlp_skills.task.registry import Acceptance, Deployment, Target, read_registry
+from nlp_skills.task.registry import Acceptance, Deployment, Target
 from nlp_skills.training.model_info import ModelInfo
-
-CANDIDATE = "-candidate"
-"""Behind the name in Ollama while it is compared: nobody is served by it."""
 
 
 class DeployedVersion(Record):
@@ -54,6 +53,7 @@ def deploy_version(
     confirm: bool = False,
     accept_difference: str | None = None,
     by: str | None = None,
+    within: Path | None = None,
     progress: Progress = silent,
 ) -> DeployedVersion:
     """Hand a version over to Ollama, a GGUF file, a folder of safetensors or the Hub, if it answers as it was trained to.
@@ -61,7 +61,8 @@ def deploy_version(
     It is merged and exported where that was not done, and what is served is compared with what was trained: prompts
     token by token, the end of an answer, weights, answers to the test rows. A difference ends it, with its cause;
     `accept_difference` says why it is deployed all the same, which is kept with `by` in registry.json. `version` may be
-    an alias (prod), which is then what Ollama's tag follows. Without `confirm` it says what it would do.
+    an alias (prod), which is then what Ollama's tag follows. Without `confirm` it says what it would do, and what stands
+    against it now. `within` is the folder that a copy has to lie in, where somebody else than a person asks.
 
     Raises NotReady for a difference, and for what is missing; NotValid, AlreadyExists, RunFailed, MissingExtra.
     """
@@ -70,50 +71,45 @@ def deploy_version(
         raise NotValid(
             "accept_difference: say in a sentence why; it is kept in registry.json with your name."
         )
+    _require_within(plan, within)
     if not confirm:
-        return _result(plan, None, None, f"Nothing was done. To do it: {plan.command}")
-    _require_free(plan)
+        return _result(plan, None, None, f"Nothing was done. {foreseen(plan)}\nTo do it: {plan.command}")
+    require_free(plan)
     made = _made(plan, progress)
-    if plan.to == "ollama":
-        report, accepted = _into_ollama(plan, accept_difference, by, progress)
-    else:
-        report = compare(task, plan.version, plan.what, progress)
-        accepted = _accepted(plan, report, accept_difference, by)
-    commit = _put(plan, progress)
-    deployment = Deployment(
+    with _compared(plan, made, progress) as (report, put):
+        begun = _deployment(plan, made, by, _accepted(plan, report, accept_difference, by))
+        record_deployment(task, begun)  # first, so that a kill leaves nothing that nobody knows of
+        commit = put()
+    deployment = record_deployment(task, begun.with_changes(under_way=False, commit=commit))
+    return _result(plan, report, deployment, _message(plan, report, deployment.accepted))
+
+
+def _require_within(plan: Plan, folder: Path | None) -> None:
+    target = copied_to(plan)
+    if folder is None or target is None:
+        return
+    if not any(target.resolve().is_relative_to(place.resolve()) for place in (folder, plan.task)):
+        raise NotValid(
+            f"name: {target.resolve()} is outside of the project ({folder.resolve()}), where a tool writes nothing. Take"
+            f" a place within it, or let somebody run it on the command line: {plan.command}"
+        )
+
+
+def _deployment(plan: Plan, made: ModelInfo, by: str | None, accepted: Acceptance | None) -> Deployment:
+    return Deployment(
         version=plan.version,
         artefact=plan.what,
         target=plan.to,
-        name=plan.name,
+        name=recorded_name(plan),
+        host=ollama_url() if plan.to == "ollama" else None,
         created=now(),
         by=who(by),
         sha256=made.sha256,
-        commit=commit,
         alias=plan.alias,
-        parity=report_file(task, plan.version, plan.compared_as).relative_to(task).as_posix(),
+        parity=report_file(plan.task, plan.version, plan.compared_as).relative_to(plan.task).as_posix(),
         accepted=accepted,
+        under_way=True,
     )
-    record_deployment(task, deployment)
-    return _result(plan, report, deployment, _message(plan, report, accepted))
-
-
-def _require_free(plan: Plan) -> None:
-    """Before anything long begins: whether it can be put there at all."""
-    if plan.to == "ollama":
-        there = {model.name.lower() for model in ollama_list_models().models}
-        known = [d for d in read_registry(plan.task).deployments if d.target == "ollama"]
-        ours = {d.name.lower() for d in known}
-        own = plan.name.lower().partition(":")[0] == plan.task.name
-        names = [plan.name, *([with_tag(plan.name, plan.alias)] if plan.alias else [])]
-        ours |= {with_tag(d.name, d.alias).lower() for d in known if d.alias}
-        if not own and (taken := [name for name in names if name.lower() in there - ours]):
-            raise AlreadyExists(
-                f"Ollama has a model {taken[0]} already, which was not deployed from here. Take another --name."
-            )
-    elif plan.to == "hub":
-        require_writable(plan.name)
-    elif (target := copied_to(plan)) is not None and target.exists():
-        raise AlreadyExists(f"{target} is there already and is left as it is. Take another --name.")
 
 
 def _made(plan: Plan, progress: Progress) -> ModelInfo:
@@ -123,24 +119,17 @@ def _made(plan: Plan, progress: Progress) -> ModelInfo:
     return export_model(plan.task, version=plan.version, quantization=plan.what, progress=progress)
 
 
-def _into_ollama(
-    plan: Plan, why: str | None, by: str | None, progress: Progress
-) -> tuple[ParityReport, Acceptance | None]:
-    """As a candidate, compared there; only what passes gets the name, and no candidate stays."""
-    candidate = f"{plan.name}{CANDIDATE}"
-    try:
-        ollama_create(
-            plan.task, version=plan.version, what=plan.what, name=candidate, replace=True, progress=progress
-        )
-        report = compare(plan.task, plan.version, f"ollama/{candidate}", progress, called=plan.compared_as)
-        accepted = _accepted(plan, report, why, by)
-        ollama_copy(candidate, plan.name, replace=True)
-        if plan.alias is not None:
-            ollama_copy(candidate, with_tag(plan.name, plan.alias), replace=True)
-    finally:
-        with suppress(NlpSkillsError):  # it hides neither what went wrong nor what is deployed
-            ollama_remove(candidate, confirm=True)
-    return report, accepted
+@contextmanager
+def _compared(
+    plan: Plan, made: ModelInfo, progress: Progress
+) -> Iterator[tuple[ParityReport, Callable[[], str | None]]]:
+    """What was compared, and the step that puts this very thing there; in Ollama it is a candidate until then."""
+    if plan.to != "ollama":
+        yield compare(plan.task, plan.version, plan.what, progress), lambda: _put(plan, progress)
+        return
+    with candidate(plan.task, plan.version, plan.task / made.path, plan.name, progress=progress) as found:
+        report = compare(plan.task, plan.version, f"ollama/{found.name}", progress, called=plan.compared_as)
+        yield report, lambda: name_candidate(found, plan.names_in_ollama)
 
 
 def _accepted(plan: Plan, report: ParityReport, why: str | None, by: str | None) -> Acceptance | None:

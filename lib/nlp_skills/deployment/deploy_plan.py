@@ -38,6 +38,11 @@ class Plan(NamedTuple):
         return f"ollama/{self.name}" if self.to == "ollama" else self.what
 
     @property
+    def names_in_ollama(self) -> list[str]:
+        """Its own, and that of the alias which it follows."""
+        return [self.name, *([with_tag(self.name, self.alias)] if self.alias else [])]
+
+    @property
     def command(self) -> str:
         """To do it."""
         place = copied_to(self)

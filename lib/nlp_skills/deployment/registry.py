@@ -13,6 +13,7 @@ from __future__ import annotations
 import getpass
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 from filelock import FileLock
 
@@ -67,13 +68,20 @@ class AliasState(Record):
     """False: somebody has deleted the version's folder."""
 
 
+class ListedDeployment(Deployment):
+    """A deployment and what has become of it."""
+
+    state: Literal["there", "not finished", "removed", "gone", "not looked at"]
+    """gone: no file lies at its path any more. Other machines (Ollama, the Hub) are not asked."""
+
+
 class AliasList(Record):
     """The aliases of a task, and the newest of what happened to them."""
 
     task: str
     aliases: list[AliasState]
     history: list[AliasChange]
-    deployments: list[Deployment]
+    deployments: list[ListedDeployment]
 
 
 def list_aliases(task: Path) -> AliasList:
@@ -86,8 +94,20 @@ def list_aliases(task: Path) -> AliasList:
         task=task.name,
         aliases=[_state(registry, alias, names) for alias in ALIASES],
         history=registry.history[-SHOWN:],
-        deployments=registry.deployments[-SHOWN:],
+        deployments=[_listed(task, one) for one in registry.deployments[-SHOWN:]],
     )
+
+
+def _listed(task: Path, deployment: Deployment) -> ListedDeployment:
+    if deployment.removed is not None:
+        state = "removed"
+    elif deployment.under_way:
+        state = "not finished"
+    elif deployment.target in ("gguf", "folder"):
+        state = "there" if (task / deployment.name).exists() else "gone"
+    else:
+        state = "not looked at"
+    return ListedDeployment.parse({**deployment.model_dump(), "state": state}, "the deployment")
 
 
 def _state(registry: Registry, alias: Alias, names: list[str]) -> AliasState:
@@ -154,16 +174,44 @@ def roll_back(task: Path, *, alias: Alias, why: str, by: str | None = None) -> A
 def record_deployment(task: Path, deployment: Deployment) -> Deployment:
     """Add what was deployed to registry.json; a commit of the Hub stands there once, as it was last told.
 
-    Raises NotFound for a version that is not there.
+    What was begun there before and never finished is settled by what is finished now. Raises NotFound for a version that
+    is not there.
     """
 
     def add(registry: Registry) -> Registry:
         version_folder(task, deployment.version)
-        others = [known for known in registry.deployments if not _is_same_commit(known, deployment)]
+        others = [
+            known
+            for known in registry.deployments
+            if not _is_same_commit(known, deployment) and not _settles(deployment, known)
+        ]
         return registry.model_copy(update={"deployments": [*others, deployment]})
 
     _change(task, add)
     return deployment
+
+
+def record_removal(task: Path, name: str, host: str) -> bool:
+    """Keep that what was deployed to that Ollama under that name is gone; False where nothing was."""
+
+    def is_it(known: Deployment) -> bool:
+        there = known.target == "ollama" and known.name.lower() == name.lower() and known.host in (None, host)
+        return there and known.removed is None
+
+    def remove(registry: Registry) -> Registry:
+        known = [d.with_changes(removed=now()) if is_it(d) else d for d in registry.deployments]
+        return registry.model_copy(update={"deployments": known})
+
+    if not any(map(is_it, read_registry(task).deployments)):
+        return False
+    _change(task, remove)
+    return True
+
+
+def _settles(deployment: Deployment, known: Deployment) -> bool:
+    """Whether this was finished where `known` was begun; what somebody began later may still be under way."""
+    there = (known.target, known.name, known.host) == (deployment.target, deployment.name, deployment.host)
+    return there and known.under_way and not deployment.under_way and known.created <= deployment.created
 
 
 def _is_same_commit(a: Deployment, b: Deployment) -> bool:
@@ -232,7 +280,7 @@ def _reason(why: str) -> str:
 
 def _follow(task: Path, alias: Alias) -> str:
     """What was deployed by this alias is still what it was."""
-    newest = {d.target: d for d in read_registry(task).deployments if d.alias == alias}
+    newest = {d.target: d for d in read_registry(task).deployments if d.alias == alias and d.removed is None}
     return "".join(
         f"\nWhat was deployed to {target} follows with: {_followed(task, deployment, alias)}"
         for target, deployment in sorted(newest.items())

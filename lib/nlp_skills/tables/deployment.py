@@ -95,7 +95,10 @@ def aliases(found: AliasList) -> RenderableType:
     if found.deployments:
         made = table("when", "version", "what", "to", "name", "by", "difference", title="Deployments")
         for one in reversed(found.deployments):
-            accepted = f"accepted by {one.accepted.by}: {short(one.accepted.why)}" if one.accepted else ""
-            made.add_row(one.created, one.version, one.artefact, one.target, one.name, one.by, accepted)
+            told = [f"accepted by {one.accepted.by}: {short(one.accepted.why)}"] if one.accepted else []
+            told += [one.state] if one.state in ("not finished", "removed", "gone") else []
+            made.add_row(
+                one.created, one.version, one.artefact, one.target, one.name, one.by, "; ".join(told)
+            )
         parts += [Text(), made]
     return Group(*parts)

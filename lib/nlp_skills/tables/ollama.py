@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from nlp_skills.errors import counted
+from nlp_skills.errors import counted, sized
 from nlp_skills.tables.grid import filled, table
 
 if TYPE_CHECKING:
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
         OllamaDetails,
         OllamaModel,
         OllamaModels,
-        OllamaRemoval,
     )
     from nlp_skills.deployment.ollama.recommended import Recommendation
+    from nlp_skills.deployment.ollama.removing import OllamaRemoval
     from nlp_skills.deployment.ollama.status import Machine, OllamaStatus
 
 
@@ -31,7 +31,7 @@ def models(found: OllamaModels) -> RenderableType:
     rows = [
         {
             "model": model.name,
-            "size": size(model.size_bytes),
+            "size": sized(model.size_bytes),
             "parameters": model.parameters or "",
             "quantization": model.quantization or "",
             "changed (UTC)": (model.modified or "")[:16].replace("T", " "),
@@ -45,13 +45,15 @@ def models(found: OllamaModels) -> RenderableType:
 def model(found: OllamaModel) -> RenderableType:
     """One that was fetched or copied."""
     kind = ", ".join(part for part in (found.parameters, found.quantization) if part)
-    return Text(f"{found.name} is in Ollama: {size(found.size_bytes)}" + (f" ({kind})" if kind else "") + ".")
+    return Text(
+        f"{found.name} is in Ollama: {sized(found.size_bytes)}" + (f" ({kind})" if kind else "") + "."
+    )
 
 
 def details(found: OllamaDetails) -> RenderableType:
     """What it can do, how it is asked, and its template as it is."""
     lines = {
-        "model": f"{found.model.name}, {size(found.model.size_bytes)}",
+        "model": f"{found.model.name}, {sized(found.model.size_bytes)}",
         "made of": " ".join(
             part for part in (found.model.family, found.model.parameters, found.model.quantization) if part
         ),
@@ -68,7 +70,7 @@ def details(found: OllamaDetails) -> RenderableType:
 def removal(found: OllamaRemoval) -> RenderableType:
     """In a sentence, and what becomes free."""
     freed = (
-        f" {size(found.size_bytes)} {'are' if found.removed else 'would be'} free."
+        f" {sized(found.size_bytes)} {'are' if found.removed else 'would be'} free."
         if found.size_bytes
         else ""
     )
@@ -85,7 +87,7 @@ def status(found: OllamaStatus) -> RenderableType:
         for one in found.loaded:
             window = f"{one.context_length:,}" if one.context_length else ""
             until = (one.until or "")[:16].replace("T", " ")
-            rows.add_row(one.name, size(one.size_bytes), f"{one.gpu_share:.0%}", window, until)
+            rows.add_row(one.name, sized(one.size_bytes), f"{one.gpu_share:.0%}", window, until)
         parts.append(rows)
     if found.machine:
         parts += [Text(line) for line in _machine(found.machine)]
@@ -144,18 +146,16 @@ def creation(found: OllamaCreation) -> RenderableType:
     source = (
         "its Modelfile's TEMPLATE" if found.renders_with == "template" else "the chat template in its weights"
     )
+    if found.renderer:
+        source = (
+            f"Ollama's own renderer {found.renderer} for this architecture, whatever its TEMPLATE says: compare them"
+            f" with deploy-version before anybody is served"
+        )
     lines = [
-        f"{found.model.name} is in Ollama: {found.artefact} of {found.task} {found.version}, {size(found.model.size_bytes)}.",
+        f"{found.model.name} is in Ollama: {found.artefact} of {found.task} {found.version}, {sized(found.model.size_bytes)}.",
         f"Prompts are made by {source}; it stops at: {', '.join(found.stops) or 'its end token'}.",
         *(f"Not as the chat template: {limit}" for limit in found.limits),
         *([f"Modelfile: {found.modelfile}"] if found.modelfile else []),
         found.note,
     ]
     return Text("\n".join(lines))
-
-
-def size(number: int) -> str:
-    """`986 MB`, `4.7 GB`: in decimal units, as Ollama shows them."""
-    if number >= 10**9:
-        return f"{number / 10**9:.1f} GB"
-    return f"{number / 10**6:.0f} MB"

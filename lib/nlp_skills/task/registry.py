@@ -63,7 +63,9 @@ class Deployment(Record):
     """adapter, merged, f16, q8_0 …: what lies in models/vN under that name."""
     target: Target
     name: str
-    """Its name there: `entity-sentiment:v2`, `owner/repository`, or a path."""
+    """Its name there: `entity-sentiment:v2`, `owner/repository`, or a path: whole, where it lies outside of the task."""
+    host: str | None = None
+    """The address of the Ollama that has it."""
     created: str
     by: str
     sha256: str | None = None
@@ -75,6 +77,10 @@ class Deployment(Record):
     parity: str | None = None
     """The parity report, relative to the task's folder; None: nothing was compared."""
     accepted: Acceptance | None = None
+    under_way: bool = False
+    """It was about to be put there; a run that was killed then leaves it so."""
+    removed: str | None = None
+    """When it was taken away again."""
 
 
 class Registry(Record):

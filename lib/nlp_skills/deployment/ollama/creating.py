@@ -8,34 +8,23 @@ This puts a model there; whether it answers as it was trained to is for the pari
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from nlp_skills.deployment.artefact import artefact, models_folder
 from nlp_skills.deployment.go_template.modelfile import Modelfile
-from nlp_skills.deployment.ollama.adapter_file import base_gguf, write_adapter
+from nlp_skills.deployment.ollama.candidate import candidate, is_adapter, name_candidate
 from nlp_skills.deployment.ollama.connection import connected
-from nlp_skills.deployment.ollama.models import OllamaModel, find_model, listed, told_settings
+from nlp_skills.deployment.ollama.models import OllamaModel, find_model, listed
 from nlp_skills.deployment.ollama.names import full_name, version_name
-from nlp_skills.deployment.ollama.uploading import upload, weight_files
-from nlp_skills.deployment.ollama.version_modelfile import version_modelfile
-from nlp_skills.errors import AlreadyExists, NotValid, RunFailed
+from nlp_skills.errors import AlreadyExists, NotValid
 from nlp_skills.records import Progress, Record, silent, write_atomic
 from nlp_skills.task.version import version_folder
-from nlp_skills.training.version_model import base_of
-
-if TYPE_CHECKING:
-    from ollama import Client
 
 USUAL = "q8_0"
 
 WIDE = ("merged", "f32", "f16", "bf16")
 """What Ollama quantizes by itself, to four types (fs/ggml/type.go, ParseFileType)."""
-
-CREATED = "success"
 
 
 class OllamaCreation(Record):
@@ -46,7 +35,9 @@ class OllamaCreation(Record):
     artefact: str
     model: OllamaModel
     renders_with: Literal["template", "chat_template"]
-    """What Ollama makes prompts with: the Modelfile's TEMPLATE, or the chat template inside the weights."""
+    """What Ollama makes prompts with: the Modelfile's TEMPLATE, or the chat template inside the weights …"""
+    renderer: str | None = None
+    """… unless it has a renderer of its own for this architecture, which takes the place of both."""
     stops: list[str]
     limits: list[str]
     """What the TEMPLATE cannot say as the chat template does."""
@@ -69,7 +60,8 @@ def ollama_create(
     """Put a version into Ollama with a Modelfile made from its own chat template; it is called TASK:VERSION.
 
     `what` is adapter (beside its base model, which versions share), merged (safetensors, converted by Ollama) or the
-    quantization of a GGUF file. A name that is given and taken is left alone without `replace`. Raises NotReady, NotFound,
+    quantization of a GGUF file. It has its name once it has answered; a name that is given and taken is left alone
+    without `replace`. Raises NotReady, NotFound,
     NotValid for a chat template that a Go template cannot equal, AlreadyExists, RunFailed.
     """
     version = version_folder(task, version).name
@@ -78,25 +70,23 @@ def ollama_create(
         raise NotValid(f"--quantize takes weights in 16 or 32 bits: --what {', '.join(WIDE)}, not {what}.")
     label = what if quantize is None else quantize.lower()
     target = full_name(name) if name else version_name(task.name, version, label, USUAL)
-    made = version_modelfile(task, version, path, system=system)
-    with connected(f"Creating {target}") as client:
-        if name is not None and not replace:
-            _require_free(client, target)
-        with weights(task, version, path, progress) as (files, adapters):
-            sent, added = (upload(client, some, progress) for some in (files, adapters))
-        _create(client, target, made, sent, added, quantize, progress)
-        shown = client.show(target)
-        _require_told(shown.parameters or "", made, target)
+    if name is not None and not replace:
+        _require_free(target)
+    with candidate(task, version, path, target, quantize=quantize, system=system, progress=progress) as found:
+        _require_answer(found.name, target)
+        name_candidate(found, [target])
+    with connected(f"Looking at {target}") as client:
         model = find_model(client, target)
     return OllamaCreation(
         task=task.name,
         version=version,
         artefact=what,
         model=model,
-        renders_with="template" if shown.template == made.template else "chat_template",
-        stops=made.stops,
-        limits=made.limits,
-        modelfile=None if adapters else _kept(task, version, made),
+        renders_with="template" if found.renders_with_template else "chat_template",
+        renderer=found.renderer,
+        stops=found.made.stops,
+        limits=found.made.limits,
+        modelfile=None if is_adapter(path) else _kept(task, version, found.made),
         note=f"Ask it with: nlp-skills ollama-generate {target} PROMPT; measure it with: nlp-skills evaluate-version"
         f" {task.name} --version {version} --model ollama/{target}",
     )
@@ -108,68 +98,17 @@ def _kept(task: Path, version: str, made: Modelfile) -> str:
     return place.relative_to(task).as_posix()
 
 
-Files = dict[str, Path]
-
-
-@contextmanager
-def weights(task: Path, version: str, path: Path, progress: Progress) -> Iterator[tuple[Files, Files]]:
-    """The files of the model and those of its adapter, by the names that Ollama is told.
-
-    An adapter goes beside its base model in 16 bits; its GGUF file lasts as long as the block.
-    """
-    if not (path / "adapter_config.json").is_file():
-        yield weight_files(path), {}
-        return
-    base = base_of(task, version)
-    with TemporaryDirectory() as folder:
-        file = Path(folder) / "adapter.gguf"
-        write_adapter(base, path, file, progress)
-        yield {"base.gguf": base_gguf(base, progress)}, {file.name: file}
-
-
-def _require_free(client: Client, name: str) -> None:
-    if name.lower() in {model.name.lower() for model in listed(client)}:
+def _require_free(name: str) -> None:
+    with connected(f"Creating {name}") as client:
+        taken = name.lower() in {model.name.lower() for model in listed(client)}
+    if taken:
         raise AlreadyExists(
             f"Ollama has a model {name} already. Take another --name, leave it out for TASK:VERSION, or say that it is to"
             " be replaced: --replace"
         )
 
 
-def _create(
-    client: Client,
-    name: str,
-    made: Modelfile,
-    files: dict[str, str],
-    adapters: dict[str, str],
-    quantize: str | None,
-    progress: Progress,
-) -> None:
-    last = ""
-    steps = client.create(
-        name,
-        files=files,
-        adapters=adapters or None,
-        template=made.template,
-        system=made.system,
-        parameters={**made.parameters, "stop": made.stops} if made.stops else made.parameters,
-        quantize=quantize,
-        stream=True,
-    )
-    for step in steps:
-        last = step.status or ""
-        progress(f"{name}: {last}", step.completed or 0, step.total)
-    if last != CREATED:
-        raise RunFailed(
-            f"Creating {name} ended without Ollama saying that it is done (last word: {last or 'none'!r}). What was there"
-            " under that name is unchanged. See Ollama's own log, and run the same command again."
-        )
-
-
-def _require_told(parameters: str, made: Modelfile, name: str) -> None:
-    """A stop token that is not there lets the model write on for ever (P01)."""
-    told = told_settings(parameters).get("stop", [])
-    missing = [stop for stop in made.stops if stop not in told]
-    if missing:
-        raise RunFailed(
-            f"Ollama made {name} without the stop tokens {', '.join(missing)}. See Ollama's own log."
-        )
+def _require_answer(name: str, target: str) -> None:
+    """One token, whichever: a model that cannot be loaded does not take the place of one that can."""
+    with connected(f"Trying the new {target}, before it takes that name", name) as client:
+        client.chat(name, [{"role": "user", "content": "Hello"}], options={"num_predict": 1})

@@ -65,17 +65,6 @@ class OllamaDetails(Record):
         return self.model_copy(update={"template": f"{self.template[:SHOWN_TEMPLATE]}…"})
 
 
-class OllamaRemoval(Record):
-    """What is removed, or would be."""
-
-    name: str
-    removed: bool
-    size_bytes: int
-    same_model: list[str]
-    """Other names of the very same model: its files stay for them."""
-    note: str
-
-
 def ollama_list_models() -> OllamaModels:
     """The models that Ollama has on its machine, and which of them are loaded. Raises NotReady without an Ollama."""
     with connected("Listing models") as client:
@@ -177,21 +166,3 @@ def ollama_copy(model: str, to: str, *, replace: bool = False) -> OllamaModel:
             )
         client.copy(source.name, target)
         return find_model(client, target)
-
-
-def ollama_remove(model: str, *, confirm: bool = False) -> OllamaRemoval:
-    """Remove a model from Ollama; without confirm it says what would go. Raises NotFound."""
-    with connected(f"Removing {model}", model) as client:
-        found = find_model(client, model)
-        others = [m.name for m in listed(client) if m.manifest == found.manifest and m.name != found.name]
-        if confirm:
-            client.delete(found.name)
-    kept = f" (its files stay: the same model as {', '.join(others)})" if others else ""
-    asked = f"would be removed{kept}. Do it with: nlp-skills ollama-remove {found.name} --confirm"
-    return OllamaRemoval(
-        name=found.name,
-        removed=confirm,
-        size_bytes=0 if others else found.size_bytes,
-        same_model=others,
-        note=f"{found.name} " + (f"is removed{kept}." if confirm else asked),
-    )
