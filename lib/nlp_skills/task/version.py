@@ -14,9 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from nlp_skills.errors import NlpSkillsError, NotFound, NotReady
+from nlp_skills.locks import BRIEF, locked
 from nlp_skills.records import Record, now, read_mapping, sync_folder, unfinished, write_atomic
 from nlp_skills.task.registry import aliased_version, is_alias
 
@@ -189,7 +188,7 @@ def record_lineage(task: Path, *, version: str | None = None) -> Version:
     """
     folder = version_folder(task, version)
     # The run and the hook may do it at the same moment: whoever reads last also writes last.
-    with FileLock(folder / ".lineage.lock"):
+    with locked(folder / ".lineage.lock", f"records the lineage of {folder.name}", patience=BRIEF):
         known = Version.load(folder / "lineage.yaml")
         derived = derive_lineage(folder, known.version, known.created, known.parent, known.changes)
         if derived != known:

@@ -15,8 +15,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from nlp_skills.base_model import (
     BaseModelFiles,
     load_tokenizer,
@@ -26,7 +24,8 @@ from nlp_skills.base_model import (
 from nlp_skills.data.example import Example, Message, Meta
 from nlp_skills.data.tokens import answer_ids
 from nlp_skills.errors import NotReady, NotValid
-from nlp_skills.records import sha256_file, sync_folder, unfinished
+from nlp_skills.locks import locked
+from nlp_skills.records import Progress, clear_unfinished, sha256_file, silent, sync_folder, unfinished
 from nlp_skills.task.version import version_folder, version_names
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.model_info import ModelInfo
@@ -84,12 +83,11 @@ def _merged(task: Path, version: str, adapter: Path) -> Path:
 
 
 @contextmanager
-def merging(target: Path) -> Iterator[Path]:
+def merging(target: Path, progress: Progress = silent) -> Iterator[Path]:
     """A place to merge in, for one process at a time; what a killed one left there is cleared away."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(target.with_name(".merged.lock")):
-        for left in target.parent.glob(f".{target.name}.*.tmp"):
-            shutil.rmtree(left, ignore_errors=True)
+    version = f"{target.parent.name} of {target.parent.parent.parent.name}"
+    with locked(target.with_name(".merged.lock"), f"merges {version}", progress):
+        clear_unfinished(target)
         staging = unfinished(target)
         try:
             yield staging

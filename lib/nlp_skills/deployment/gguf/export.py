@@ -6,12 +6,9 @@ models/v2/merged/ ──converter──▶ f32, f16, bf16, q8_0 ──┬──�
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-from filelock import FileLock
 
 from nlp_skills.deployment.artefact import artefact, models_folder, record_file, trained_info
 from nlp_skills.deployment.compressed.compress import compress_version
@@ -24,7 +21,8 @@ from nlp_skills.deployment.gguf.quantize import K_QUANTS, llama_quantize, quanti
 from nlp_skills.deployment.gguf.vocabulary import check_vocabulary
 from nlp_skills.deployment.merge import merge_version
 from nlp_skills.errors import NotReady, NotValid, RunFailed, did_you_mean
-from nlp_skills.records import Progress, now, sha256_file, silent, sync_folder, unfinished
+from nlp_skills.locks import locked
+from nlp_skills.records import Progress, clear_unfinished, now, sha256_file, silent, sync_folder, unfinished
 from nlp_skills.task.version import version_folder
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.model_info import ModelCheck, ModelInfo
@@ -50,26 +48,20 @@ def export_model(
     target = models_folder(task, version) / (
         quantization if quantization in KINDS else f"{quantization}.gguf"
     )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(target.with_name(f".{quantization}.lock")):
+    with locked(
+        target.with_name(f".{quantization}.lock"),
+        f"exports {quantization} of {version} of {task.name}",
+        progress,
+    ):
         try:
             return artefact(task, version, quantization)[1]
         except NotReady:
             program = llama_quantize() if quantization in K_QUANTS else None
         merge_version(task, version=version, progress=progress)
-        _clear(target)
+        clear_unfinished(target)
         if quantization in KINDS:
             return compress_version(task, version, quantization, progress)
         return _export(task, version, target, program, progress)
-
-
-def _clear(target: Path) -> None:
-    """What a killed process has left."""
-    for left in target.parent.glob(f".{target.name}.*.tmp"):
-        if left.is_dir():
-            shutil.rmtree(left)
-        else:
-            left.unlink()
 
 
 def _known(quantization: str) -> str:

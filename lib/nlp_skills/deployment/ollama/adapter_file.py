@@ -11,12 +11,11 @@ import math
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from nlp_skills.base_model import BaseModelFiles, cache_folder, local_files, require_training
 from nlp_skills.deployment.gguf.convert import PACKAGE, convert, run_worker
 from nlp_skills.errors import NotValid, clip
-from nlp_skills.records import Progress, sha256_tree, unfinished
+from nlp_skills.locks import locked
+from nlp_skills.records import Progress, clear_unfinished, sha256_tree, unfinished
 
 BASE_TYPE = "f16"
 
@@ -73,8 +72,8 @@ def base_gguf(base: BaseModelFiles, progress: Progress) -> Path:
     """The base model as a GGUF file of 16 bits, made once and kept in the cache."""
     folder = base_folder(base)
     file = cache_folder() / "gguf" / f"{base.weights_sha256 or sha256_tree(folder)}-{BASE_TYPE}.gguf"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(file.with_suffix(".lock")):
+    with locked(file.with_suffix(".lock"), f"converts {base.name}", progress):
+        clear_unfinished(file)
         if not file.is_file():
             staged = unfinished(file)
             try:

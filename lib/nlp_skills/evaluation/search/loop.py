@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from nlp_skills.errors import NlpSkillsError, NotReady, NotValid, RunFailed, counted
+from nlp_skills.locks import locked
 from nlp_skills.evaluation.search.page import write_search_page
-from nlp_skills.evaluation.search.record import SearchDefinition, SearchReport, lock_of
+from nlp_skills.evaluation.search.record import SearchDefinition, SearchReport
 from nlp_skills.evaluation.search.study import (
     cut_off_trial,
     first_rung,
@@ -177,7 +178,7 @@ class Search:
 
 def run_search(task: Path, folder: Path) -> SearchReport:
     """Search, or go on with it; holds the search's lock. When it raises, search.json says why."""
-    with lock_of(folder).acquire(timeout=5):
+    with locked(folder / ".lock", f"goes on with this search of {task.name}", patience=5):
         search = Search(task, folder)
         try:
             return search.run()

@@ -9,11 +9,10 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from nlp_skills.base_model import chat_template_sha256
 from nlp_skills.data.report import Finding
 from nlp_skills.errors import NlpSkillsError, counted
+from nlp_skills.locks import BRIEF, locked
 from nlp_skills.records import sha256_tree
 from nlp_skills.training.checkpoints import checkpoints, step_of
 from nlp_skills.training.environment import Stopwatch, environment, free_cores, peak_memory_mb
@@ -60,7 +59,9 @@ def work(task: Path, folder: Path) -> None:
     try:
         # A worker whose run was killed ends by itself, but not in the same moment.
         with (
-            FileLock(folder / ".work.lock", timeout=60) if is_writer() else nullcontext(),
+            locked(folder / ".work.lock", f"still trains {folder.name} of {task.name}", patience=BRIEF)
+            if is_writer()
+            else nullcontext(),
             joined_processes(task / "models" / folder.name / "checkpoints"),
         ):
             train_version(task, folder)
