@@ -117,7 +117,7 @@ def test_equal_input_gives_equal_bytes(task: Path, tmp_path: Path) -> None:
 def test_sections_stand_in_the_order_of_the_questions(task: Path) -> None:
     sections = [s["id"] for s in Outline(page_of(task)).named("section")]
     assert sections == [
-        "verdict", "scores", "diagnosis", "changes", "slices", "labels", "confusion", "calibration", "tools",
+        "verdict", "scores", "diagnosis", "changes", "slices", "labels", "confusion", "calibration",
         "forgetting", "cost", "training", "data", "lineage", "predictions", "again",
     ]  # fmt: skip
 
@@ -303,8 +303,20 @@ def test_task_without_labels_has_a_report(task: Path) -> None:
             baseline={},
         ).save(path)
     words = Outline(page_of(task)).words
-    assert "A task of type qa has no labels to count." in words
+    shown = [s["id"] for s in Outline(page_of(task)).named("section")]
+    assert {"labels", "confusion", "calibration", "tools"}.isdisjoint(shown)
     assert "nothing that needs no fine-tuning was measured beside it" in words
+
+
+def test_task_that_calls_tools_says_where_that_was_not_measured(task: Path) -> None:
+    definition = Task.load(task / "task.yaml")
+    definition.with_changes(type="tool_use", labels=[], target=None, metric=None).save(task / "task.yaml")
+    words = Outline(page_of(task)).words
+    for said in (
+        "How well tools are called was not measured. Run: nlp-skills evaluate-tools support-tickets",
+        "Measured on 200 rows of the test split. Call accuracy was not measured.",
+    ):
+        assert said in words
 
 
 # What was measured, and what was not
@@ -316,7 +328,6 @@ def test_what_was_not_measured_is_said_in_its_place(task: Path) -> None:
         "Nobody has asked yet why these figures are as they are. Run: nlp-skills diagnose support-tickets --version v2",
         "Kinds of rows were not looked at",
         "How sure the model was is not known",
-        "How well tools are called was not measured. Run: nlp-skills evaluate-tools support-tickets",
         "What was forgotten was not measured. Run: nlp-skills evaluate-version support-tickets --version v2",
         "Whether the measurement itself is sound was not checked.",
         "How much memory answering takes was not measured.",

@@ -8,6 +8,7 @@ said in its place. The script of the row browser, page.js, stands beside this fi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import resources
 
 from nlp_skills.evaluation.page.browser import predictions_section
@@ -31,53 +32,36 @@ from nlp_skills.evaluation.verdict import metric_name
 from nlp_skills.page import render_page
 from nlp_skills.page.markup import Html, element, join
 
-SECTIONS = (
-    verdict_section,
-    scores_section,
-    diagnosis_section,
-    changes_section,
-    slices_section,
-    labels_section,
-    confusion_section,
-    calibration_section,
-    tools_section,
-    forgetting_section,
-    cost_section,
-    training_section,
-    data_section,
-    lineage_section,
-    predictions_section,
-    again_section,
-)
-
-
-NAV = {
-    "scores": "Scores",
-    "diagnosis": "Diagnosis",
-    "changes": "Changes",
-    "slices": "Kinds of rows",
-    "labels": "Labels",
-    "confusion": "Confusion",
-    "calibration": "Calibration",
-    "tools": "Tool use",
-    "forgetting": "General knowledge",
-    "cost": "Speed and cost",
-    "training": "Training",
-    "data": "Data",
-    "lineage": "Lineage",
-    "predictions": "Predictions",
-    "again": "Do it again",
+SECTIONS: dict[str, tuple[str, Callable[[Evidence], Html | None]]] = {
+    "verdict": ("", verdict_section),
+    "scores": ("Scores", scores_section),
+    "diagnosis": ("Diagnosis", diagnosis_section),
+    "changes": ("Changes", changes_section),
+    "slices": ("Kinds of rows", slices_section),
+    "labels": ("Labels", labels_section),
+    "confusion": ("Confusion", confusion_section),
+    "calibration": ("Calibration", calibration_section),
+    "tools": ("Tool use", tools_section),
+    "forgetting": ("General knowledge", forgetting_section),
+    "cost": ("Speed and cost", cost_section),
+    "training": ("Training", training_section),
+    "data": ("Data", data_section),
+    "lineage": ("Lineage", lineage_section),
+    "predictions": ("Predictions", predictions_section),
+    "again": ("Do it again", again_section),
 }
+"""By its id: the name in the list at the top, and what makes it; that gives None where a task of its type has no such thing."""
 
 
 def render(evidence: Evidence) -> str:
     """The page. The same evidence gives the same text."""
+    parts = {name: part for name, (_, show) in SECTIONS.items() if (part := show(evidence)) is not None}
     return render_page(
         f"{evidence.task.name} {evidence.latest.version}",
         header=_header(evidence),
-        main=join(section(evidence) for section in SECTIONS),
+        main=join(parts.values()),
         footer=_footer(evidence),
-        nav=NAV,
+        nav={name: SECTIONS[name][0] for name in parts if SECTIONS[name][0]},
         script=resources.files("nlp_skills.evaluation.page").joinpath("page.js").read_text(encoding="utf-8"),
     )
 

@@ -14,10 +14,12 @@ TICKS = (0.0, 0.25, 0.5, 0.75, 1.0)
 HEIGHT = 220.0
 
 
-def calibration_section(evidence: Evidence) -> Html:
-    """The plot, in words, and as a table."""
+def calibration_section(evidence: Evidence) -> Html | None:
+    """The plot, in words, and as a table; None for a task without labels, whose answers have no confidence."""
     result = evidence.latest.result
     if result is None or not result.calibration:
+        if not evidence.task.type.has_labels:
+            return None
         return section("calibration", "Calibration", absent(_why_none(evidence)))
     bins = [found for found in result.calibration if found.count]
     told = _told(bins)

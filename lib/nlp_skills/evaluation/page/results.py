@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from nlp_skills.errors import counted
 from nlp_skills.evaluation import charts
 from nlp_skills.evaluation.charts import IntervalRow
 from nlp_skills.evaluation.figures import show_value
@@ -117,19 +118,18 @@ def score_parts(evidence: Evidence, strong: str | None) -> list[Child]:
         numbers=True,
         caption="Value and 95 % interval",
     )
+    result = next(a.result for a in reversed(evidence.attempts) if a.result is not None)
+    rows_of = f"{counted(result.count, 'row')} of the {result.split} split"
+    name = capitalize(metric_name(metric))
+    if not drawn:
+        return [lead(f"Measured on {rows_of}. {name} was not measured."), grid]
     told = "; ".join(f"{row.label} {show_interval(row.interval)}" for row in drawn)
     chart = charts.interval_chart(
-        drawn,
-        alternative=f"{capitalize(metric_name(metric))} with 95 % intervals: {told}.",
-        target=evidence.task.target,
+        drawn, alternative=f"{name} with 95 % intervals: {told}.", target=evidence.task.target
     )
-    result = next(a.result for a in reversed(evidence.attempts) if a.result is not None)
     return [
-        lead(
-            f"{capitalize(metric_name(metric))} on {result.count:,} rows of the {result.split} split. The dot is the "
-            "value, the line its 95 % confidence interval."
-        ),
-        figure(chart) if drawn else None,
+        lead(f"{name} on {rows_of}. The dot is the value, the line its 95 % confidence interval."),
+        figure(chart),
         grid,
     ]
 
@@ -160,10 +160,11 @@ def interval_cell(interval: Interval | None) -> Child:
     )
 
 
-def labels_section(evidence: Evidence) -> Html:
+def labels_section(evidence: Evidence) -> Html | None:
+    """Precision, recall and F1 of each label; None for a task without labels."""
     result = evidence.latest.result
     if result is None or not result.per_label:
-        return section("labels", "Labels", absent(why_no_labels(evidence)))
+        return no_labels_section("labels", "Labels", evidence)
     rows = sorted(result.per_label.items(), key=lambda item: item[1].f1)
     weakest, score = rows[0]
     return section(
@@ -184,16 +185,21 @@ def labels_section(evidence: Evidence) -> Html:
     )
 
 
-def why_no_labels(evidence: Evidence) -> str:
+def no_labels_section(identifier: str, title: str, evidence: Evidence) -> Html | None:
+    """Why labels were not counted; None for a task that has none."""
+    if not evidence.task.type.has_labels:
+        return None
+    version = evidence.latest.version
     if evidence.latest.result is None:
-        return f"{evidence.latest.version} has not been evaluated yet."
-    return f"A task of type {evidence.task.type.value.replace('_', ' ')} has no labels to count."
+        return section(identifier, title, absent(f"{version} has not been evaluated yet."))
+    return section(identifier, title, absent(f"The results of {version} do not count its labels."))
 
 
-def confusion_section(evidence: Evidence) -> Html:
+def confusion_section(evidence: Evidence) -> Html | None:
+    """What was taken for what; None for a task without labels."""
     result = evidence.latest.result
     if result is None or not result.confusion:
-        return section("confusion", "Confusion", absent(why_no_labels(evidence)))
+        return no_labels_section("confusion", "Confusion", evidence)
     confusion, labels = charts.fold_confusion(result.confusion)
     pairs = sorted(
         ((n, e, p) for e, row in result.confusion.items() for p, n in row.items() if e != p),

@@ -9,6 +9,7 @@ from nlp_skills.evaluation.tool_use.record import Target, ToolUseResult
 from nlp_skills.evaluation.verdict import capitalize, metric_name
 from nlp_skills.page.markup import Child, Html, element
 from nlp_skills.page.parts import absent, lead, section, table
+from nlp_skills.task.task import TaskType
 
 MOST_FAILURES = 20
 
@@ -20,9 +21,11 @@ _STATES = {
 }
 
 
-def tools_section(evidence: Evidence) -> Html:
-    """One part for each measurement of the version, and of the base model."""
+def tools_section(evidence: Evidence) -> Html | None:
+    """One part for each measurement of the version, and of the base model; None for a task that calls no tools."""
     if not evidence.tools:
+        if evidence.task.type is not TaskType.TOOL_USE:
+            return None
         name = evidence.task.name
         return section(
             "tools",
