@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from nlp_skills.errors import NlpSkillsError, NotReady, NotValid, RunFailed, counted
-from nlp_skills.locks import locked
 from nlp_skills.evaluation.search.page import write_search_page
 from nlp_skills.evaluation.search.record import SearchDefinition, SearchReport
 from nlp_skills.evaluation.search.study import (
@@ -30,6 +29,7 @@ from nlp_skills.evaluation.search.study import (
     same_as_before,
 )
 from nlp_skills.evaluation.search.trial import Attempt, end_early, trial_version
+from nlp_skills.locks import locked
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.search_space import as_parameters, suggest
 
