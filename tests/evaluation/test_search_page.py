@@ -1,6 +1,8 @@
 """The page of a search in a real browser: readable on a phone and a desktop, light and dark, with nothing cut off."""
 
 import os
+import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -102,5 +104,16 @@ def test_page_fits_and_no_text_of_a_chart_is_cut_off(
         return box.width > 0 && (box.left < 0 || box.right > window.innerWidth || box.height < 11);
     }).map(text => text.textContent)"""
     assert chromium.evaluate(outside) == []
-    circles = "document.querySelectorAll('#trials circle').length"
-    assert chromium.evaluate(circles) == 23
+    circles = "['dot', 'ring'].map(kind => document.querySelectorAll(`#trials circle.${kind}`).length)"
+    assert chromium.evaluate(circles) == [23, 1]
+
+
+def test_the_line_of_the_best_so_far_has_no_gap(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    lines = [
+        dict(re.findall(r'(\w\d)="([\d.]+)%?"', tag))
+        for tag in re.findall(r'<line[^>]*class="best"[^>]*>', text)
+    ]
+    ends = Counter((line[f"x{n}"], line[f"y{n}"]) for line in lines for n in (1, 2))
+    assert len(lines) > 3 and sorted(ends.values())[:2] == [1, 1]
+    assert set(ends.values()) == {1, 2} and list(ends.values()).count(1) == 2, "it has one start and one end"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from nlp_skills.page.charts import (
     share_of,
     text_at,
     tick_anchor,
+    vertical,
 )
 from nlp_skills.page.markup import Html, element, join
 from nlp_skills.page.parts import absent, figure, lead, section, table
@@ -89,8 +91,8 @@ def _trials(definition: SearchDefinition, report: SearchReport, valued: Sequence
         "trials",
         "Trials",
         lead(
-            f"{better} is better. Filled: trained to the end. Hollow: ended early, with the value that it had then."
-            " The line is the best so far."
+            f"Each dot is a trial, in their order. {better} is better. Filled: trained to the end. Hollow: ended early, with"
+            " the value that it had then. The line is the best so far of those trained to the end, the ring the best of all."
         ),
         figure(dot_chart(points, across, [f"{t:g}" for t in across], alternative=told, best=definition)),
     )
@@ -139,18 +141,17 @@ def _best_so_far(
     for x, value, whole in points:
         if whole and (not steps or definition.better(value, steps[-1][1])):
             steps.append((x, value))
-    ends = [*steps[1:], (points[-1][0], 0.0)] if steps else []
-    return [
-        element(
-            "line",
-            x1=percent(x, across),
-            x2=percent(end, across),
-            y1=down(value),
-            y2=down(value),
-            class_="best",
-        )
-        for (x, value), (end, _) in zip(steps, ends, strict=True)
+    if not steps:
+        return []
+    levels = [
+        element("line", x1=percent(x, across), x2=percent(end, across), y1=down(y), y2=down(y), class_="best")
+        for (x, y), end in zip(steps, [*(x for x, _ in steps[1:]), points[-1][0]], strict=True)
     ]
+    drops = [
+        vertical(percent(x, across), down(above), down(y), "best") for (_, above), (x, y) in pairwise(steps)
+    ]
+    x, y = steps[-1]
+    return [*levels, *drops, element("circle", cx=percent(x, across), cy=down(y), r=9, class_="ring")]
 
 
 def _importance(report: SearchReport) -> Html:
