@@ -54,6 +54,8 @@ def test_numbers_as_people_write_them_are_read(tmp_path: Path):
         ("epochs", float("inf")),
         ("learning_rate", 0),
         ("learning_rate", float("nan")),
+        ("learning_rate", 1.0),
+        ("learning_rate", 20),
         ("per_device_train_batch_size", 0),
         ("gradient_accumulation_steps", 0),
         ("max_length", 8),
@@ -62,7 +64,8 @@ def test_numbers_as_people_write_them_are_read(tmp_path: Path):
         ("peft", "ia3"),
         ("dtype", "float16"),
         ("lr_scheduler_type", "cosin"),
-        ("target_modules", "some-linear"),
+        ("target_modules", "[q_proj"),
+        ("target_modules", 3),
         ("eval_steps", 0),
         ("threads", 0),
     ],
@@ -70,6 +73,15 @@ def test_numbers_as_people_write_them_are_read(tmp_path: Path):
 def test_a_value_that_makes_no_sense_is_refused_by_its_name(field: str, value: object):
     with pytest.raises(NotValid, match=rf"^config: {field}"):
         TrainConfig.parse({field: value}, "config")
+
+
+def test_a_list_may_be_written_as_on_a_command_line():
+    for written in ("q_proj,v_proj", "q_proj, v_proj", "[q_proj, v_proj]", ["q_proj", "v_proj"]):
+        assert TrainConfig.parse({"target_modules": written}, "config").target_modules == ["q_proj", "v_proj"]
+    assert TrainConfig.parse({"target_modules": "q_proj"}, "config").target_modules == ["q_proj"]
+    assert TrainConfig.parse({"report_to": "trackio,wandb"}, "config").report_to == ["trackio", "wandb"]
+    with pytest.raises(NotValid, match="report_to"):
+        TrainConfig.parse({"report_to": "trackio,paper"}, "config")
 
 
 def test_a_misspelt_setting_is_refused_with_the_right_name():

@@ -139,7 +139,7 @@ def test_nan_in_a_weight_of_the_base_model(tmp_path: Path) -> None:
 
 
 def test_losses_that_are_no_numbers_end_the_run_and_going_on_is_not_advised(tmp_path: Path) -> None:
-    settings = {"learning_rate": 1e30, "save_steps": 1, "warmup_steps": 0}
+    settings = {"lora_alpha": 10**18, "learning_rate": 0.9, "save_steps": 1, "warmup_steps": 0}
     task = make_small_task(tmp_path / "tasks", **settings)
     error = fails(task)
     assert error.startswith("RUN-NAN: ")

@@ -5,15 +5,20 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from nlp_skills.data.sources.listed import read_list
 from nlp_skills.data.tokens import MAX_LENGTH
+from nlp_skills.errors import NotValid
 from nlp_skills.records import Record
 from nlp_skills.training.rewards import REWARDS
 
 ALL_LINEAR = "all-linear"
+FARTHEST = 1.0
+"""No learning_rate reaches it: with Adam a weight moves by up to the learning rate in a step (Kingma & Ba 2015,
+arXiv:1412.6980, section 2.1), and a language model's weights are drawn from ± 0.02 or so (`initializer_range`)."""
 
 MethodName = Literal["sft", "dpo", "orpo", "kto", "grpo", "cpt"]
 """A row of METHODS (training/methods)."""
@@ -110,6 +115,17 @@ class TrainConfig(Record):
     threads: int | None = Field(default=None, ge=1)
     """CPU threads; None: one for each core that is free. Part of what makes a run repeatable."""
 
+    @field_validator("target_modules", "rewards", "report_to", mode="before")
+    @classmethod
+    def _several(cls, value: Any) -> Any:
+        """`q_proj,v_proj` and `[q_proj, v_proj]` are lists too, as a command line has them."""
+        if not isinstance(value, str) or value == ALL_LINEAR:
+            return value
+        try:
+            return read_list(value)
+        except NotValid as error:
+            raise ValueError(str(error)) from None
+
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
         for wrong, reason in _contradictions(self):
@@ -147,6 +163,11 @@ def _contradictions(config: TrainConfig) -> list[tuple[bool, str]]:
     is_text = method in ("sft", "cpt")
     named = isinstance(config.target_modules, list)
     return [
+        (
+            config.learning_rate >= FARTHEST,
+            f"learning_rate: {config.learning_rate:g} would destroy the model in its first steps. An adapter learns with about"
+            " 2e-4, all weights with about 2e-5; leave it out to take what fits the method",
+        ),
         (
             named and peft == "none",
             "target_modules belong to an adapter; with peft none all weights are trained",
