@@ -62,6 +62,8 @@ class OllamaStandIn:
         self.fails: dict[str, str] = {}
         """Path → what a broken server says there."""
         self.renderers = dict(RENDERERS)
+        self.tells_counts = True
+        """An older Ollama says nothing of a prompt that it has read before."""
         self.tells_prompts = True
         """An Ollama of before 2025-09 knows no _debug_render_only."""
         self.loaded: list[str] = []
@@ -242,7 +244,12 @@ class OllamaStandIn:
         adds_bos = self.store.header(stored).keys.get("tokenizer.ggml.add_bos_token", False)
         if adds_bos and prompt.startswith("<bos>"):
             prompt = prompt.removeprefix("<bos>")
-        return answer(runner, templates, body, prompt, options, lambda text: {**base, **form(text)})
+        pieces = answer(runner, templates, body, prompt, options, lambda text: {**base, **form(text)})
+        return pieces if self.tells_counts else map(_uncounted, pieces)
+
+
+def _uncounted(piece: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in piece.items() if key != "prompt_eval_count"}
 
 
 def fitting_prompt(runner: LlamaRunner, templates: Templates, body: dict[str, Any], window: int) -> str:

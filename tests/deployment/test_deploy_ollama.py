@@ -19,6 +19,7 @@ from nlp_skills.cli import run_operation
 from nlp_skills.deployment.deploy import deploy_version
 from nlp_skills.deployment.ollama.removing import ollama_remove
 from nlp_skills.deployment.parity.check import check_parity
+from nlp_skills.deployment.parity.prompts import COUNTS
 from nlp_skills.deployment.parity.report import ParityReport
 from nlp_skills.deployment.registry import list_aliases, promote_version, record_deployment, roll_back
 from nlp_skills.errors import AlreadyExists, NotReady
@@ -160,6 +161,11 @@ def test_what_was_changed_in_ollama_later_is_found_with_its_cause(task: Path, ol
         report = check_parity(task, version="v1", model=f"ollama/{NAME}")
         found[cause] = [one.cause for one in report.differences]
     assert found == {cause: [cause] for cause in FAULTS}
+    ollama.store.put(NAME, deployed)
+    ollama.tells_counts = False
+    report = check_parity(task, version="v1", model=f"ollama/{NAME}")
+    assert (report.answer, report.differences) == ("cannot tell", [])
+    assert report.not_compared[COUNTS].startswith(f"{NAME} in Ollama did not say how many it read of: ")
     write_gguf(task, shift=0.1)
     with pytest.raises(NotReady, match=r"which are no GGUF file of v1 of small"):
         check_parity(task, version="v1", model=f"ollama/{NAME}")

@@ -69,12 +69,13 @@ def compare(
     before = trained_log_probs(task, version, places, progress)
     with opened(task, config, target, trainer) as there:
         progress(f"{target.label}: rendering conversations", 0, None)
-        found.renderings, found.differences = compare_prompts(trainer, asked, there.served)
+        found.renderings, found.differences, unknown = compare_prompts(trainer, asked, there.served)
         found.differences += missing_stop(trainer, rows, there.served)
         found.differences += other_quantization(task.name, target, there.file)
         progress(f"{target.label}: comparing the weights", 0, None)
         _compare_weights(task, version, before, places, there, target.quantization, found)
         _compare_answers(task, version, rows, there, file.with_suffix(".part"), progress, found)
+        found.not_compared |= unknown
     report = conclude(task, version, info.sha256, name, target, found)
     report.save(file)
     file.with_suffix(".part").unlink(missing_ok=True)

@@ -13,30 +13,37 @@ from nlp_skills.deployment.parity.target import Target
 from nlp_skills.errors import NotValid
 from nlp_skills.evaluation.predictors.gguf import GgufPredictor
 
+COUNTS = "the tokens of a prompt as it is really read"
+
 
 def compare_prompts(
     trainer: Trainer, asked: Sequence[Conversation], served: Served
-) -> tuple[list[Rendering], list[Difference]]:
-    """Every conversation; of each cause the first difference."""
+) -> tuple[list[Rendering], list[Difference], dict[str, str]]:
+    """Every conversation; of each cause the first difference; and what could not be compared, with its reason."""
     renderings: list[Rendering] = []
     found: dict[Cause, list[Difference]] = {}
+    uncounted: list[str] = []
     for one in asked:
-        differs = _one_prompt(trainer, one, served)
+        try:
+            prompt = served.prompt(one.example)
+            differs = difference(trainer, one, prompt, served.where)
+            uncounted += [one.name] if served.counts and prompt.counted is None else []
+        except NotValid as error:
+            differs = _refused(one, served, str(error))
         equal = differs is None
         renderings.append(
             Rendering(conversation=one.name, where=served.where, tokens=len(one.ids), equal=equal)
         )
         if differs is not None:
             found.setdefault(differs.cause, []).append(differs)
-    return renderings, [some[0] for some in found.values()]
+    why = f"{served.where} did not say how many it read of: {', '.join(uncounted)}."
+    return renderings, [some[0] for some in found.values()], {COUNTS: why} if uncounted else {}
 
 
-def _one_prompt(trainer: Trainer, asked: Conversation, served: Served) -> Difference | None:
-    try:
-        return difference(trainer, asked, served.prompt(asked.example), served.where)
-    except NotValid as error:  # it refuses tools, or thinking, that the model was trained with
-        cause: Cause = "dropped tool block" if asked.example.tools else "wrong template"
-        return Difference(cause=cause, says=str(error), where=served.where, conversation=asked.name)
+def _refused(asked: Conversation, served: Served, why: str) -> Difference:
+    """Tools, or thinking, that the model was trained with."""
+    cause: Cause = "dropped tool block" if asked.example.tools else "wrong template"
+    return Difference(cause=cause, says=why, where=served.where, conversation=asked.name)
 
 
 _FORMS = (

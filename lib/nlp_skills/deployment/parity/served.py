@@ -27,6 +27,8 @@ class Served(Protocol):
     """One place where prompts are made."""
 
     where: str
+    counts: bool
+    """Whether it tells how many tokens it has read, which shows a BOS that is added, and a prompt that is cut."""
 
     def prompt(self, example: Example) -> Prompt:
         """The prompt that it makes of a conversation. Raises NotValid for one that it refuses."""
@@ -39,6 +41,8 @@ class Served(Protocol):
 
 class ServedFile:
     """A GGUF file in llama.cpp."""
+
+    counts = True
 
     def __init__(self, file: GgufPredictor) -> None:
         self.where = "the file's own template in llama.cpp"
@@ -60,6 +64,8 @@ class ServedFile:
 class ServedByOllama:
     """A model in Ollama; `file` is the GGUF file that it was made of."""
 
+    counts = True
+
     def __init__(self, model: OllamaPredictor, name: str, file: GgufPredictor) -> None:
         self.where = f"{name} in Ollama"
         self._model = model
@@ -74,7 +80,7 @@ class ServedByOllama:
         return Prompt(text, self._file.token_ids(text, add_special=True), self._counted(example))
 
     def _counted(self, example: Example) -> int | None:
-        """None for tools that Ollama's client, which is no part of the server, cannot send whole."""
+        """None where Ollama does not tell, and for tools that its client, which is no part of it, cannot send whole."""
         try:
             ((_, answered),) = self._model.answer([example], ONE_TOKEN)
         except NotValid:
@@ -88,6 +94,8 @@ class ServedByOllama:
 
 class ServedFolder:
     """A whole model in a folder, as transformers and vLLM read it."""
+
+    counts = False
 
     def __init__(self, tokenizer: Any, trainer: Trainer, ends: set[int]) -> None:
         """`ends`: the tokens that the folder itself says end an answer (endings.ends_of)."""
