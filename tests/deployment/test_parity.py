@@ -17,6 +17,7 @@ from nlp_skills.deployment.parity.conversations import Trainer, conversations
 from nlp_skills.deployment.parity.report import ParityReport
 from nlp_skills.errors import AlreadyExists, NotFound, NotReady
 from nlp_skills.evaluation.results import Prediction
+from nlp_skills.records import unfinished, write_atomic
 from nlp_skills.task.registry import read_registry
 from nlp_skills.task.task import Task, TaskType
 from nlp_skills.training.config import TrainConfig
@@ -123,10 +124,12 @@ def test_without_confirm_nothing_is_made_compared_or_recorded(task: Path) -> Non
 def test_a_file_is_copied_to_where_it_is_wanted_and_what_is_there_stays(task: Path, tmp_path: Path) -> None:
     write_gguf(task)
     place = tmp_path / "out" / "small.gguf"
+    write_atomic(unfinished(place), b"half of a copy that was killed")
     shown = deploy_version(task, to="gguf", quantization="f32", name=str(place))
     assert shown.message.endswith(f'--to gguf --quantization f32 --name "{place}" --confirm')
     deploy_version(task, to="gguf", quantization="f32", name=str(place), confirm=True)
     assert place.read_bytes() == (task / "models" / "v1" / "f32.gguf").read_bytes()
+    assert list(place.parent.iterdir()) == [place]
     place.write_bytes(b"mine")
     with pytest.raises(AlreadyExists, match="is there already and is left as it is"):
         deploy_version(task, to="gguf", quantization="f32", name=str(place), confirm=True)

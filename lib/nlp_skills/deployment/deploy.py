@@ -24,7 +24,8 @@ from nlp_skills.deployment.parity.check import compare, report_file
 from nlp_skills.deployment.parity.report import ParityReport
 from nlp_skills.deployment.registry import record_deployment, who
 from nlp_skills.errors import AlreadyExists, NotReady, NotValid
-from nlp_skills.records import Progress, Record, now, silent, sync_folder, unfinished
+from nlp_skills.locks import locked
+from nlp_skills.records import Progress, Record, clear_unfinished, now, silent, sync_folder, unfinished
 from nlp_skills.task.registry import Acceptance, Deployment, Target
 from nlp_skills.training.model_info import ModelInfo
 
@@ -149,14 +150,16 @@ def _put(plan: Plan, progress: Progress) -> str | None:
     if plan.to == "hub":
         return publish(plan.task, plan.name, plan.version, plan.what, progress=progress)[0].commit
     if (target := copied_to(plan)) is not None:
-        progress(f"copying to {target}", 0, None)
-        _copy(plan.own_place, target)
+        with locked(plan.task / ".copy.lock", f"copies what {plan.task.name} deploys", progress):
+            progress(f"copying to {target}", 0, None)
+            _copy(plan.own_place, target)
     return None
 
 
 def _copy(source: Path, target: Path) -> None:
-    """A file or a folder that appears whole or not at all."""
+    """A file or a folder that appears whole or not at all; what a killed copy left there is cleared away."""
     target.parent.mkdir(parents=True, exist_ok=True)
+    clear_unfinished(target)
     staging = unfinished(target)
     try:
         if source.is_dir():

@@ -15,12 +15,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from filelock import FileLock
-
 from nlp_skills.confirmation import call_again
 from nlp_skills.deployment.deploy_plan import repeated
 from nlp_skills.deployment.gate import Gate, ask_gate
 from nlp_skills.errors import NotReady, NotValid
+from nlp_skills.locks import BRIEF, locked
 from nlp_skills.records import Record, now
 from nlp_skills.task.registry import (
     ALIASES,
@@ -268,7 +267,7 @@ def _change_alias(
 
 def _change(task: Path, change: Callable[[Registry], Registry]) -> None:
     """Read, change and write while no other program does."""
-    with FileLock(task / ".registry.lock"):
+    with locked(task / ".registry.lock", f"changes the registry of {task.name}", patience=BRIEF):
         change(read_registry(task)).save(registry_file(task))
 
 
