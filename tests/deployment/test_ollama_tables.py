@@ -118,12 +118,16 @@ def test_the_status_names_models_machine_and_gpus() -> None:
 def test_a_recommendation_ends_with_the_commands_that_fetch_it() -> None:
     shown = lines(recommend_models(memory_gb=1))
     assert shown[:3] == [
-        "For 1 GB (as given); coordinator and worker together: 0.8 GB",
+        "For 1 GB (as given)",
         "role    model               fetches   needs  window  license",
         "worker  qwen2.5-coder:0.5b   0.4 GB  0.8 GB   8,192  Apache-2.0",
     ]
     assert shown[-2:] == ["Fetch them with:", "nlp-skills ollama-pull qwen2.5-coder:0.5b"]
-    assert "Fetch them with:" not in lines(recommend_models(memory_gb=0.5))
+    assert lines(recommend_models(memory_gb=0.5)) == [
+        "For 0.5 GB (as given)",
+        "There is no room for a coordinator beside a worker: that takes 7.7 GB.",
+        "No model of the list fits; the smallest takes 0.8 GB.",
+    ]
 
 
 def test_code_is_shown_alone_so_that_it_can_go_into_a_file() -> None:

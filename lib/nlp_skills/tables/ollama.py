@@ -119,7 +119,12 @@ def recommendation(found: Recommendation) -> RenderableType:
         )
     terms = [Text(f"{one.name}: {one.terms} ({one.model_card}).") for one in found.models if one.terms]
     commands = [Text(one.command) for one in found.models]
-    head = f"For {found.memory_gb:g} GB ({found.memory_of}); coordinator and worker together: {found.together_gb:g} GB"
+    both = (
+        f"; coordinator and worker together: {found.together_gb:g} GB"
+        if found.together_gb is not None
+        else ""
+    )
+    head = f"For {found.memory_gb:g} GB ({found.memory_of}){both}"
     fetch = [Text("\nFetch them with:")] if commands else []
     return Group(
         Text(head), *([rows] if found.models else []), *terms, *map(Text, found.notes), *fetch, *commands

@@ -97,8 +97,8 @@ class Recommendation(Record):
     memory_gb: float
     memory_of: str
     models: list[Recommended]
-    together_gb: float
-    """What coordinator and worker take when both are loaded."""
+    together_gb: float | None
+    """What coordinator and worker take when both are loaded; None where there is no room for both."""
     notes: list[str]
 
 
@@ -134,10 +134,9 @@ def recommended_for(memory_gb: float, memory_of: str, notes: list[str]) -> Recom
     )
     pairs = [(c, w) for c in coordinators for w in workers if both(c, w) <= room]
     if pairs:
-        chosen, together = list(pairs[0]), both(*pairs[0])
+        chosen, together = list(pairs[0]), round(both(*pairs[0]) / GB, 1)
     else:
-        chosen = [w for w in workers if w.needs(WORKING_WINDOW) <= room][:1]
-        together = sum(model.needs(WORKING_WINDOW) for model in chosen)
+        chosen, together = [w for w in workers if w.needs(WORKING_WINDOW) <= room][:1], None
         least = min(both(c, w) for c in coordinators for w in workers) / GB
         notes = [*notes, f"There is no room for a coordinator beside a worker: that takes {least:.1f} GB."]
     chosen += [model for model in fallbacks if model.needs(WORKING_WINDOW) <= room][:1]
@@ -148,7 +147,7 @@ def recommended_for(memory_gb: float, memory_of: str, notes: list[str]) -> Recom
         memory_gb=round(memory_gb, 1),
         memory_of=memory_of,
         models=[_recommended(model) for model in chosen],
-        together_gb=round(together / GB, 1),
+        together_gb=together,
         notes=notes,
     )
 
