@@ -118,8 +118,8 @@ def test_without_criteria_target_gain_forgetting_and_constraints_are_asked() -> 
         ("accuracy at least 0.8", "yes"),
         ("gain at least 0", "yes"),
         ("forgetting at most 0.1", "yes"),
-        ("latency p95 ms at most 100", "yes"),
-        ("memory gb at most 1", "no"),
+        ("p95 latency in ms at most 100", "yes"),
+        ("memory in GB at most 1", "no"),
     ]
 
 

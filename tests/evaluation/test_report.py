@@ -385,6 +385,22 @@ def test_each_cause_of_the_diagnosis_has_evidence_and_a_fix(full: Path) -> None:
         assert said in outline.words
 
 
+def test_limits_of_the_criteria_are_limits_too(tmp_path: Path) -> None:
+    task = make_full_task(tmp_path)
+    asked = [
+        Criterion(metric="latency_p95_ms", at_most=50),
+        Criterion(metric="latency_p99_ms", at_most=300),
+        Criterion(metric="memory_gb", at_most=0.5),
+    ]
+    Task.load(task / "task.yaml").with_changes(criteria=asked).save(task / "task.yaml")
+    words = Outline(page_of(task, "v2")).words
+    for said in (
+        "The task allows 50 ms: the 95th percentile is over that. The task allows 300 ms: the 99th percentile is within",
+        "The task allows 0.5 GB: over that.",
+    ):
+        assert said in words
+
+
 def test_predictions_on_the_page_begin_with_the_wrong_ones(full: Path) -> None:
     page = (full / "versions" / "v2" / "report.html").read_text(encoding="utf-8")
     block = re.search(r'<script type="application/json" id="rows">(.*?)</script>', page)

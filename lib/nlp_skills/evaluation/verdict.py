@@ -42,6 +42,13 @@ _AS_GOOD = {
     "endpoint": "The endpoint does as well: weigh its price and where your data goes.",
 }
 
+_MEASURES = {
+    "latency_p50_ms": "median latency in ms",
+    "latency_p95_ms": "p95 latency in ms",
+    "latency_p99_ms": "p99 latency in ms",
+    "memory_gb": "memory in GB",
+}
+
 Answer = Literal["yes", "no", "cannot tell"]
 
 
@@ -250,8 +257,8 @@ def difference(a: Interval, b: Interval) -> Interval:
 
 
 def metric_name(metric: str) -> str:
-    """`macro_f1` as people write it."""
-    return METRICS[metric].words if metric in METRICS else metric.replace("_", " ")
+    """`macro_f1` as people write it, and `latency_p95_ms`."""
+    return METRICS[metric].words if metric in METRICS else _MEASURES.get(metric, metric.replace("_", " "))
 
 
 def baseline_name(name: str) -> str:

@@ -10,6 +10,7 @@ from nlp_skills.evaluation.results import Latency
 from nlp_skills.page.charts import nice_ticks, percent, picture, text_at, tick_anchor, vertical
 from nlp_skills.page.markup import Html, element
 from nlp_skills.page.parts import absent, figure, lead, section, table
+from nlp_skills.task.task import Task
 
 
 def cost_section(evidence: Evidence) -> Html:
@@ -25,7 +26,7 @@ def cost_section(evidence: Evidence) -> Html:
 
 
 def _latency(evidence: Evidence) -> list[Html]:
-    result, limit = evidence.latest.result, evidence.task.constraints.latency_ms
+    result = evidence.latest.result
     if result is None or result.latency is None:
         return [absent(f"How long {evidence.latest.version} takes for an answer was not measured.")]
     taken = result.latency
@@ -33,12 +34,26 @@ def _latency(evidence: Evidence) -> list[Html]:
         f"One answer took {taken.p50:,.0f} ms at the median, {taken.p95:,.0f} ms at the 95th percentile, "
         f"{taken.p99:,.0f} ms at the 99th, while evaluating on this machine (rows of one batch share its time)."
     )
-    if limit is None:
-        told += " The task sets no limit."
-    else:
-        side = "within" if taken.p95 <= limit else "over"
-        told += f" The task allows {limit:g} ms: the 95th percentile is {side} that."
-    return [figure(latency_chart(taken, limit, alternative=f"Latency. {told}")), lead(told)]
+    limits = {
+        "p95": _limit(evidence.task, "latency_p95_ms", evidence.task.constraints.latency_ms),
+        "p50": _limit(evidence.task, "latency_p50_ms"),
+        "p99": _limit(evidence.task, "latency_p99_ms"),
+    }
+    named = {"p50": "the median", "p95": "the 95th percentile", "p99": "the 99th percentile"}
+    allowed = {name: limit for name, limit in limits.items() if limit is not None}
+    for name, limit in allowed.items():
+        side = "within" if getattr(taken, name) <= limit else "over"
+        told += f" The task allows {limit:g} ms: {named[name]} is {side} that."
+    if not allowed:
+        told += " The task sets no limit of time."
+    line = next(iter(allowed.values()), None)
+    return [figure(latency_chart(taken, line, alternative=f"Latency. {told}")), lead(told)]
+
+
+def _limit(task: Task, metric: str, constraint: float | None = None) -> float | None:
+    """The most that the task allows: the lower of its constraint and of its criteria about the figure."""
+    asked = [c.at_most for c in task.criteria if c.metric == metric]
+    return min((limit for limit in (constraint, *asked) if limit is not None), default=None)
 
 
 def latency_chart(taken: Latency, limit: float | None, *, alternative: str) -> Html:
@@ -72,7 +87,8 @@ def latency_chart(taken: Latency, limit: float | None, *, alternative: str) -> H
 
 
 def _memory(evidence: Evidence) -> Html:
-    result, limit = evidence.latest.result, evidence.task.constraints.memory_gb
+    result = evidence.latest.result
+    limit = _limit(evidence.task, "memory_gb", evidence.task.constraints.memory_gb)
     if result is None or result.memory_mb is None:
         return absent("How much memory answering takes was not measured.")
     allowed = ""
