@@ -246,7 +246,7 @@ def test_two_processes_that_make_a_version_at_the_same_moment_get_two(task_with_
 def test_a_version_starts_from_its_parent_and_says_what_is_different(task_with_data: Path):
     first = create_version(task_with_data)
     assert first.changes == ["first version: sft with lora, rank 16, 3 epochs"]
-    assert first.config["learning_rate"] == 1e-4  # fewer than 1,000 rows
+    assert first.config["learning_rate"] == 3e-4  # fewer than 1,000 rows
     second = create_version(task_with_data, lora_r=32, settings={"lora_dropout": 0.1})
     assert (second.parent, second.changes) == (
         "v1",

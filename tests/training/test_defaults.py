@@ -15,14 +15,15 @@ def task(kind: TaskType) -> Task:
 def test_the_first_version_is_an_adapter_by_the_method_of_the_task() -> None:
     assert default_config(task(TaskType.CLASSIFICATION), 5000) == TrainConfig(learning_rate=2e-4)
     few = default_config(task(TaskType.CLASSIFICATION), 300)
-    assert few == TrainConfig(learning_rate=1e-4, gradient_accumulation_steps=1)
+    assert few == TrainConfig(learning_rate=3e-4, gradient_accumulation_steps=1)
     assert default_config(task(TaskType.PREFERENCE), 5000).method == "dpo"
+    assert default_config(task(TaskType.PREFERENCE), 300).learning_rate == 5e-5
 
 
 def test_all_weights_take_a_tenth_of_the_learning_rate_unless_it_is_given() -> None:
     before = TrainConfig(learning_rate=2e-4)
     assert with_defaults(before, {"peft": "none"}, 5000) == TrainConfig(peft="none", learning_rate=2e-5)
-    assert with_defaults(before, {"peft": "none"}, 300).learning_rate == 1e-5
+    assert with_defaults(before, {"peft": "none"}, 300).learning_rate == 2e-5
     assert with_defaults(before, {"peft": "none", "learning_rate": 3e-6}, 300).learning_rate == 3e-6
 
 

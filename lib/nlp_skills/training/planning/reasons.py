@@ -146,7 +146,7 @@ def _modules(f: Facts) -> tuple[str, str]:
 
 
 def _rate(f: Facts) -> tuple[str, str]:
-    few = f"; half of it for fewer than {FEW_ROWS:,} rows" if f.lengths.rows < FEW_ROWS else ""
+    few = f" on fewer than {FEW_ROWS:,} rows" if f.lengths.rows < FEW_ROWS else ""
     rate = f.config.learning_rate
     return (
         f"the default of {f.config.method} with {f.config.peft}{few}",
