@@ -6,35 +6,22 @@ Where client and harness come from: conftest.py.
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from real_client import ROOT, play
 
-ROOT = Path(__file__).resolve().parents[2]
 SCENARIOS = sorted((Path(__file__).parent / "scenarios").glob("*.json"))
 UPFRONT_BYTES = 4000
 """What the plugin may add to the first request of every session: a thousand tokens at most."""
 
 
-def play(scenario: Path, client: str, harness: Path, work: Path, *options: str) -> dict[str, Any]:
-    """Run a scenario in the real client; returns what the harness reports."""
+def script_of(scenario: Path) -> dict[str, Any]:
     script = json.loads(scenario.read_text(encoding="utf-8"))
-    # The client gets a home folder of its own; uv must still find what it has, and must not ask the network.
-    cache = subprocess.run(["uv", "cache", "dir"], capture_output=True, text=True, check=True).stdout.strip()
-    # And the first request waits for the server: a busy machine would otherwise begin without its tools.
-    script["env"] = {"UV_CACHE_DIR": cache, "UV_OFFLINE": "1", "MCP_CONNECTION_NONBLOCKING": "0"}
     if "reviews.csv" in script.get("prompt", ""):
         script["files"] = {"reviews.csv": reviews()}
-    copy = work / scenario.name
-    copy.write_text(json.dumps(script), encoding="utf-8")
-    report = work / "report.json"
-    command = [sys.executable, str(harness), "--plugin", str(ROOT), "--claude", client]
-    command += ["--scenario", str(copy), "--out", str(report), "--keep", str(work / "kept"), *options]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-    assert report.is_file(), ended.stdout + ended.stderr
-    return json.loads(report.read_text(encoding="utf-8"))
+    return script
 
 
 def reviews() -> str:
@@ -55,17 +42,15 @@ def reviews() -> str:
 def test_the_scenario_plays_in_the_real_client(
     scenario: Path, client: str, harness: Path, tmp_path: Path
 ) -> None:
-    report = play(scenario, client, harness, tmp_path)
+    report = play(script_of(scenario), client, harness, tmp_path)
     assert report["failures"] == []
 
 
 def test_the_plugin_costs_little_context_before_it_is_used(
     client: str, harness: Path, tmp_path: Path
 ) -> None:
-    scenario = tmp_path / "hello.json"
-    scenario.write_text(json.dumps({"prompt": "hello", "turns": [{"text": "hello"}]}))
-    (tmp_path / "work").mkdir()
-    report = play(scenario, client, harness, tmp_path / "work", "--footprint")
+    script = {"prompt": "hello", "turns": [{"text": "hello"}]}
+    report = play(script, client, harness, tmp_path, "--footprint")
     assert report["failures"] == []
     assert report["footprint"]["upfront_bytes"] <= UPFRONT_BYTES, report["footprint"]
 
