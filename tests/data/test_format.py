@@ -448,7 +448,7 @@ USER = {"role": "user", "content": "Hi"}
         (
             CHAT,
             {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]},
-            "a part of type 'image_url'; only text",
+            "a part of type 'image_url', and models here read text alone: leave such parts out",
         ),
         (CHAT, {"messages": PROMPT + GOOD, "tools": "["}, "tools is not valid JSON"),
         (PAIR, {"prompt": "Tea?", "chosen": "Yes", "rejected": ""}, "the rejected answer is empty"),

@@ -11,7 +11,7 @@ from model_servers import Call, ModelServer, Reply, serving
 from nlp_skills.data.example import Example, Message, Meta
 from nlp_skills.errors import NotFound, NotReady, NotValid, RunFailed
 from nlp_skills.evaluation.predictors import Decoding, open_predictor, predict
-from nlp_skills.evaluation.predictors.ollama import OllamaPredictor
+from nlp_skills.evaluation.predictors.ollama import OllamaPredictor, without_ids
 from nlp_skills.evaluation.predictors.openai_url import UrlPredictor
 from nlp_skills.evaluation.predictors.predictor import Predictor
 from nlp_skills.task.task import Endpoint, Task, TaskType, create_task
@@ -213,6 +213,28 @@ def test_a_server_that_refuses_a_setting_is_asked_without_it_and_the_name_says_s
     assert [a.text for a in found] == ["ok", "ok"]
     assert len(server.bodies) == 4
     assert model.name.endswith("at its own temperature")
+
+
+def test_a_result_is_named_after_the_call_whose_id_it_has() -> None:
+    calls = [
+        {"id": f"call{n}", **CALL, "function": {"name": name, "arguments": {}}} for n, name in enumerate("ab")
+    ]
+    turns = [
+        Message("user", "Both."),
+        Message("assistant", tool_calls=calls),
+        Message("tool", "of b", tool_call_id="call1"),
+        Message("tool", "of a", tool_call_id="call0"),
+        Message("assistant", "yes"),
+    ]
+    model = OllamaPredictor("tiny", host="http://127.0.0.1:1")
+    messages = model.asked(Example(meta=Meta("r", "r"), messages=turns))["messages"]
+    model.close()
+    assert [call["id"] for call in messages[1]["tool_calls"]] == ["call0", "call1"]
+    assert [(turn["tool_name"], turn["tool_call_id"]) for turn in messages[2:]] == [
+        ("b", "call1"),
+        ("a", "call0"),
+    ]
+    assert "call" not in str([m for m in without_ids(messages) if m["role"] == "tool"])
 
 
 def test_tools_that_ollamas_client_would_cut_are_refused_before_anything_is_asked() -> None:

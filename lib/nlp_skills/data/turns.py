@@ -147,7 +147,10 @@ def _content(value: Any, what: str) -> tuple[str, list[dict[str, Any]]]:
         elif kind == "tool_call":
             calls += to_tool_calls(inner, what)
         else:
-            raise NotValid(f"{what} has a part of type {kind!r}; only text can be trained on here")
+            raise NotValid(
+                f"{what} has a part of type {kind!r}, and models here read text alone: leave such parts out, or say in text"
+                " what they show"
+            )
     return text, calls
 
 

@@ -18,7 +18,7 @@ from nlp_skills.deployment.parity.conversations import Trainer
 from nlp_skills.errors import NotValid, RunFailed
 from nlp_skills.evaluation.predictors import Decoding
 from nlp_skills.evaluation.predictors.gguf import GgufPredictor
-from nlp_skills.evaluation.predictors.ollama import OllamaPredictor
+from nlp_skills.evaluation.predictors.ollama import OllamaPredictor, without_ids
 
 ONE_TOKEN = Decoding(max_new_tokens=1, batch_size=1)
 
@@ -75,12 +75,18 @@ class ServedByOllama:
     def prompt(self, example: Example) -> Prompt:
         """As Ollama tells it; the tokens are llama.cpp's, which runs in it."""
         asked = self._model.asked(example)
-        think = asked.get("think")
-        text = render_chat(asked["model"], asked["messages"], tools=asked.get("tools"), think=think)
-        return Prompt(text, self._file.token_ids(text, add_special=True), self._counted(example))
+        text = self._rendered(asked, asked["messages"])
+        plain = without_ids(asked["messages"])
+        is_sent = plain == asked["messages"] or self._rendered(asked, plain) == text
+        return Prompt(
+            text, self._file.token_ids(text, add_special=True), self._counted(example) if is_sent else None
+        )
+
+    def _rendered(self, asked: dict[str, Any], messages: list[dict[str, Any]]) -> str:
+        return render_chat(asked["model"], messages, tools=asked.get("tools"), think=asked.get("think"))
 
     def _counted(self, example: Example) -> int | None:
-        """None where Ollama does not tell, and for tools that its client, which is no part of it, cannot send whole."""
+        """None where Ollama does not tell, and for what its client, which is no part of it, cannot send whole."""
         try:
             ((_, answered),) = self._model.answer([example], ONE_TOKEN)
         except NotValid:

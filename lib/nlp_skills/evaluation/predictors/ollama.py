@@ -159,19 +159,50 @@ NOT_CARRIED = {"properties", "anyOf", "oneOf", "allOf", "$ref"}
 
 
 def _messages(example: Example) -> list[dict[str, Any]]:
-    """As Ollama wants them: calls without ids, arguments as an object, the tool of a result by its name."""
-    called: list[str] = []
+    """As Ollama wants them: arguments as an object, the tool of a result by its name.
+
+    Its client (0.6) has no field for a call's id and leaves it out; its server shows it to templates that write it.
+    """
+    open_calls: list[tuple[str | None, str]] = []
     said: list[dict[str, Any]] = []
     for turn in as_dicts(example.context):
         told = {"role": turn["role"], "content": turn.get("content") or ""}
-        if calls := [call.get("function", call) for call in turn.get("tool_calls", ())]:
-            called = [call["name"] for call in calls]
-            plain = [{"name": call["name"], "arguments": call.get("arguments", {})} for call in calls]
-            told["tool_calls"] = [{"function": call} for call in plain]
-        elif turn["role"] == "tool" and (name := turn.get("name") or (called.pop(0) if called else None)):
-            told["tool_name"] = name
+        if calls := turn.get("tool_calls"):
+            told["tool_calls"] = [_call(call) for call in calls]
+            open_calls = [(call.get("id"), call["function"]["name"]) for call in told["tool_calls"]]
+        elif turn["role"] == "tool":
+            told |= _answered(turn, open_calls)
         said.append(told)
     return said
+
+
+def without_ids(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same as Ollama's client sends it."""
+    return [
+        {key: _bare(value) for key, value in message.items() if key != "tool_call_id"} for message in messages
+    ]
+
+
+def _bare(value: Any) -> Any:
+    return [{"function": call["function"]} for call in value] if isinstance(value, list) else value
+
+
+def _call(call: dict[str, Any]) -> dict[str, Any]:
+    function = call.get("function", call)
+    plain = {"name": function["name"], "arguments": function.get("arguments", {})}
+    return {**({"id": call["id"]} if call.get("id") else {}), "function": plain}
+
+
+def _answered(turn: dict[str, Any], open_calls: list[tuple[str | None, str]]) -> dict[str, Any]:
+    """Which call a result answers: the one of its id, else the next."""
+    given = turn.get("tool_call_id")
+    found = next((one for one in open_calls if given is not None and one[0] == given), None)
+    found = found or next(iter(open_calls), None)
+    if found is not None:
+        open_calls.remove(found)
+    name = turn.get("name") or (found[1] if found else None)
+    told = {"tool_name": name, "tool_call_id": given}
+    return {key: value for key, value in told.items() if value is not None}
 
 
 def _hash(asked: dict[str, Any]) -> str:
