@@ -3,7 +3,10 @@
 import asyncio
 import json
 import random
+import re
+import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from nlp_skills.deployment.serving.app import Limits, build_app
 from nlp_skills.deployment.serving.openai_api import ChatAsked
 from nlp_skills.deployment.serving.prompts import Prompts
 from nlp_skills.deployment.serving.serve import open_backend
+from nlp_skills.errors import NotValid
 from nlp_skills.evaluation.predictors import open_predictor
 from nlp_skills.evaluation.predictors.reply import prompt_hash
 
@@ -175,6 +179,39 @@ def test_what_cannot_be_done_is_refused_with_a_sentence(client: openai.OpenAI, n
     assert (reply.status_code, error["type"]) == (400, "invalid_request_error")
     assert len(error["message"].split()) > 3
     assert (error["code"] == "context_length_exceeded") == name.startswith("too ") * (name != "too hot")
+
+
+def test_a_field_that_others_know_is_refused_with_what_to_do_instead():
+    other = {
+        "response_format": ({"type": "json_object"}, "say the form in the system prompt"),
+        "reasoning_effort": ("low", 'chat_template_kwargs: {"enable_thinking": true}'),
+        "functions": ([], "called tools by now"),
+    }
+    for name, (value, cure) in other.items():
+        with pytest.raises(NotValid, match=re.escape(f"{name}: not offered: ")) as refused:
+            ChatAsked.parse({**ASKED, name: value}, "the request")
+        assert cure in str(refused.value)
+        assert ChatAsked.parse({**ASKED, name: None}, "the request").model == "small:v1"
+    assert ChatAsked.parse({**ASKED, "response_format": {"type": "text"}}, "the request").limit is None
+
+
+def test_more_connections_than_there_may_be_are_told_so_and_the_others_are_answered(task: Path):
+    limits = Limits(streams=1, other_connections=2)
+    with serving(open_backend(task, "v1", "trained", streams=1), limits=limits) as address:
+        port = int(address.split(":")[2].removesuffix("/v1"))
+        with ExitStack() as stack:
+            first, *_ = (
+                stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
+                for _ in range(3)
+            )
+            late = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
+            refused = b"".join(iter(lambda: late.recv(4096), b""))
+            first.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            answered = b"".join(iter(lambda: first.recv(4096), b""))
+    head, _, body = refused.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 503 ") and f"Content-Length: {len(body)}".encode() in head
+    assert json.loads(body)["error"]["message"] == "Too many connections. Try again soon."
+    assert answered.startswith(b"HTTP/1.1 200 ")
 
 
 def test_a_model_that_is_not_here_and_a_wrong_path_are_not_found(client: openai.OpenAI, url: str):

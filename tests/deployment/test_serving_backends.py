@@ -19,6 +19,7 @@ from served_task import CALL, LOOP, make_served_task, running, serving
 
 from nlp_skills.base_model import BaseModelFiles, load_tokenizer
 from nlp_skills.data.example import read_examples
+from nlp_skills.deployment.serving.app import build_app
 from nlp_skills.deployment.serving.backend import Piece
 from nlp_skills.deployment.serving.chat import Conversation, hold
 from nlp_skills.deployment.serving.http_server import listen
@@ -34,6 +35,27 @@ from nlp_skills.training.config import TrainConfig
 
 ASKED: dict[str, Any] = {"model": "small", "messages": [{"role": "user", "content": "Is it raining?"}]}
 WEATHER = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}
+
+
+def test_health_asks_llama_cpp_itself(packaged_gguf: Path):
+    backend = LlamaBackend(packaged_gguf, TrainConfig(base_model="smollm2-135m-instruct"), streams=1)
+    app = build_app(backend, ["small"], created=1)
+
+    async def ask() -> list[httpx2.Response]:
+        at = {"transport": httpx2.ASGITransport(app=app), "base_url": "http://localhost"}
+        async with httpx2.AsyncClient(**at) as client:
+            found = [await client.get("/health")]
+            ended, backend._server = [backend._server], None
+            await asyncio.to_thread(ended.clear)
+            found += [await client.get("/health"), await client.post("/v1/chat/completions", json=ASKED)]
+        await backend.close()
+        return found
+
+    well, ended, asked = asyncio.run(ask())
+    assert (well.status_code, well.json()) == (200, {"status": "ok", "model": "small", "under_way": 0})
+    assert (ended.status_code, ended.json()["status"]) == (503, "stopped")
+    assert ended.json()["cause"].startswith("llama.cpp cannot be reached any more")
+    assert asked.status_code == 503
 
 
 STANDS_FOR_VLLM = """

@@ -220,6 +220,30 @@ def _fails(*_: Any) -> Any:
     raise RuntimeError("no room left\nand more")
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_gpu_that_is_lost_ends_the_engine_and_everybody_is_told_why(model: Any):
+    import torch
+
+    def lose(*_: Any) -> Any:
+        raise torch.AcceleratorError("CUDA error: device-side assert triggered")
+
+    engine = make_engine(model)
+    running = Answer([1, 2, 3], 100_000)
+    engine.submit(running.job)
+    running.told.get(timeout=60)
+    assert engine.fault is None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model.model.embed_tokens, "forward", lose)
+        reading = Answer([4, 5], 5)
+        engine.submit(reading.job)
+        why = "the model failed: CUDA error: device-side assert triggered"
+        assert [running.wait()[-1], reading.wait()[-1]] == [Said(finish="failed", error=why)] * 2
+    late = Answer([1], 1)
+    engine.submit(late.job)
+    engine.close()
+    assert (late.wait()[-1].error, engine.fault) == (why, why)
+
+
 def test_an_engine_that_is_closed_tells_everybody(model: Any):
     engine = make_engine(model)
     answers = [Answer(prompt, 100_000) for prompt in draw_prompts(3)]

@@ -30,6 +30,21 @@ class TemplateSettings(Record):
     enable_thinking: bool | None = None
 
 
+NOT_OFFERED = {
+    "response_format": "answers are not held to a form here, as in the evaluation; say the form in the system prompt, as"
+    ' the training rows do. {"type": "text"} is taken',
+    "reasoning_effort": 'how long is thought cannot be set; chat_template_kwargs: {"enable_thinking": true} or false says'
+    " whether",
+    "functions": "it is called tools by now",
+    "function_call": "it is called tool_choice by now; auto and none are offered",
+    "verbosity": "say in the system prompt how long answers should be, or set max_tokens",
+    "top_k": "draws are limited by temperature and top_p",
+    "min_p": "draws are limited by temperature and top_p",
+    "repetition_penalty": "the evaluation measured the model without it",
+}
+"""Fields that OpenAI or other servers know and we do not, with what to do instead."""
+
+
 class Asked(Record):
     """What both kinds of completion have in common."""
 
@@ -58,6 +73,19 @@ class Asked(Record):
     def tells_usage(self) -> bool:
         """Whether a stream ends with the number of tokens."""
         return self.stream_options is not None and self.stream_options.include_usage
+
+    @model_validator(mode="before")
+    @classmethod
+    def _not_offered(cls, body: Any) -> Any:
+        """A field without a value asks for nothing."""
+        if not isinstance(body, dict):
+            return body
+        left = {name: value for name, value in body.items() if name not in NOT_OFFERED or value is not None}
+        if left.get("response_format") == {"type": "text"}:
+            del left["response_format"]
+        if name := next((name for name in NOT_OFFERED if name in left), None):
+            raise ValueError(f"{name}: not offered: {NOT_OFFERED[name]}")
+        return left
 
     @model_validator(mode="after")
     def _only_what_is_done(self) -> Asked:

@@ -23,7 +23,8 @@ class Upstream:
     def __init__(self, address: str, name: str, *, key: str | None = None, streams: int) -> None:
         """`streams` answers may be under way at once; `key` is the server's own."""
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}
-        limits = httpx2.Limits(max_connections=streams + 8)
+        # No connection is used twice: the other side may be about to close it, and on this machine a new one costs nothing.
+        limits = httpx2.Limits(max_connections=streams + 8, max_keepalive_connections=0)
         self._client = httpx2.AsyncClient(base_url=address, headers=headers, timeout=SECONDS, limits=limits)
         self._name = name
 
