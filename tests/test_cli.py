@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 from click.testing import Result
@@ -215,6 +215,10 @@ def test_training_is_not_started_without_confirm_which_is_spelled_as_the_one_who
     monkeypatch.setenv("NLP_SKILLS_PROGRESS", "json")
     plan = json.loads(succeed("start-training", "reviews", "--json").stdout)
     assert plan["message"].endswith("Call again with confirm=true.")
+    assert "learning_rate" not in plan["message"]
+    succeed("create-version", "reviews", "--learning-rate", "0.02")
+    told = json.loads(succeed("start-training", "reviews", "--json").stdout)["message"]
+    assert "learning_rate 0.02 is 100 times what sft with lora usually takes (0.0002)" in told
     assert not (reviews / "versions" / "v1" / "job.json").exists()
 
 
@@ -328,9 +332,10 @@ def test_a_command_to_copy_is_whole_on_a_narrow_terminal(monkeypatch: pytest.Mon
     assert {line.strip() for line in shown} >= {line for lines in commands.values() for line in lines}
 
 
-def test_a_record_without_a_table_is_shown_as_yaml(reviews: Path):
-    shown = succeed("create-task", "again", "--type", "qa", "--goal", "Answer.").stdout
-    assert shown.rstrip() == (reviews.parent / "again" / "task.yaml").read_text(encoding="utf-8").rstrip()
+def test_every_result_is_told_in_words_and_none_as_raw_yaml():
+    returned = [get_type_hints(operation.function)["return"] for operation in OPERATIONS]
+    kinds = {kind.__name__ for one in returned for kind in get_args(one) or (one,)}
+    assert kinds <= set(tables.RENDERERS)
 
 
 def as_program(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -1,4 +1,4 @@
-"""Results as people read them: one renderer for each record that deserves a table, YAML for the others."""
+"""Results as people read them: one renderer for each record that an operation returns."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console, RenderableType
-from rich.text import Text
 
 from nlp_skills.records import Record
 from nlp_skills.tables import (
@@ -42,8 +41,7 @@ def show(record: Record) -> None:
 
 def render(record: Record) -> RenderableType:
     """The record as something that rich prints."""
-    renderer = RENDERERS.get(type(record).__name__)
-    return renderer(record) if renderer else Text(record.to_bytes(".yaml").decode().rstrip())
+    return RENDERERS[type(record).__name__](record)
 
 
 RENDERERS: dict[str, Callable[[Any], RenderableType]] = {

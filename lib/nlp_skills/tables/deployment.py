@@ -76,7 +76,7 @@ def aliases(found: AliasList) -> RenderableType:
             {
                 "alias": one.alias,
                 "version": (one.version or "none yet") + ("" if one.there else " (deleted)"),
-                "since": one.since or "",
+                "since": _minute(one.since or ""),
                 "by": one.by or "",
                 "why": one.why or "",
             }
@@ -86,19 +86,39 @@ def aliases(found: AliasList) -> RenderableType:
     )
     parts: list[RenderableType] = [now]
     if found.history:
-        changes = table("when", "alias", "from", "to", "", "by", "why", title="Changes")
-        for one in reversed(found.history):
-            changes.add_row(
-                one.at, one.alias, one.before or "", one.version, one.kind, one.by, short(one.why)
-            )
-        parts += [Text(), changes]
+        changes = (
+            {
+                "when (UTC)": _minute(one.at),
+                "alias": one.alias,
+                "from": one.before or "",
+                "to": one.version,
+                "how": one.kind,
+                "by": one.by,
+                "why": short(one.why),
+            }
+            for one in reversed(found.history)
+        )
+        parts += [Text(), filled(changes, title="Changes", less=("by", "from"))]
     if found.deployments:
-        made = table("when", "version", "what", "to", "name", "by", "difference", title="Deployments")
+        made = []
         for one in reversed(found.deployments):
             told = [f"accepted by {one.accepted.by}: {short(one.accepted.why)}"] if one.accepted else []
             told += [one.state] if one.state in ("not finished", "removed", "gone") else []
-            made.add_row(
-                one.created, one.version, one.artefact, one.target, one.name, one.by, "; ".join(told)
+            made.append(
+                {
+                    "when (UTC)": _minute(one.created),
+                    "version": one.version,
+                    "what": one.artefact,
+                    "to": one.target,
+                    "name": one.name,
+                    "by": one.by,
+                    "note": "; ".join(told),
+                }
             )
-        parts += [Text(), made]
+        parts += [Text(), filled(made, title="Deployments", whole=("name",), less=("by", "to"))]
     return Group(*parts)
+
+
+def _minute(time: str) -> str:
+    """`2026-11-21T15:20:10Z` as people read it in a list: `2026-11-21 15:20`."""
+    return time[:16].replace("T", " ")

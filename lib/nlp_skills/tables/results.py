@@ -162,7 +162,8 @@ def slice_changes(title: str, found: Comparison, changed: list[SliceChange]) -> 
 
 def changed_rows(title: str, found: Comparison, rows: list[ChangedRow]) -> Table:
     """Rows on which the versions disagree."""
-    made = table("row", "input", "expected", found.a, found.b, title=title)
+    right = found.b if title == "Fixed" else found.a  # what it answered is what was expected, or nearly
+    made = table("row", "input", "expected", found.a, found.b, title=title, less=("row", right))
     for row in rows[:5]:
         made.add_row(row.id, short(row.input, 100), row.expected, short(row.a, 40), short(row.b, 40))
     return made

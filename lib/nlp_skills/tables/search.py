@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from nlp_skills.evaluation.figures import show_value
-from nlp_skills.tables.grid import short, table
+from nlp_skills.tables.grid import table
 
 if TYPE_CHECKING:
     from nlp_skills.evaluation.search.record import SearchReport
 
+HEAD = 12
+"""Characters of a line of a column's head."""
 STYLES = {"running": "bold green", "failed": "bold red", "pruned": "yellow"}
 
 
@@ -21,8 +24,15 @@ def search(found: SearchReport) -> RenderableType:
     parts: list[RenderableType] = []
     if found.trials:
         fields = list(dict.fromkeys(field for trial in found.trials for field in trial.settings))
+        heads = [_on_lines(field) for field in fields]
         rows = table(
-            "trial", "version", "state", *fields, found.metric, "", right=("trial", *fields, found.metric)
+            "trial",
+            "version",
+            "state",
+            *heads,
+            found.metric,
+            right=("trial", *heads, found.metric),
+            less=("state",),
         )
         for trial in found.trials:
             rows.add_row(
@@ -31,9 +41,9 @@ def search(found: SearchReport) -> RenderableType:
                 Text(trial.state, style=STYLES.get(trial.state, "")),
                 *(str(trial.settings.get(field, "")) for field in fields),
                 "" if trial.value is None else show_value(trial.value, ".4f"),
-                short(trial.note),
             )
-        parts += [rows, Text()]
+        notes = [Text(f"Trial {trial.number}: {trial.note}") for trial in found.trials if trial.note]
+        parts += [rows, Text(), *([*notes, Text()] if notes else [])]
     if found.importance:
         mattered = ", ".join(f"{field} {share:.0%}" for field, share in found.importance.items())
         parts.append(Text(f"What mattered: {mattered}"))
@@ -43,3 +53,13 @@ def search(found: SearchReport) -> RenderableType:
     if found.page:
         parts.append(Text(f"Page: {found.page}"))
     return Group(*parts)
+
+
+def _on_lines(field: str) -> str:
+    """A setting's name as a head that is as narrow as its values: `per_device_`, `train_batch_`, `size`."""
+    lines = [""]
+    for word in re.findall(r"[^_]+_*", field):
+        if lines[-1] and len(lines[-1] + word) > HEAD:
+            lines.append("")
+        lines[-1] += word
+    return "\n".join(lines)

@@ -9,6 +9,7 @@ from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.errors import NotValid, counted
 from nlp_skills.task.task import Task, TaskType
 from nlp_skills.training.config import TrainConfig
+from nlp_skills.training.defaults import FEW_ROWS, default_learning_rate
 from nlp_skills.training.methods import METHODS
 from nlp_skills.training.methods.arguments import steps_per_epoch, total_steps
 from nlp_skills.training.preflight.trainable_model import require_separating_attention, require_target_modules
@@ -16,6 +17,8 @@ from nlp_skills.training.row_kinds import require_learnable
 from nlp_skills.training.version_model import is_version
 
 OF_PAIRS = ("dpo", "orpo", "kto")
+HIGH = 25
+"""Times the usual learning rate and more are warned of (measured: docs/benchmarks.md, "Learning rates")."""
 
 
 def require_fit(task: Path, definition: Task, config: TrainConfig, snapshot: DataSnapshot) -> None:
@@ -77,3 +80,14 @@ def _require_validation(name: str, config: TrainConfig, snapshot: DataSnapshot) 
             f"{name}: a patience of {counted(patience, 'evaluation')} never ends a run of {looks}. Take more epochs, a smaller"
             " patience, or eval_steps."
         )
+
+
+def told_of_high_rate(config: TrainConfig) -> str | None:
+    """A sentence about a learning rate that is far above what the method and the adapter usually take."""
+    usual = default_learning_rate(config.method, config.peft, FEW_ROWS)
+    if config.learning_rate <= HIGH * usual:
+        return None
+    return (
+        f"learning_rate {config.learning_rate:g} is {config.learning_rate / usual:,.0f} times what {config.method} with"
+        f" {config.peft} usually takes ({usual:g}), and may destroy the model: make a version with a smaller --learning-rate."
+    )

@@ -14,6 +14,7 @@ from nlp_skills.records import Progress, Record, read_mapping, silent
 from nlp_skills.task.version import Version, newest_version, record_lineage, version_folder
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.devices import CPU, visible_devices
+from nlp_skills.training.fitness import told_of_high_rate
 from nlp_skills.training.job import Job, is_running, read_job
 from nlp_skills.training.new_version import create_version
 from nlp_skills.training.planning.forecast import Forecast, forecast_version
@@ -74,6 +75,7 @@ def _starting_plan(
     takes = [f"It takes {predicted.words()}; {predicted.correction.words()}."] if predicted else []
     if predicted and not predicted.fits:
         takes.append(f"HW-FIT: that is not enough; see what would fit: nlp-skills plan-training {task.name}.")
+    takes += [told] if (told := told_of_high_rate(config)) else []
     if place is None:
         takes += _too_many_processes(config)
     else:
