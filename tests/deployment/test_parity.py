@@ -14,7 +14,7 @@ from nlp_skills.deployment.parity.answers import judge_answers
 from nlp_skills.deployment.parity.causes import Prompt, difference
 from nlp_skills.deployment.parity.check import check_parity
 from nlp_skills.deployment.parity.conversations import Trainer, conversations
-from nlp_skills.deployment.parity.report import ParityReport
+from nlp_skills.deployment.parity.report import AnswersCompared, ParityReport
 from nlp_skills.errors import AlreadyExists, NotFound, NotReady
 from nlp_skills.evaluation.results import Prediction
 from nlp_skills.records import unfinished, write_atomic
@@ -86,6 +86,9 @@ def test_what_was_trained_passes_and_everything_was_compared(task: Path) -> None
     assert report.does_not_apply == {"thinking": "the chat template knows no thinking"}
     assert report.weights is not None
     assert report.weights.nats < 1e-4
+    assert (
+        "allowed (trained in float32, served in f32 in llama.cpp), so it is no other model" in report.message
+    )
     assert report.answers is not None
     assert (report.answers.rows, report.answers.same) == (10, 10)
     assert ParityReport.load(task / "models" / "v1" / "f32.parity.json") == report
@@ -115,8 +118,8 @@ def test_without_confirm_nothing_is_made_compared_or_recorded(task: Path) -> Non
     shown = deploy_version(task, version="v1", to="gguf", quantization="f32")
     assert (shown.done, shown.parity, shown.deployment) == (False, None, None)
     assert shown.steps[0] == "make the GGUF file f32.gguf of v1"
-    assert shown.message == (
-        "Nothing was done. To do it: nlp-skills deploy-version small --version v1 --to gguf --quantization f32 --confirm"
+    assert shown.message.splitlines()[-1] == (
+        "To do it: nlp-skills deploy-version small --version v1 --to gguf --quantization f32 --confirm"
     )
     assert not (task / "registry.json").exists()
 
@@ -221,4 +224,26 @@ def test_answers_are_worse_beyond_chance_or_not_worse_by_five_points_or_nobody_c
     before: list[bool], after: list[bool], answer: str
 ) -> None:
     task = Task(name="t", type=TaskType.CLASSIFICATION, goal="g", metric="accuracy", created="now")
-    assert judge_answers(task, answered(*before), answered(*after)).answer == answer
+    found = judge_answers(task, answered(*before), answered(*after))
+    assert (found.answer, found.rows_to_decide is None) == (answer, answer != "cannot tell")
+
+
+@pytest.mark.parametrize(
+    ("rows", "fixed", "broken", "about"),
+    [(10, 0, 1, 88), (30, 1, 3, 158), (30, 2, 2, 271), (100, 1, 3, 241)],
+)
+def test_so_many_rows_as_are_asked_for_decide_where_answers_go_as_they_did(
+    rows: int, fixed: int, broken: int, about: int
+) -> None:
+    task = Task(name="t", type=TaskType.CLASSIFICATION, goal="g", metric="accuracy", created="now")
+
+    def judged(times: float) -> AnswersCompared:
+        up, down, count = (round(n * times) for n in (fixed, broken, rows))
+        before = answered(*[False] * up, *[True] * (count - up))
+        after = answered(*[True] * up, *[False] * down, *[True] * (count - up - down))
+        return judge_answers(task, before, after)
+
+    found = judged(1)
+    assert (found.answer, found.rows_to_decide) == ("cannot tell", about)
+    assert f"about {about} test rows would tell" in found.reason
+    assert judged(1.1 * about / rows).answer != "cannot tell"

@@ -1,11 +1,13 @@
 """The test rows, asked of what is deployed, beside the answers that the version gave in its evaluation.
 
 the same in every row ──▶ yes        worse beyond chance ──▶ no
-too few rows, or it may be more than five points worse ──▶ cannot tell        else ──▶ yes
+too few rows, or it may be more than five points worse ──▶ cannot tell, and how many rows would tell
+else ──▶ yes
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -92,7 +94,21 @@ def judge_answers(
         cut=sum(b.cut and not a.cut for a, b in zip(before, after, strict=True)),
         answer=answer,
         reason=reason,
+        rows_to_decide=rows_to_decide(worse, len(after)) if answer == "cannot tell" else None,
     )
+
+
+def rows_to_decide(change: Interval, rows: int) -> int:
+    """About how many rows would decide, if the change stays what it is: an interval narrows with the root of the rows.
+
+    Either its worse end comes within the margin, or its better end below 0; whichever takes fewer.
+    """
+    wanted = []
+    if change.value > -MARGIN:
+        wanted.append((change.value - change.low) / (change.value + MARGIN))
+    if change.value < 0:
+        wanted.append((change.high - change.value) / -change.value)
+    return max(TOO_FEW, rows + 1, math.ceil(rows * min(wanted) ** 2))
 
 
 def _verdict(found: Comparison, change: Interval, same: int, rows: int, metric: str) -> tuple[Answer, str]:
@@ -100,10 +116,11 @@ def _verdict(found: Comparison, change: Interval, same: int, rows: int, metric: 
     if rows and same == rows:
         return "yes", f"{told}."
     numbers = f"{told}; {metric_name(metric)} {show_signed(change)}"
+    more = f"about {rows_to_decide(change, rows):,} test rows would tell"
     if rows < TOO_FEW:
-        return "cannot tell", f"{numbers}: fewer than {TOO_FEW} test rows decide nothing."
+        return "cannot tell", f"{numbers}: fewer than {TOO_FEW} test rows decide nothing; {more}."
     if found.verdict == "worse":
         return "no", f"{numbers}: worse beyond chance."
     if change.low < -MARGIN:
-        return "cannot tell", f"{numbers}: it may be more than {MARGIN:g} worse; more test rows would tell."
-    return "yes", f"{numbers}."
+        return "cannot tell", f"{numbers}: it may be more than {MARGIN:g} worse; {more}."
+    return "yes", f"{numbers}: at most {MARGIN:g} worse."

@@ -66,7 +66,7 @@ def compare(
     trainer = Trainer(load_tokenizer(BaseModelFiles(name=version, path=str(trained))), config)
     asked, found.does_not_apply = conversations(trainer, rows)
     places = places_to_look([one.ids for one in asked])
-    before = trained_log_probs(task, version, places, progress)
+    before, precision = trained_log_probs(task, version, places, progress)
     with opened(task, config, target, trainer) as there:
         progress(f"{target.label}: rendering conversations", 0, None)
         found.renderings, found.differences, unknown = compare_prompts(trainer, asked, there.served)
@@ -74,6 +74,9 @@ def compare(
         found.differences += other_quantization(task.name, target, there.file)
         progress(f"{target.label}: comparing the weights", 0, None)
         _compare_weights(task, version, before, places, there, target.quantization, found)
+        found.weights = found.weights and found.weights.model_copy(
+            update={"trained_in": precision, "served_in": there.precision}
+        )
         _compare_answers(task, version, rows, there, file.with_suffix(".part"), progress, found)
         found.not_compared |= unknown
     report = conclude(task, version, info.sha256, name, target, found)

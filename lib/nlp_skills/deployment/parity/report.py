@@ -61,6 +61,10 @@ class WeightsCompared(Record):
     """Mean KL(trained ‖ served)."""
     allowed: float
     """What the quantisation may cause."""
+    trained_in: str = ""
+    """The precision that the trained version computed in: `bfloat16` …"""
+    served_in: str = ""
+    """… and what is served: `float32`, `q8_0 in llama.cpp`."""
 
 
 class AnswersCompared(Record):
@@ -78,6 +82,8 @@ class AnswersCompared(Record):
     """Answers that ran into their limit only where they were served: a sign of a missing stop token."""
     answer: Answer
     reason: str
+    rows_to_decide: int | None = None
+    """About so many test rows would turn "cannot tell" into an answer, if they go as these did."""
 
 
 class ParityReport(Record):
