@@ -155,6 +155,25 @@ def test_what_ollama_does_otherwise_is_named(messages: list[Any], tools: list[An
     assert [told for told in made.limits if limit in told]
 
 
+def test_the_tools_of_the_rows_are_rendered_too_and_named_where_ollama_shows_them_otherwise():
+    def tool(name: str, schema: Any) -> dict[str, Any]:
+        parameters = {"type": "object", "properties": {"a": schema}}
+        return {"type": "function", "function": {"name": name, "description": "d", "parameters": parameters}}
+
+    plain = {"type": "string", "description": "d"}
+    rows = [WEATHER, tool("plain", plain), tool("cut", {**plain, "default": "x"}), tool("anything", True)]
+    tokenizer = tokenizer_with(chat_template("qwen3"))
+    made = modelfile(tokenizer, "./q8_0.gguf", tools=rows)
+    (told,) = [limit for limit in made.limits if limit.startswith("of the tools in the rows")]
+    assert told.startswith(
+        "of the tools in the rows cut, anything are shown otherwise: the conversation 'cut' differs"
+    )
+    probes = [Probe("tools", [user("a")], [one]) for one in rows[:3]]
+    kept, wanted = prompts(tokenizer, probes)
+    written = go_render_many(made.template, requests(kept))
+    assert [one == other for one, other in zip(written, wanted, strict=True)] == [True, True, False]
+
+
 def refused(template: str, **given: Any) -> str:
     with pytest.raises(NotValid) as error:
         modelfile(tokenizer_with(template), "./x.gguf", **{"tools": False, **given})

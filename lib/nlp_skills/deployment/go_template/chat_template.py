@@ -123,7 +123,8 @@ def key_order(tools: Sequence[Mapping[str, Any]]) -> Order:
         function = tool.get("function", tool)
         parameters = function.get("parameters") or {}
         seen = [("function", function), ("parameters", parameters)]
-        seen += [("property", one) for one in (parameters.get("properties") or {}).values()]
+        properties = (parameters.get("properties") or {}).values()
+        seen += [("property", one) for one in properties if isinstance(one, Mapping)]
         for kind, value in seen:
             found[kind].update(dict.fromkeys(key for key in value if key in ORDER[kind]))
     return {kind: (*keys, *(key for key in ORDER[kind] if key not in keys)) for kind, keys in found.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from nlp_skills.deployment.go_template.chat_template import ChatTemplate
@@ -20,6 +20,9 @@ from nlp_skills.errors import NotValid, clip
 
 AROUND = 24
 """Characters that are shown on each side of a difference."""
+
+SHOWN = 3
+"""Names of tools in a sentence."""
 
 
 def differing(
@@ -71,6 +74,23 @@ def limits_of(chat: ChatTemplate, template: Template, *, tools: bool) -> Iterato
             "the model's tool calls are not JSON with a name and arguments, so Ollama hands them back as text; a PARSER"
             " of Ollama's own may read them"
         )
+
+
+def tools_shown_otherwise(
+    chat: ChatTemplate, template: Template, tools: Sequence[Mapping[str, Any]]
+) -> Iterator[str]:
+    """Which of the tools that the model was trained with Ollama shows it in other words, and the first difference."""
+    functions = [tool.get("function", tool) for tool in tools]
+    probes = [
+        Probe(one["name"], [user("a")], [{"type": "function", "function": dict(one)}]) for one in functions
+    ]
+    rendered = [(probe, chat.rendered(probe), _of_ollama(template, probe, None)) for probe in probes]
+    wrong = [(p, wanted.text, found) for p, wanted, found in rendered if wanted and wanted.text != found]
+    if wrong:
+        names = ", ".join(probe.name for probe, _, _ in wrong[:SHOWN])
+        more = f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
+        probe, wanted, found = wrong[0]
+        yield f"of the tools in the rows {names}{more} {'is' if len(wrong) == 1 else 'are'} shown otherwise: {difference(probe, wanted, found)}"
 
 
 def _tool(properties: Mapping[str, Any], **others: Any) -> list[dict[str, Any]]:

@@ -7,7 +7,12 @@ from typing import Any
 
 from nlp_skills.data.text_encoder import end_tokens
 from nlp_skills.deployment.go_template.chat_template import ChatTemplate
-from nlp_skills.deployment.go_template.compared import difference, differing, limits_of
+from nlp_skills.deployment.go_template.compared import (
+    difference,
+    differing,
+    limits_of,
+    tools_shown_otherwise,
+)
 from nlp_skills.deployment.go_template.go_syntax import parse
 from nlp_skills.deployment.go_template.markers import with_markers
 from nlp_skills.deployment.go_template.probes import drawn_probes, plain_probes, thinking_probes, tool_probes
@@ -51,6 +56,8 @@ def modelfile(
     template = _translated(chat, with_tools)
     stops = [token for token in map(tokenizer.convert_ids_to_tokens, sorted(end_tokens(tokenizer))) if token]
     limits = [*chat.assumed, *limits_of(chat, parse(template), tools=with_tools)]
+    if not isinstance(tools, bool):
+        limits += tools_shown_otherwise(chat, parse(template), tools)
     given = dict(parameters or {})
     return Modelfile(
         text=_text(weights, template, system, given, stops),

@@ -12,6 +12,7 @@ from typing import Any
 from nlp_skills.deployment.go_template.go_engine import execute
 from nlp_skills.deployment.go_template.go_functions import JsonList, JsonMap, Struct
 from nlp_skills.deployment.go_template.go_syntax import Template
+from nlp_skills.errors import NotValid
 
 _THINK, _THOUGHT = "<think>", "</think>"
 
@@ -130,7 +131,7 @@ def _tool(given: Mapping[str, Any]) -> Struct:
     parameters = _parameters(function.get("parameters") or {})
     shown = {
         "name": function["name"],
-        "description": function.get("description", ""),
+        "description": function.get("description") or "",
         "parameters": parameters,
     }
     seen = {
@@ -159,19 +160,21 @@ def _parameters(given: Mapping[str, Any]) -> Struct:
     )
 
 
-def _property(given: Mapping[str, Any]) -> Struct:
-    kind = given.get("type", ())
+def _property(given: Any) -> Struct:
+    if not isinstance(given, Mapping):
+        raise NotValid(f"a parameter's schema is {given!r}, which Ollama does not take")
+    kind = given.get("type") or ()
     kinds = [one.encode() for one in ((kind,) if isinstance(kind, str) else kind)]
     inner = given.get("properties")
     nested = {name: _property(one) for name, one in inner.items()} if inner is not None else None
     fields = {
-        "AnyOf": [_property(one) for one in given.get("anyOf", ())],
+        "AnyOf": [_property(one) for one in given.get("anyOf") or ()],
         "Type": kinds,
         "Items": _decoded(given.get("items")),
-        "Description": given.get("description", "").encode(),
-        "Enum": _decoded(list(given.get("enum", ()))),
+        "Description": (given.get("description") or "").encode(),
+        "Enum": _decoded(list(given.get("enum") or ())),
         "Properties": None if nested is None else Struct({"ToMap": nested, "Len": len(nested)}, nested),
-        "Required": [name.encode() for name in given.get("required", ())],
+        "Required": [name.encode() for name in given.get("required") or ()],
     }
     names = {name: name[0].lower() + name[1:] for name in fields}
     shown = {names[name]: value for name, value in fields.items() if value}
