@@ -97,10 +97,7 @@ def test_a_conversation_comes_to_an_outcome_and_goes_on_in_another_session(
         steps = [show_task(task).next for task in tasks(project)] if number else []
         report = play(scenario_of(session), client, harness, tmp_path)
         assert faults_of(session, report) == []
-        greeting = "".join(
-            hook["stdout"] for hook in report["hooks"] if hook["name"].startswith("SessionStart")
-        )
-        assert all(step.rstrip(".") in greeting for step in steps), (steps, greeting)
+        assert all(step.rstrip(".") in greeting(report) for step in steps), (steps, greeting(report))
         await_runs(project)
     assert tasks(project)
     for task in tasks(project):
