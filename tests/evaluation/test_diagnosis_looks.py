@@ -17,7 +17,7 @@ from nlp_skills.evaluation.diagnosis import answers, loss_curve
 from nlp_skills.evaluation.diagnosis.causes import known_causes
 from nlp_skills.evaluation.diagnosis.clusters import find_clusters
 from nlp_skills.evaluation.diagnosis.cut_inputs import find_limit
-from nlp_skills.evaluation.diagnosis.diagnose import rank
+from nlp_skills.evaluation.diagnosis.diagnose import look_at, rank
 from nlp_skills.evaluation.diagnosis.doubling import forecast_doubling
 from nlp_skills.evaluation.diagnosis.learning_curve import take_parts
 from nlp_skills.evaluation.diagnosis.looks import LOOKS
@@ -35,7 +35,7 @@ from nlp_skills.evaluation.diagnosis.record import (
 )
 from nlp_skills.evaluation.diagnosis.rows import faults_of_rows
 from nlp_skills.evaluation.diagnosis.symptoms import known_symptoms, understand
-from nlp_skills.evaluation.results import Interval, Prediction
+from nlp_skills.evaluation.results import EvalResult, Interval, Prediction, Score
 from nlp_skills.operations import find_operation
 from nlp_skills.task.task import Task, TaskType
 from nlp_skills.training.config import TrainConfig
@@ -260,6 +260,40 @@ def test_a_pair_that_is_taken_for_each_other_stands_out_of_wrong_answers() -> No
     assert (found.id, [e.value for e in found.evidence]) == ("CONFUSED-PAIR", [8, 8])
     spread = [row(a, b, n) for n, (a, b) in enumerate((a, b) for a in "abcdef" for b in "abcdef" if a != b)]
     assert not list(answers.confused_pairs(material(predictions=spread)))
+
+
+def test_what_could_not_be_looked_for_is_never_told_as_not_found() -> None:
+    few = [row("a", "b", n) for n in range(3)] + [row("a", "a", n) for n in range(3, 20)]
+    results = EvalResult(
+        metrics={"macro_f1": Interval(value=0.5, low=0.4, high=0.6)},
+        count=20,
+        split="test",
+        data_sha256="x",
+        baseline={
+            "majority": Score(
+                metrics={"macro_f1": Interval(value=0.2, low=0.1, high=0.3)},
+                count=20,
+                gain=Interval(value=0.3, low=0.2, high=0.4),
+            )
+        },
+    )
+    names = {
+        "a loss that rose",
+        "a loss that did not fall",
+        "a model that is no better than the prompted base model or the most frequent answer",
+        "labels that are taken for each other",
+        "words that wrong rows have in common",
+        "wrong rows that are longer or shorter",
+    }
+    looks = [look for look in LOOKS if look.what in names]
+    short = [{"step": n, "loss": 2.0} for n in range(5)]
+    causes, ruled_out, unchecked = look_at(material(predictions=few, results=results, metrics=short), looks)
+    assert (causes, ruled_out, {one.what for one in unchecked}) == ([], [], names)
+    why = {one.what: one.why for one in unchecked}
+    assert why["a model that is no better than the prompted base model or the most frequent answer"] == (
+        "versions/v1/results.json does not compare macro_f1 with the base model with a prompt: nlp-skills evaluate-version"
+        " t --version v1"
+    )
 
 
 def curve(losses: list[float], se: float = 0.01) -> list[dict[str, float]]:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from nlp_skills.data.excerpt import ending
-from nlp_skills.errors import counted
+from nlp_skills.errors import NotReady, counted
 from nlp_skills.evaluation.diagnosis.causes import figure, name_cause
 from nlp_skills.evaluation.diagnosis.chance import LEVEL, more_in_one, more_than_expected, show_p
 from nlp_skills.evaluation.diagnosis.material import Material, show_prediction
@@ -166,11 +166,13 @@ def one_answer(material: Material) -> Iterator[Cause]:
 
 
 def confused_pairs(material: Material) -> Iterator[Cause]:
-    """CONFUSED-PAIR: labels that are taken for each other more often than for others."""
+    """CONFUSED-PAIR: labels that are taken for each other more often than for others. Raises NotReady with one pair."""
     wrong = material.wrong
     pairs = Counter(frozenset((row.expected, row.predicted)) for row in wrong)
     labels = {row.expected for row in material.predictions or []}
-    if len(labels) < 3 or not pairs:
+    if len(labels) < 3:
+        raise NotReady("with fewer than three labels there is no other pair to compare with")
+    if not pairs:
         return
     possible = len(labels) * (len(labels) - 1) / 2
     ((pair, count),) = pairs.most_common(1)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nlp_skills.errors import NotReady
 from nlp_skills.evaluation.baselines import vectorise
 from nlp_skills.evaluation.diagnosis.causes import figure, name_cause
 from nlp_skills.evaluation.diagnosis.chance import LEVEL, overlaps_by_chance, show_p
@@ -99,9 +100,11 @@ def _distinct(names: list[str]) -> list[str]:
 
 
 def error_clusters(material: Material) -> Iterator[Cause]:
-    """The clusters of this version's wrong rows."""
+    """The clusters of this version's wrong rows. Raises NotReady where there is nothing to tell them from."""
     rows = material.predictions or []
     every = len(material.wrong)
+    if every < FEWEST or every == len(rows):
+        raise NotReady(f"{every} of {len(rows)} rows are wrong; {FEWEST} and a right one are needed")
     for cluster in find_clusters([row.input for row in rows], [not row.correct for row in rows]):
         name = ", ".join(map(repr, cluster.names))
         yield name_cause(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from statistics import median
 
 from nlp_skills.data.language import detect_language
+from nlp_skills.errors import NotReady
 from nlp_skills.evaluation.diagnosis.causes import figure, name_cause
 from nlp_skills.evaluation.diagnosis.chance import LEVEL, higher, more_in_one, show_p
 from nlp_skills.evaluation.diagnosis.material import Material, show_prediction
@@ -19,12 +20,12 @@ TELLING = 0.1
 
 
 def length_effect(material: Material) -> Iterator[Cause]:
-    """Wrong rows against right ones by the characters of their input (Mann-Whitney)."""
+    """Wrong rows against right ones by the characters of their input (Mann-Whitney). Raises NotReady with too few."""
     rows = material.predictions or []
     wrong = [len(row.input) for row in rows if not row.correct]
     right = [len(row.input) for row in rows if row.correct]
     if min(len(wrong), len(right)) < FEWEST:
-        return
+        raise NotReady(f"{len(wrong)} rows are wrong and {len(right)} right; {FEWEST} of each are needed")
     share, p = higher(wrong, right)
     if p > LEVEL or abs(share - 0.5) < TELLING:
         return
@@ -47,7 +48,10 @@ def length_effect(material: Material) -> Iterator[Cause]:
 
 
 def language_effect(material: Material) -> Iterator[Cause]:
-    """Each language against the others, by the share of wrong rows. Raises MissingExtra without py3langid."""
+    """Each language against the others, by the share of wrong rows.
+
+    Raises MissingExtra without py3langid, NotReady where the rows are of one language.
+    """
     rows = material.predictions or []
     by_language: dict[str, list[int]] = defaultdict(list)
     for number, row in enumerate(rows):
@@ -56,7 +60,7 @@ def language_effect(material: Material) -> Iterator[Cause]:
             by_language[language].append(number)
     kinds = {language: found for language, found in by_language.items() if len(found) >= FEWEST}
     if len(kinds) < 2:
-        return
+        raise NotReady(f"no two languages have {FEWEST} test rows or more")
     total, wrong = sum(map(len, kinds.values())), {n for n, row in enumerate(rows) if not row.correct}
     known = {n for found in kinds.values() for n in found}
     for language, found in sorted(kinds.items(), key=lambda item: -len(item[1])):

@@ -23,6 +23,7 @@ from nlp_skills.evaluation.diagnosis.record import Cause
 from nlp_skills.evaluation.figures import show_signed, show_value
 from nlp_skills.evaluation.predictors.predictor import Predictor
 from nlp_skills.evaluation.results import Prediction
+from nlp_skills.evaluation.verdict import baseline_name
 from nlp_skills.records import sha256_file
 
 AGREE = 0.1
@@ -164,18 +165,23 @@ def _error(values: Sequence[float]) -> float:
 
 
 def not_learned(material: Material) -> Iterator[Cause]:
-    """NOT-LEARNED: the tuned model is no better than the prompted base model or the most frequent answer."""
+    """NOT-LEARNED: the tuned model is no better than the prompted base model or the most frequent answer.
+
+    Raises NotReady where one of them was not measured and the other does not explain the score.
+    """
     results = material.results
     name = (results.metric if results else None) or material.definition.chosen_metric
     if results is None or name not in results.metrics:
         raise NotReady(f"{material.results_file} has no {name}")
     more = f"{2 * material.config.epochs:g}"
-    for baseline, words in (
-        ("majority", "the most frequent answer"),
-        ("prompted_base", "the base model with a prompt"),
-    ):
-        found = results.baseline.get(baseline)
-        if found is None or found.gain is None or found.gain.low > 0:
+    asked = ("majority", "prompted_base") if material.definition.type.has_labels else ("prompted_base",)
+    missing = []
+    for baseline in asked:
+        words, found = baseline_name(baseline), results.baseline.get(baseline)
+        if found is None or found.gain is None:
+            missing.append(words)
+            continue
+        if found.gain.low > 0:
             continue
         yield name_cause(
             material,
@@ -190,3 +196,8 @@ def not_learned(material: Material) -> Iterator[Cause]:
             more_epochs=more,
         )
         return
+    if missing:
+        raise NotReady(
+            f"{material.results_file} does not compare {name} with {' and '.join(missing)}: nlp-skills evaluate-version"
+            f" {material.name} --version {material.version}"
+        )

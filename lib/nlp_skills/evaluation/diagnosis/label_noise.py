@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nlp_skills.data.example import Example
-from nlp_skills.errors import counted
+from nlp_skills.errors import NotReady, counted
 from nlp_skills.evaluation.diagnosis.causes import figure, name_cause
 from nlp_skills.evaluation.diagnosis.chance import LEVEL, more_in_one, more_than_expected, show_p
 from nlp_skills.evaluation.diagnosis.confident import Contradicted, contradicted, thresholds
@@ -62,13 +62,16 @@ class Suspicion:
     """That train has a larger share than the test by chance."""
 
 
+TOO_FEW = "too few rows or labels for a classifier that judges them"
+
+
 def noisy_labels(material: Material) -> Iterator[Cause]:
-    """Training labels that a classifier contradicts which has not seen the row."""
+    """Training labels that a classifier contradicts which has not seen the row. Raises NotReady with too few rows."""
     rows = material.train or []
     kept = [rows[n] for n in kept_rows([row.output_text for row in rows])]
     opinion = out_of_fold([row.input_text for row in kept], [row.output_text for row in kept])
     if opinion is None:
-        return
+        raise NotReady(TOO_FEW)
     limits = thresholds(opinion)
     table = contradicted(opinion, limits)
     tested = _test_table(material, kept, opinion, limits)
@@ -216,7 +219,10 @@ def _show(
 
 
 def noisy_test_labels(material: Material) -> Iterator[Cause]:
-    """Test rows that the model contradicts with confidence, and the simple classifier with it."""
+    """Test rows that the model contradicts with confidence, and the simple classifier with it.
+
+    Raises NotReady where the model's confidence is not known, or there are too few rows for the classifier.
+    """
     train, tested, predictions = material.train or [], material.tested or [], material.predictions or []
     known = {row.output_text for row in train}
     asked = [
@@ -225,7 +231,7 @@ def noisy_test_labels(material: Material) -> Iterator[Cause]:
         if row.output_text in known and said.scores
     ]
     if not asked:
-        return
+        raise NotReady(f"{material.predictions_file} has no probabilities of labels")
     opinion = judge_others(
         [row.input_text for row in train],
         [row.output_text for row in train],
@@ -233,7 +239,7 @@ def noisy_test_labels(material: Material) -> Iterator[Cause]:
         [row.output_text for row, _ in asked],
     )
     if opinion is None:
-        return
+        raise NotReady(TOO_FEW)
     agreed = [
         said
         for (_, said), second in zip(asked, opinion.said, strict=True)

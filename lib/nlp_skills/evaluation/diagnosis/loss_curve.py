@@ -8,7 +8,7 @@ from nlp_skills.errors import NotReady
 from nlp_skills.evaluation.diagnosis.causes import figure, name_cause
 from nlp_skills.evaluation.diagnosis.material import Material
 from nlp_skills.evaluation.diagnosis.record import Cause
-from nlp_skills.training.run.watch import OVERFIT, divergence, overfit, stall
+from nlp_skills.training.run.watch import OVERFIT, RECENT, STALLED_AFTER, divergence, overfit, stall
 
 STILL = 0.02
 """The share by which the last validation loss lies below the one before, from which on it was still falling."""
@@ -30,13 +30,14 @@ def failed_run(material: Material) -> Iterator[Cause]:
 
 
 def diverged(material: Material) -> Iterator[Cause]:
-    """RUN-DIVERGE: the loss rose far above where it began, or was no number."""
+    """RUN-DIVERGE: the loss rose far above where it began, or was no number. Raises NotReady with too few losses."""
     rows = material.metrics or []
     found = divergence(rows)
     told = next((row["message"] for row in rows if row.get("warning") in ("RUN-DIVERGE", "RUN-NAN")), None)
-    if found is None and told is None:
-        return
     losses = [row["loss"] for row in rows if "loss" in row]
+    if found is None and told is None:
+        _need(3 * RECENT, losses, material)
+        return
     yield name_cause(
         material,
         "RUN-DIVERGE",
@@ -48,12 +49,13 @@ def diverged(material: Material) -> Iterator[Cause]:
 
 
 def flat(material: Material) -> Iterator[Cause]:
-    """RUN-FLAT: the newest losses are not lower than the first."""
+    """RUN-FLAT: the newest losses are not lower than the first. Raises NotReady with too few losses."""
     rows = material.metrics or []
     found = stall(rows)
-    if found is None:
-        return
     losses = [row["loss"] for row in rows if "loss" in row]
+    if found is None:
+        _need(STALLED_AFTER, losses, material)
+        return
     yield name_cause(
         material,
         "RUN-FLAT",
@@ -115,6 +117,12 @@ def still_falling(material: Material) -> Iterator[Cause]:
         ],
         more_epochs=more,
     )
+
+
+def _need(least: int, losses: list[float], material: Material) -> None:
+    """What a short run does not show is not ruled out by it."""
+    if len(losses) < least:
+        raise NotReady(f"{material.metrics_file} has {len(losses)} training losses; {least} are needed")
 
 
 def _sentence(text: str) -> str:
