@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from nlp_skills.evaluation.predictors import Decoding
+from nlp_skills.evaluation.predictors.choice_scoring import ChoiceScorer
 from nlp_skills.evaluation.predictors.generation import Generated, generate, generate_each
 from nlp_skills.evaluation.predictors.joining import step
 from nlp_skills.evaluation.predictors.prompt_cache import PromptCache
@@ -74,6 +75,33 @@ def test_a_plain_loop_without_a_cache_says_the_same() -> None:
         assert one.ids == ids[len(prompt) :]
 
 
+@pytest.mark.parametrize("family", ["Mamba", "Rwkv"])
+def test_a_model_that_keeps_a_state_of_its_own_says_what_its_forward_passes_say(family: str) -> None:
+    import transformers
+
+    heads = {"Rwkv": {"attention_hidden_size": 16}}
+    sizes = {**SIZES, "state_size": 4, **heads.get(family, {})}
+    torch.manual_seed(13)
+    config = getattr(transformers, f"{family}Config")(**sizes)
+    model = getattr(transformers, f"{family}ForCausalLM")(config).eval()
+    model.generation_config.repetition_penalty = 5.0  # a setting that nobody would see in the results
+    prompts = draw_prompts(3)
+    found = ask(model, prompts, Decoding(max_new_tokens=12, batch_size=2))
+    for prompt, (one,) in zip(prompts, found, strict=True):
+        ids = list(prompt)
+        with torch.inference_mode():
+            while len(ids) < len(prompt) + 12 and (len(ids) == len(prompt) or ids[-1] not in ENDS):
+                ids.append(int(model(input_ids=torch.tensor([ids]), use_cache=False).logits[0, -1].argmax()))
+        assert one.ids == ids[len(prompt) :]
+        assert one.cut == (one.ids[-1] not in ENDS)
+    drawn = Decoding(max_new_tokens=6, batch_size=2, samples=2, temperature=1.0)
+    first = ask(model, prompts, drawn)
+    assert first == ask(model, prompts[::-1], drawn)[::-1]
+    assert len({tuple(one.ids) for row in first for one in row}) > len(prompts)
+    scores = ChoiceScorer(model, 0, prompts).log_probs(prompts[:1], [[1, 2], [3]])
+    assert scores.shape == (1, 2) and bool(scores.isfinite().all())
+
+
 @pytest.mark.parametrize("batch_size", [1, 2, 9])
 def test_several_samples_of_a_row_are_those_that_it_draws_alone(batch_size: int) -> None:
     model = make_model("llama")
@@ -134,7 +162,7 @@ def test_a_cache_with_room_holds_what_a_plain_one_holds_after_any_change() -> No
     from transformers import DynamicCache
 
     model = make_model("llama")
-    prompts = draw_prompts(4)
+    prompts = draw_prompts(3)
     rows = torch.tensor([2, 0, 2])
     kept: list[Any] = []
     with torch.inference_mode():

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nlp_skills.evaluation.predictors.batches import longest_first
 from nlp_skills.evaluation.predictors.joining import join, keep, step, trim
+from nlp_skills.evaluation.predictors.own_state import say_alone
 from nlp_skills.evaluation.predictors.predictor import Decoding
 from nlp_skills.evaluation.predictors.prompt_cache import PromptCache, Started
 
@@ -56,7 +57,12 @@ def generate_each(
     """A prompt's index and its `how.samples` answers, as they come, up to an end token or `how.max_new_tokens`.
 
     `how.batch_size` prompts are under way at once, the longest first; of a GPU that has no room for them, half as many.
+    A model that keeps a state of its own is asked one after the other.
     """
+    if not start.takes_cache:
+        for index in longest_first(prompts):
+            yield index, [_alone(model, ends, prompts[index], how, n) for n in range(how.samples)]
+        return
     import torch
 
     waiting = deque(longest_first(prompts))
@@ -76,6 +82,18 @@ def generate_each(
         large -= {index for index, _ in ended}
         if not large:  # those that follow are shorter
             at_once = how.batch_size
+
+
+def _alone(model: Any, ends: frozenset[int], prompt: Sequence[int], how: Decoding, number: int) -> Generated:
+    started, draw = time.perf_counter(), _draw(how, prompt, number)
+    ids = say_alone(
+        model,
+        ends,
+        prompt,
+        how.max_new_tokens,
+        lambda logits: _choose(logits, how.temperature, [draw])[0],
+    )
+    return Generated(ids, ids[-1] not in ends, time.perf_counter() - started)
 
 
 def _in_memory(running: _Running, new: dict[int, Sequence[int]], *, alone: bool) -> list[Answers] | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nlp_skills.evaluation.predictors.batches import left_padded
+from nlp_skills.evaluation.predictors.own_state import takes_cache
 from nlp_skills.evaluation.predictors.roomy_cache import roomy_cache
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class PromptCache:
 
         self._model = model
         self._pad = pad
+        self.takes_cache = takes_cache(model)
         self.keeps_all = keeps_all(model)
         shares = self.keeps_all and len(prompts) > 1 and _fits(prompts, room, window(model))
         shared = common_beginning(prompts) if shares else 0
@@ -111,7 +113,9 @@ def keeps_all(model: Any) -> bool:
     from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
     layers = DynamicCache(config=model.config).layers
-    return all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers)
+    return takes_cache(model) and all(
+        type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers
+    )
 
 
 def window(model: Any) -> int | None:
