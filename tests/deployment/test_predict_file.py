@@ -9,19 +9,14 @@ import pytest
 from filelock import FileLock
 
 from nlp_skills.data.example import encode, read_examples
-from nlp_skills.data.regenerate import regenerate_data
-from nlp_skills.data.sources.source import DataSources
-from nlp_skills.data.sourcing import add_source
 from nlp_skills.deployment.serving import predict as predicting
 from nlp_skills.deployment.serving.asked_rows import read_asked
 from nlp_skills.deployment.serving.predict import predict
 from nlp_skills.errors import AlreadyExists, NotReady, NotValid
-from nlp_skills.records import sha256_tree, to_json, write_lines
+from nlp_skills.records import to_json
 from nlp_skills.tables import render
-from nlp_skills.task.task import TaskType, create_task
-from nlp_skills.training.config import TrainConfig
-from nlp_skills.training.model_info import ModelInfo
-from small_model import save_small_model
+from nlp_skills.task.task import TaskType
+from small_version import make_version
 
 SHAPES: dict[str, tuple[TaskType, dict[str, Any]]] = {
     "labels": (TaskType.CLASSIFICATION, {"Headline": "Sales rose {}", "Sentiment": "good"}),
@@ -49,27 +44,7 @@ def make_task(home: Path, type: TaskType, row: dict[str, Any], count: int = 12) 
         for name in ("Sentiment", "label"):
             if name in made and place % 2:
                 made[name] = "other"
-    write_lines(home / "rows.jsonl", (json.dumps(made, ensure_ascii=False).encode() for made in rows))
-    base = save_small_model(home / "base")
-    create_task(home / "tasks", "small", type=type, goal="Tell", base_model=str(base))
-    task = home / "tasks" / "small"
-    sources = DataSources.load(task / "data_source.yaml")
-    sources.with_changes(split={"valid": 0.1, "test": 0.1}).save(task / "data_source.yaml")
-    add_source(task, str(home / "rows.jsonl"))
-    regenerate_data(task)
-    weights = save_small_model(task / "models" / "v1" / "model", seed=2)
-    config = TrainConfig(base_model=str(base), peft="none", dtype="float32", threads=1)
-    config.save(task / "versions" / "v1" / "config.yaml")
-    ModelInfo(
-        path="models/v1/model",
-        format="merged",
-        sha256=sha256_tree(weights),
-        base_model=str(base),
-        chat_template_sha256="",
-        trainable_parameters=1,
-        total_parameters=1,
-    ).save(task / "versions" / "v1" / "model_info.json")
-    return task
+    return make_version(home, type, rows, peft="none", settings={"dtype": "float32", "threads": 1})
 
 
 @pytest.mark.parametrize("shape", SHAPES)
