@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from nlp_skills.errors import clip
+from nlp_skills.errors import clip, counted
 from nlp_skills.evaluation.figures import show_change
 from nlp_skills.tables.grid import table
 
@@ -28,7 +28,7 @@ def behaviour(found: BehaviourResult) -> RenderableType:
         rate = "" if one.rate is None else f"{one.rate.value:.1%} [{one.rate.low:.1%}, {one.rate.high:.1%}]"
         broken = f"{one.broken:,}" if one.kind == "invariance" else ""
         rows.add_row(one.name, one.kind, f"{one.count:,}", f"{one.failed:,}", rate, broken)
-    parts += [Text(f"{found.model}: {found.rows:,} {found.split} rows", style="dim"), rows]
+    parts += [Text(f"{found.model}: {counted(found.rows, f'{found.split} row')}", style="dim"), rows]
     for one in found.tests:
         for flip in one.flips[:1]:
             said = (

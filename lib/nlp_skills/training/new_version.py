@@ -157,9 +157,8 @@ def _require_no_errors(task: Path, report: ValidationReport, definition: Task, c
 
 def _first_changes(config: TrainConfig) -> list[str]:
     """The words for a version that has no parent."""
-    epochs = f"{config.epochs:g} epoch" + ("" if config.epochs == 1 else "s")
     adapter = "all weights" if config.peft == "none" else f"{config.peft}, rank {config.lora_r}"
-    return [f"first version: {config.method} with {adapter}, {epochs}"]
+    return [f"first version: {config.method} with {adapter}, {counted(config.epochs, 'epoch')}"]
 
 
 def _describe(

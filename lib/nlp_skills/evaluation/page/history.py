@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from nlp_skills.errors import counted
 from nlp_skills.evaluation.figures import show_value
 from nlp_skills.evaluation.loss_chart import LossScale, loss_chart, loss_scale
 from nlp_skills.evaluation.page.evidence import Attempt, Evidence
@@ -138,7 +139,7 @@ def _spent(attempt: Attempt) -> list[tuple[str, Child]]:
     if job is None:
         return [("Training", "not started")]
     facts: list[tuple[str, Child]] = []
-    resumed = f", resumed {job.resumed} times" if job.resumed else ""
+    resumed = f", resumed {counted(job.resumed, 'time')}" if job.resumed else ""
     facts.append(("Training", f"{job.status} on {job.target}, {_span(job)}{resumed}"))
     if job.cost is not None:
         gpu = f", {job.cost.peak_gpu_memory_mb:,.0f} MB on the GPU" if job.cost.peak_gpu_memory_mb else ""
@@ -156,7 +157,9 @@ def _environment(attempt: Attempt) -> list[tuple[str, Child]]:
     if environment is None:
         return []
     packages = ", ".join(f"{name} {version}" for name, version in environment.packages.items())
-    machine = f"{environment.platform}, {environment.gpu or 'no GPU'}, {environment.threads} threads"
+    machine = (
+        f"{environment.platform}, {environment.gpu or 'no GPU'}, {counted(environment.threads, 'thread')}"
+    )
     return [
         ("Machine", machine),
         ("Software", f"Python {environment.python}" + (f", {packages}" if packages else "")),

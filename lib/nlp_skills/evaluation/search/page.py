@@ -67,7 +67,10 @@ def _header(definition: SearchDefinition, report: SearchReport) -> Html:
         if report.best is None
         else f"{report.best} is the best of {counted(len(ended), 'trial')}: {report.metric} {show_value(report.best_value or 0.0, '.4f')}"
     )
-    quiet = [f"{report.trials_wanted} trials from {report.parent}", f"{report.count('pruned')} ended early"]
+    quiet = [
+        f"{counted(report.trials_wanted, 'trial')} from {report.parent}",
+        f"{report.count('pruned')} ended early",
+    ]
     quiet += [f"{report.count('failed')} failed"] if report.count("failed") else []
     return join(
         (

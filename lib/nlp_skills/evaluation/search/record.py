@@ -16,6 +16,7 @@ from typing import Any, Literal, Self
 from filelock import FileLock, Timeout
 
 from nlp_skills.confirmation import call_again
+from nlp_skills.errors import counted
 from nlp_skills.evaluation.figures import show_value
 from nlp_skills.evaluation.search.measures import lower_is_better
 from nlp_skills.records import Record
@@ -109,7 +110,7 @@ class SearchReport(Record):
         if len(self.trials) <= SHOWN:
             return self
         order = sorted(self.trials, key=lambda t: (t.version != self.best, t.state != "complete", t.number))
-        told = f"{self.message} {len(self.trials) - SHOWN} more trials are in the file search.json."
+        told = f"{self.message} {len(self.trials) - SHOWN} more are in the file search.json."
         return self.model_copy(update={"trials": order[:SHOWN], "message": told})
 
     def count(self, state: TrialState) -> int:
@@ -119,7 +120,9 @@ class SearchReport(Record):
     def told(self) -> str:
         """Where it stands and what comes next, in words."""
         ended = sum(trial.state != "running" for trial in self.trials)
-        parts = [f"{ended} of {self.trials_wanted} trials of search {self.key} have ended"]
+        parts = [
+            f"{ended} of {counted(self.trials_wanted, 'trial')} of search {self.key} {'has' if self.trials_wanted == 1 else 'have'} ended"
+        ]
         parts += [f"{self.count(s)} {s}" for s in ("pruned", "failed") if self.count(s)]
         told = ", ".join(parts) + "."
         if self.best is not None and self.best_value is not None:
@@ -134,10 +137,10 @@ class SearchReport(Record):
 def cost_words(seconds: float | None, usd: float | None, trials: int, jobs: int, *, prune: bool) -> str:
     """`about 3.2 h, 1.50 USD`, and for what."""
     if seconds is None:
-        return f"{trials} trainings; how long one takes cannot be predicted here"
+        return f"{counted(trials, 'training')}; how long one takes cannot be predicted here"
     price = f" and {usd:.2f} USD" if usd else ""
     sooner = ", less where trials are ended early" if prune else ""
-    return f"{trials} trainings, {show_seconds(seconds / jobs)}{price} in all{sooner}"
+    return f"{counted(trials, 'training')}, {show_seconds(seconds / jobs)}{price} in all{sooner}"
 
 
 def lock_of(folder: Path) -> FileLock:
