@@ -67,6 +67,7 @@ def chat(
             try:
                 yield console.input("› ")
             except EOFError:
+                console.print()  # behind the prompt that was shown
                 return
 
     with opened(task, name, weights, backend, streams=1, progress=progress) as (ready, runner):
