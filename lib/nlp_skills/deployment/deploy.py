@@ -63,7 +63,7 @@ def deploy_version(
     token by token, the end of an answer, weights, answers to the test rows. A difference ends it, with its cause;
     `accept_difference` says why it is deployed all the same, which is kept with `by` in registry.json. `version` may be
     an alias (prod), which is then what Ollama's tag follows. Without `confirm` it says what it would do, and what stands
-    against it now. `within` is the folder that a copy has to lie in, where somebody else than a person asks.
+    against it now. A tool copies nothing out of the project (`within`).
 
     Raises NotReady for a difference, and for what is missing; NotValid, AlreadyExists, RunFailed, MissingExtra.
     """
