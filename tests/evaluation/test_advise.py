@@ -150,9 +150,16 @@ def test_rows_that_would_tell_follow_from_the_interval() -> None:
 def test_without_facts_nobody_can_tell() -> None:
     found = give_advice("task", {})
     assert (found.verdict, found.points) == ("cannot tell", [])
-    assert found.next == (
-        "Measure what a prompt and TF-IDF do: nlp-skills advise task --baseline (--rows: on more rows)"
+    assert found.next == "Measure what a prompt and TF-IDF do: nlp-skills advise task --baseline"
+
+
+def test_what_was_measured_and_leaves_it_open_wants_more_rows() -> None:
+    known = {"tfidf_low": 0.84, "tfidf_high": 0.96, "tfidf_more_rows": 60, "target": 0.9}
+    found = give_advice(
+        "task", {name: Evidence(figure=name, value=value, file="f") for name, value in known.items()}
     )
+    assert (found.verdict, found.points[0].rule) == ("cannot tell", "ADV-CLASSIFIER-PERHAPS")
+    assert found.next.endswith("add labelled ones first: nlp-skills add-source task FILE")
 
 
 @pytest.fixture

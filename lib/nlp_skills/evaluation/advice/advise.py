@@ -25,8 +25,13 @@ NEXT: dict[Verdict, str] = {
     "preference": "See what it takes: nlp-skills plan-training {task}",
     "rl": "See what it takes: nlp-skills plan-training {task} --method grpo",
     "collect more data first": "Add rows: nlp-skills add-source {task} FILE",
-    "cannot tell": "Measure what a prompt and TF-IDF do: nlp-skills advise {task} --baseline (--rows: on more rows)",
+    "cannot tell": "Measure what a prompt and TF-IDF do: nlp-skills advise {task} --baseline",
 }
+MORE_ROWS = (
+    "Measure on more rows (--rows): nlp-skills advise {task} --baseline; where all validation rows were asked, add labelled"
+    " ones first: nlp-skills add-source {task} FILE"
+)
+"""Where what was measured leaves it open."""
 
 
 class Advice(Record):
@@ -74,7 +79,7 @@ def give_advice(task: str, facts: dict[str, Evidence], old: Sequence[str] = ()) 
         points=points,
         unknown=[FACTS[name] for name in asked if name not in facts],
         old=list(old),
-        next=NEXT[verdict].format(task=task),
+        next=(MORE_ROWS if points and verdict == "cannot tell" else NEXT[verdict]).format(task=task),
     )
 
 
