@@ -117,7 +117,7 @@ def scenario_of(session: list[Exchange]) -> dict[str, Any]:
     for exchange in session:
         turns += [{"tool": call.tool, "input": call.input} for call in exchange.calls]
         turns.append({"text": exchange.coach})
-    return {"prompts": [exchange.user for exchange in session], "turns": turns, "timeout": 480}
+    return {"prompts": [exchange.user for exchange in session], "turns": turns, "timeout": 900}
 
 
 def faults_of(session: list[Exchange], report: dict[str, Any]) -> list[str]:

@@ -36,6 +36,6 @@ def play(script: dict[str, Any], client: str, harness: Path, work: Path, *option
     report.unlink(missing_ok=True)
     command = [sys.executable, str(harness), "--plugin", str(ROOT), "--claude", client]
     command += ["--scenario", str(scenario), "--out", str(report), "--keep", str(work / "kept"), *options]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=500)
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=1000)
     assert report.is_file(), ended.stdout + ended.stderr
     return json.loads(report.read_text(encoding="utf-8"))

@@ -78,6 +78,7 @@ def test_every_situation_is_played_in_two_languages_and_all_four_are_spoken() ->
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize(("file", "language"), PLAYED, ids=[f"{f.stem}-{language}" for f, language in PLAYED])
 def test_a_conversation_comes_to_an_outcome_and_goes_on_in_another_session(
     file: Path,
