@@ -84,10 +84,10 @@ def counted(number: float, noun: str) -> str:
 
 
 def sized(number: int) -> str:
-    """`986 MB`, `4.7 GB`: bytes in decimal units, as Ollama and the Hub show them."""
+    """`12 kB`, `986 MB`, `4.7 GB`: bytes in decimal units, as Ollama and the Hub show them."""
     if number >= 10**9:
         return f"{number / 10**9:.1f} GB"
-    return f"{number / 10**6:.0f} MB"
+    return f"{number / 10**6:.0f} MB" if number >= 10**6 else f"{number / 1000:.0f} kB"
 
 
 def clip(text: str, longest: int) -> str:

@@ -25,7 +25,7 @@ from nlp_skills.deployment.registry import list_aliases, promote_version, record
 from nlp_skills.errors import AlreadyExists, NotReady
 from nlp_skills.operations import find_operation
 from nlp_skills.records import now
-from nlp_skills.task.registry import read_registry
+from nlp_skills.task.registry import Deployment, read_registry
 
 NAME = "small:v1-f32"
 
@@ -100,6 +100,22 @@ def test_a_kill_while_it_gets_its_name_leaves_a_record_that_says_so(
     assert (done.name, done.state) == (NAME, "not looked at")
 
 
+def test_a_copy_that_is_gone_from_its_path_is_listed_so(task: Path, tmp_path: Path) -> None:
+    file = tmp_path / "x.gguf"
+    copied = {
+        "version": "v1",
+        "artefact": "f32",
+        "target": "gguf",
+        "name": str(file),
+        "created": now(),
+        "by": "mei",
+    }
+    record_deployment(task, Deployment.parse(copied, "the copy"))
+    assert [one.state for one in list_aliases(task).deployments] == ["gone"]
+    file.touch()
+    assert [one.state for one in list_aliases(task).deployments] == ["there"]
+
+
 def dry_run(task: Path, version: str = "v1") -> str:
     return deploy_version(task, version=version, to="ollama", quantization="f32").message
 
@@ -109,7 +125,7 @@ def test_a_dry_run_says_whether_it_could_be_done_now(
 ) -> None:
     monkeypatch.setenv("OLLAMA_MODELS", str(tmp_path))
     assert re.fullmatch(
-        rf"Nothing was done\. Ollama 0\.33\.0 answers at {ollama.url}; {NAME} is free there\. It takes \d+ MB; [\d.]+ GB are"
+        rf"Nothing was done\. Ollama 0\.33\.0 answers at {ollama.url}; {NAME} is free there\. It takes \d+ kB; [\d.]+ GB are"
         rf" free in {re.escape(str(tmp_path))}\.\nTo do it: nlp-skills deploy-version small --version v1 --to ollama .*",
         dry_run(task),
     )
