@@ -252,8 +252,8 @@ def progress_bar(*, quiet: bool) -> Iterator[Listeners]:
     if _for_a_tool():
         yield report_as_json, lambda sentence: report_as_json(sentence, 0, None)
         return
-    if quiet:
-        yield unheard, lambda _: None
+    if quiet:  # of the bar; a server's address and key are said all the same
+        yield unheard, lambda sentence: typer.echo(sentence, err=True)
         return
     from rich.console import Console
     from rich.progress import (

@@ -9,12 +9,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import openai
 import pytest
+from rich.console import Console
 from served_task import CALL, LOOP, make_served_task, running, serving
 
 from nlp_skills.base_model import BaseModelFiles, load_tokenizer
@@ -26,11 +28,12 @@ from nlp_skills.deployment.serving.http_server import listen
 from nlp_skills.deployment.serving.keys import choose_key
 from nlp_skills.deployment.serving.llama_backend import LlamaBackend
 from nlp_skills.deployment.serving.openai_api import ChatAsked
-from nlp_skills.deployment.serving.serve import model_names, open_backend, serve
+from nlp_skills.deployment.serving.serve import Served, model_names, open_backend, serve
 from nlp_skills.deployment.serving.text_stream import StopTexts, TextStream
 from nlp_skills.deployment.serving.vllm_backend import VllmBackend, VllmProcess, free_port, vllm_command
 from nlp_skills.errors import NotReady, NotValid, RunFailed
 from nlp_skills.evaluation.predictors import Decoding, open_predictor
+from nlp_skills.tables import render
 from nlp_skills.training.config import TrainConfig
 
 ASKED: dict[str, Any] = {"model": "small", "messages": [{"role": "user", "content": "Is it raining?"}]}
@@ -141,6 +144,7 @@ def test_the_command_finishes_what_is_under_way_and_ends_well_when_it_is_told_to
         "0",
         "--home",
         str(task.parent),
+        "--json",
     ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None and process.stdout is not None
@@ -156,7 +160,17 @@ def test_the_command_finishes_what_is_under_way_and_ends_well_when_it_is_told_to
             text += "".join(chunk.choices[0].text for chunk in stream)
         shown, rest = process.communicate(timeout=60)
     assert (text, process.returncode) == (LOOP * 300, 0), rest
-    assert shown.startswith("small v1 (trained) answered 1 of 1 request with 300 tokens in ")
+    served = Served.parse(json.loads(shown), "the output")
+    assert (served.statuses, served.answered, served.tokens) == ({"200": 1}, 1, 300)
+    out = StringIO()
+    others = served.with_changes(requests=4, statuses={"200": 1, "400": 1, "429": 2}, seconds=120.0)
+    Console(file=out, width=100).print(render(others))
+    assert [line.strip() for line in out.getvalue().splitlines()] == [
+        "small v1 (trained) answered 1 of 4 requests with 300 tokens in 2 minutes.",
+        "status  requests",
+        "400            1  asked for what cannot be done; the answer says what",
+        "429            2  no place was free; for more at once start it with --streams",
+    ]
     assert "key" not in told  # this machine alone reaches it
 
 
@@ -276,7 +290,7 @@ def test_vllm_is_given_token_ids_and_its_text_is_read_as_ours(tmp_path: Path):
     routes = [Route("/health", health), Route("/v1/completions", completions, methods=["POST"])]
     with running(Starlette(routes=routes)) as address:
         child: Any = Child(address)
-        with serving(VllmBackend(child, tokenizer, config, streams=2)) as url:
+        with serving(VllmBackend(child, tokenizer, config)) as url:
             with openai.OpenAI(base_url=url, api_key="-", max_retries=0) as client:
                 reply = client.chat.completions.create(**ASKED, tools=[WEATHER], stop="never", max_tokens=20)  # type: ignore[call-overload]
     assert child.ended == "stopped"

@@ -36,7 +36,7 @@ class LlamaBackend:
         self._config = config
         key = token_urlsafe()
         self._server: Any = serve_gguf(path, key=key, slots=min(streams, AT_ONCE), context=CONTEXT)
-        self._upstream = Upstream(self._server.listening_address, "llama.cpp", key=key, streams=streams)
+        self._upstream = Upstream(self._server.listening_address, "llama.cpp", key=key)
 
     async def fault(self) -> str | None:
         """What llama.cpp says of itself."""

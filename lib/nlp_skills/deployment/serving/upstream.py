@@ -13,18 +13,18 @@ from nlp_skills.errors import NotValid
 
 SECONDS = httpx2.Timeout(600.0, connect=10.0)
 
-HEALTH_SECONDS = 10.0
-"""A server that works on all that it can says so at once; one that takes longer hangs."""
+HEALTH_SECONDS = 30.0
+"""A server that works on all that it can still says so within milliseconds; one that takes so long hangs."""
 
 
 class Upstream:
     """One server, by its address."""
 
-    def __init__(self, address: str, name: str, *, key: str | None = None, streams: int) -> None:
-        """`streams` answers may be under way at once; `key` is the server's own."""
-        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+    def __init__(self, address: str, name: str, *, key: str) -> None:
+        """`key` is the server's own. How many ask at once is for whoever calls to limit."""
+        headers = {"Authorization": f"Bearer {key}"}
         # No connection is used twice: the other side may be about to close it, and on this machine a new one costs nothing.
-        limits = httpx2.Limits(max_connections=streams + 8, max_keepalive_connections=0)
+        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=0)
         self._client = httpx2.AsyncClient(base_url=address, headers=headers, timeout=SECONDS, limits=limits)
         self._name = name
 
@@ -63,7 +63,10 @@ class Upstream:
         await self._client.aclose()
 
     def _read(self, data: str) -> dict[str, Any]:
-        event = json.loads(data)
+        try:
+            event = json.loads(data)
+        except ValueError:
+            raise AnswerFailed(f"{self._name} broke off: what it sent is no JSON") from None
         if error := event.get("error"):
             raise AnswerFailed(f"{self._name} broke off: {error.get('message', error)}")
         return event

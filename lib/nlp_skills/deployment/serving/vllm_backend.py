@@ -128,14 +128,14 @@ class VllmProcess:
 class VllmBackend:
     """Our prompts in front of its completions."""
 
-    def __init__(self, process: VllmProcess, tokenizer: Any, config: TrainConfig, *, streams: int) -> None:
+    def __init__(self, process: VllmProcess, tokenizer: Any, config: TrainConfig) -> None:
         self.name = f"{config.base_model} (vLLM)"
         self._process = process
         self._ends = sorted(end_tokens(tokenizer))
         self._prompts = Prompts(
             tokenizer, thinking=config.enable_thinking, tools_in_prompt=config.tools_in_prompt
         )
-        self._upstream = Upstream(process.address, "vLLM", key=process.key, streams=streams)
+        self._upstream = Upstream(process.address, "vLLM", key=process.key)
 
     async def fault(self) -> str | None:
         """How the child has ended, or what it says of itself."""
@@ -218,4 +218,4 @@ def start_vllm(
     port = free_port()
     process = VllmProcess(vllm_command(files, adapter, config.lora_r, port, streams), log, port)
     process.wait(progress)
-    return VllmBackend(process, tokenizer, config, streams=streams)
+    return VllmBackend(process, tokenizer, config)
