@@ -251,13 +251,17 @@ def main() -> None:
         plan = [(given.server, given.streams, 60.0)]
     else:
         plan = [row for row in ROWS if given.server in (None, row[0]) and given.streams in (None, row[1])]
-    rows = []
-    for server, streams, seconds in plan:
-        if server != "ours" and find_spec("fastapi") is None:
-            print(f"{NAMES[server]} is left out: transformers[serving] is not installed.", file=sys.stderr)
-            continue
-        rows.append(measure(server, streams, given.seconds or seconds, given.port))
-    print(table(rows))
+    rows: list[dict[str, Any]] = []
+    try:
+        for server, streams, seconds in plan:
+            if server != "ours" and find_spec("fastapi") is None:
+                print(
+                    f"{NAMES[server]} is left out: transformers[serving] is not installed.", file=sys.stderr
+                )
+                continue
+            rows.append(measure(server, streams, given.seconds or seconds, given.port))
+    finally:  # one row that does not come takes no other with it
+        print(table(rows))
 
 
 if __name__ == "__main__":
