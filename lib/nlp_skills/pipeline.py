@@ -366,7 +366,7 @@ def conclude(task: Path, started: float, progress: Progress, comparison: Compari
     metric = newest.metric or definition.chosen_metric
     statements = [
         worth_it(names[-1], metric, newest),
-        good_enough(names[-1], definition, newest),
+        good_enough(names[-1], definition.chosen_metric, definition.target, newest),
         keeps_knowledge(names[-1], newest),
         good_everywhere(names[-1], newest),
     ]

@@ -577,7 +577,7 @@ def test_different_test_rows_are_said_instead_of_compared(task: Path) -> None:
 )
 def test_target_is_reached_when_the_whole_interval_is(own: Interval, answer: str) -> None:
     task = Task(name="t", type=TaskType.CLASSIFICATION, goal="g", target=0.85, created="2026-11-02T09:00:00Z")
-    statement = good_enough("v2", task, result(own, {}))
+    statement = good_enough("v2", task.chosen_metric, task.target, result(own, {}))
     assert statement is not None
     assert statement.answer == answer
 

@@ -1,7 +1,11 @@
 """What the numbers say: with the paired test, where less is better, on kinds of rows, and when nothing can be said."""
 
-import pytest
+from io import StringIO
 
+import pytest
+from rich.console import Console
+
+from nlp_skills.evaluation.against_baselines import against_baselines
 from nlp_skills.evaluation.results import EvalResult, Interval, Sanity, Score, SliceScore
 from nlp_skills.evaluation.verdict import (
     good_enough,
@@ -10,6 +14,7 @@ from nlp_skills.evaluation.verdict import (
     strongest_baseline,
     worth_it,
 )
+from nlp_skills.tables import render
 from nlp_skills.task.task import Task, TaskType
 
 
@@ -97,5 +102,44 @@ def test_a_target_of_what_should_be_small_is_reached_from_above(own: float, answ
     task = Task(
         name="t", type=TaskType.CLASSIFICATION, goal="g", metric="brier_score", target=0.2, created="now"
     )
-    found = good_enough("v2", task, result("brier_score", own, ALL, 0.001))
+    found = good_enough("v2", task.chosen_metric, task.target, result("brier_score", own, ALL, 0.001))
     assert found is not None and found.answer == answer
+
+
+def test_each_baseline_is_told_as_better_worse_or_cannot_tell() -> None:
+    def beside(value: float, gain: float, p: float) -> Score:
+        low, high = gain - 0.1, gain + 0.1
+        return Score(
+            metrics={"accuracy": Interval(value=value, low=value - 0.1, high=value + 0.1)},
+            count=100,
+            gain=Interval(value=gain, low=low, high=high),
+            p_value=p,
+        )
+
+    found = EvalResult(
+        metrics={"accuracy": Interval(value=0.8, low=0.7, high=0.9)},
+        metric="accuracy",
+        target=0.6,
+        count=100,
+        split="test",
+        data_sha256="x",
+        baseline={
+            "majority": beside(0.3, 0.5, 0.001),
+            "prompted_base": beside(0.75, 0.05, 0.4),
+            "endpoint": beside(0.95, -0.15, 0.004),
+        },
+    )
+    told = [(one.baseline, one.verdict) for one in against_baselines(found, "accuracy")]
+    assert told == [("majority", "better"), ("prompted_base", "cannot tell"), ("endpoint", "worse")]
+    few = against_baselines(found.with_changes(count=9), "accuracy")
+    assert {one.verdict for one in few} == {"cannot tell"}
+    console = Console(width=80, record=True, file=StringIO())
+    console.print(render(found))
+    words = " ".join(console.export_text().split())
+    for said in (
+        "the endpoint worse −0.150",
+        "the most frequent answer better +0.500",
+        "The endpoint does better than the tuned model.",
+        "The target is reached.",
+    ):
+        assert said in words

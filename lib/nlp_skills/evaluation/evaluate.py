@@ -227,6 +227,7 @@ def _judge(
         split=work.split,
         data_sha256=sha256_file(work.file),
         metric=metric,
+        target=definition.target if metric == definition.chosen_metric else None,
         baseline=score_baselines(definition, metric, rows, baselines),
         generation=work.how.describe(),
         slice_metric=by,

@@ -122,6 +122,8 @@ class EvalResult(Score):
     """Of the split's file."""
     metric: str | None = None
     """The one that decides; None in results that were written before it was recorded."""
+    target: float | None = None
+    """What the task asked of that metric when this was measured; None where it has no target."""
     baseline: dict[str, Score] = {}
     """`majority`, `tfidf`, `prompted_base`, `few_shot`, `endpoint`."""
     generation: dict[str, str | int | float | bool] = {}

@@ -16,7 +16,6 @@ from nlp_skills.evaluation.results import EvalResult, Interval
 from nlp_skills.evaluation.significance import SIGNIFICANT
 from nlp_skills.evaluation.slices import show_slice, weak_slices, worse_slices
 from nlp_skills.task.comparison import Comparison
-from nlp_skills.task.task import Task
 
 BASELINES = {
     "majority": "the most frequent answer",
@@ -215,16 +214,17 @@ def better_than_parent(
     return Statement(question, answer, headline, capitalize(reason))
 
 
-def good_enough(version: str, task: Task, result: EvalResult | None) -> Statement | None:
-    """Does the version reach the task's target? None where the task has no target."""
-    if task.target is None:
+def good_enough(
+    version: str, metric: str, target: float | None, result: EvalResult | None
+) -> Statement | None:
+    """Does the version reach the target? None where the task has none."""
+    if target is None:
         return None
-    question = f"Does it reach the target of {task.target:g}?"
-    metric = task.chosen_metric
+    question = f"Does it reach the target of {target:g}?"
     if result is None or metric not in result.metrics:
         why = "has not been evaluated yet" if result is None else f"was not judged by {metric_name(metric)}"
         return Statement(question, "cannot tell", "The target has not been tested.", f"{version} {why}.")
-    own, target, higher = result.metrics[metric], task.target, is_higher_better(metric)
+    own, higher = result.metrics[metric], is_higher_better(metric)
     numbers = f"{capitalize(metric_name(metric))} is {show_interval(own)}."
     kept, missed = ("at or above", "below") if higher else ("at or below", "above")
     if own.low >= target if higher else own.high <= target:

@@ -9,6 +9,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from nlp_skills.errors import counted
+from nlp_skills.evaluation.figures import show_interval, show_p, show_signed
 from nlp_skills.tables.grid import short, table
 
 if TYPE_CHECKING:
@@ -72,8 +74,6 @@ SHOWN_METRICS = 2
 
 def scores(lines: Iterable[tuple[str, dict[str, Interval]]], first: str | None = None) -> Table:
     """Predictors beside each other, with the first metrics and their 95 % intervals; `first` is the one that decides."""
-    from nlp_skills.evaluation.verdict import show_interval
-
     lines = list(lines)
     named = [first, *(name for _, found in lines for name in found)]
     measured = {name for _, found in lines for name in found}
@@ -85,28 +85,58 @@ def scores(lines: Iterable[tuple[str, dict[str, Interval]]], first: str | None =
 
 
 def evaluation(found: EvalResult) -> RenderableType:
-    """Baselines first, then the model, then what stands out: labels, kinds of rows, what was forgotten or left out."""
-    from nlp_skills.evaluation.verdict import baseline_name, good_everywhere, keeps_knowledge
+    """Baselines first, then the model, the verdict, and what stands out: labels, kinds of rows, what was left out."""
+    from nlp_skills.evaluation.verdict import (
+        baseline_name,
+        good_enough,
+        good_everywhere,
+        keeps_knowledge,
+        worth_it,
+    )
 
     lines = [(baseline_name(name), score.metrics) for name, score in found.baseline.items()]
     parts: list[RenderableType] = [
-        Text(f"{found.count} rows of {found.split}, 95 % intervals in brackets", style="dim"),
+        Text(f"{counted(found.count, 'row')} of {found.split}, 95 % intervals in brackets", style="dim"),
         scores([*lines, (found.model or "the tuned model", found.metrics)], found.metric),
     ]
     if found.sane is not None and found.sane.verdict == "harness error":
         parts.insert(0, Text(f"Harness error, not a bad model: {found.sane.reason}", style="bold red"))
-    if found.per_label and len(found.per_label) <= 30:
-        parts += [Text(), per_label(found)]
-    name = found.model or "the tuned model"
-    for statement in (keeps_knowledge(name, found), good_everywhere(name, found)):
+    name, metric = found.model or "the tuned model", found.metric or next(iter(found.metrics), "")
+    statements = [
+        worth_it(name, metric, found),
+        good_enough(name, metric, found.target, found),
+        keeps_knowledge(name, found),
+        good_everywhere(name, found),
+    ]
+    if found.baseline:
+        parts += [Text(), against(found, metric)]
+    for statement in statements:
         if statement is not None:
             parts += [Text(), Text.assemble((f"{statement.headline} ", "bold"), statement.reason)]
+    if found.per_label and len(found.per_label) <= 30:
+        parts += [Text(), per_label(found)]
     if found.latency:
         memory = f", {found.memory_mb / 1024:.1f} GB of memory at most" if found.memory_mb else ""
         parts += [Text(), Text(f"{found.latency.p50:.0f} ms a row (p95 {found.latency.p95:.0f} ms){memory}")]
     for what, why in found.not_measured.items():
         parts.append(Text(f"Not measured: {baseline_name(what)}. {why}"))
     return Group(*parts)
+
+
+def against(found: EvalResult, metric: str) -> Table:
+    """The model against each baseline: better, worse or cannot tell."""
+    from nlp_skills.evaluation.against_baselines import against_baselines
+    from nlp_skills.evaluation.verdict import baseline_name, metric_name
+
+    rows = table("against", "it is", f"difference in {metric_name(metric)}", "")
+    for one in against_baselines(found, metric):
+        rows.add_row(
+            baseline_name(one.baseline),
+            Text(one.verdict, style=VERDICTS[one.verdict]),
+            show_signed(one.gain).replace("95 % interval ", ""),
+            "" if one.p_value is None else show_p(one.p_value),
+        )
+    return rows
 
 
 def per_label(found: Score) -> Table:
@@ -122,8 +152,6 @@ def per_label(found: Score) -> Table:
 
 def comparison(found: Comparison) -> RenderableType:
     """The verdict with its reason, what was changed and what it cost, and the rows that changed sides."""
-    from nlp_skills.evaluation.verdict import show_p
-
     parts: list[RenderableType] = [
         Text.assemble(f"{found.b} against {found.a}: ", (found.verdict, VERDICTS[found.verdict])),
         Text(found.reason[:1].upper() + found.reason[1:]),
@@ -152,8 +180,6 @@ def comparison(found: Comparison) -> RenderableType:
 
 def slice_changes(title: str, found: Comparison, changed: list[SliceChange]) -> Table:
     """Kinds of rows on which the versions differ beyond chance."""
-    from nlp_skills.evaluation.verdict import show_p
-
     made = table("kind of rows", "rows", found.a, found.b, "corrected p", title=title, right=("rows",))
     for one in changed:
         made.add_row(one.name, str(one.count), f"{one.a:.3f}", f"{one.b:.3f}", show_p(one.p_value))

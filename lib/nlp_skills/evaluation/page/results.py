@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from nlp_skills.errors import counted
 from nlp_skills.evaluation import charts
+from nlp_skills.evaluation.against_baselines import against_baselines
 from nlp_skills.evaluation.charts import IntervalRow
-from nlp_skills.evaluation.figures import show_value
+from nlp_skills.evaluation.figures import show_gain, show_p, show_value
 from nlp_skills.evaluation.page.evidence import Evidence
 from nlp_skills.evaluation.page.knowledge import sanity_line
 from nlp_skills.evaluation.page.promotion import SIGNS, promotion_part
@@ -37,7 +38,7 @@ def verdict_section(evidence: Evidence) -> Html:
     statements = [
         worth,
         better,
-        good_enough(latest.version, task, latest.result),
+        good_enough(latest.version, task.chosen_metric, task.target, latest.result),
         good_everywhere(latest.version, latest.result),
         keeps_knowledge(latest.version, latest.result),
     ]
@@ -100,7 +101,35 @@ def _warnings(evidence: Evidence) -> Html | None:
 
 
 def scores_section(evidence: Evidence) -> Html:
-    return section("scores", "Scores", *score_parts(evidence, evidence.latest.version), sanity_line(evidence))
+    return section(
+        "scores",
+        "Scores",
+        *score_parts(evidence, evidence.latest.version),
+        _against(evidence),
+        sanity_line(evidence),
+    )
+
+
+def _against(evidence: Evidence) -> Html | None:
+    """The version against each baseline on its own."""
+    result = evidence.latest.result
+    found = against_baselines(result, evidence.metric) if result is not None else []
+    if not found:
+        return None
+    return table(
+        ["Against", f"{evidence.latest.version} is", "Difference", "p"],
+        [
+            [
+                capitalize(baseline_name(one.baseline)),
+                one.verdict,
+                element("span", show_gain(one.gain), class_="interval"),
+                "" if one.p_value is None else show_p(one.p_value).removeprefix("p ").removeprefix("= "),
+            ]
+            for one in found
+        ],
+        numbers=True,
+        caption=f"{capitalize(metric_name(evidence.metric))}, paired test on the same rows, corrected for their number",
+    )
 
 
 def score_parts(evidence: Evidence, strong: str | None) -> list[Child]:

@@ -63,7 +63,7 @@ def _verdict(evidence: Evidence) -> Html:
     metric = evidence.metric
     statements = [
         worth_it(best.version, metric, best.result),
-        good_enough(best.version, task, best.result),
+        good_enough(best.version, task.chosen_metric, task.target, best.result),
         good_everywhere(best.version, best.result),
         keeps_knowledge(best.version, best.result),
     ]
