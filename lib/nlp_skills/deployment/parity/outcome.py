@@ -80,16 +80,22 @@ def _message(report: ParityReport) -> str:
         return f"{name} is not served as it was trained: {first.cause}{where}{tokens}. {first.says}"
     parts = [f"{counted(len(report.renderings), 'conversation')} token by token"]
     parts += [_weights(report.weights)] if report.weights else []
-    parts += [report.answers.reason.rstrip(".")] if report.answers else []
+    parts += [_answers(report.answers, report.weights)] if report.answers else []
     parts += [f"not compared: {what}: {why.rstrip('.')}" for what, why in report.not_compared.items()]
     said = "is served as it was trained" if report.answer == "yes" else "shows no difference, but cannot tell"
     return f"{name} {said}: {'; '.join(parts)}."
 
 
 def _weights(found: WeightsCompared) -> str:
-    """Nearer than a coarse quantisation may be, it is no other model, whatever the answers are."""
-    told = f"the next token's probabilities are {found.nats:.2g} nats apart, {found.allowed:g} allowed"
-    sure = (
-        "" if found.allowed >= COARSE else ", so it is no other model, and only rounding can change an answer"
+    return (
+        f"next tokens {found.nats:.2g} nats apart, {found.allowed:g} allowed (trained in {found.trained_in}, served in"
+        f" {found.served_in})"
     )
-    return f"{told} (trained in {found.trained_in}, served in {found.served_in}){sure}"
+
+
+def _answers(found: AnswersCompared, weights: WeightsCompared | None) -> str:
+    """Where the weights are nearer than a coarse quantisation may be, other answers speak of no other model."""
+    told = found.reason.rstrip(".")
+    if found.same == found.rows or weights is None or weights.allowed >= COARSE:
+        return told
+    return f"{told}. The weights are the trained ones, so it is not another model that changes answers"
