@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -41,7 +42,7 @@ from nlp_skills.deployment.go_template.values import (
 )
 
 
-class Expressions:
+class Expressions(ABC):
     """Evaluates nodes of jinja2's syntax tree in `state`; `assumed` are sentences about what it relied on."""
 
     state: State
@@ -82,13 +83,13 @@ class Expressions:
                 return self._now(value.then if condition else value.otherwise)
         return value
 
+    @abstractmethod
     def run(self, macro: Macro, node: Any) -> Any:
-        """What a macro writes; see Translation."""
-        raise NotImplementedError
+        """What a macro writes for a call, which only statements can say."""
 
+    @abstractmethod
     def selected(self, of: Items, *, last: bool) -> Thing:
-        """The first or last message of a role; see Translation."""
-        raise NotImplementedError
+        """The first or last message of a role; a statement before this one looks for it."""
 
     def _Const(self, node: Any) -> Any:
         return node.value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from nlp_skills.deployment.go_template.values import (
@@ -28,30 +28,26 @@ def negate(formula: Formula) -> Formula:
 
 def every(*parts: Formula) -> Formula:
     """All of them, simplified."""
-    found: list[Formula] = []
-    for part in parts:
-        if part is False:
-            return False
-        for one in part.parts if isinstance(part, All) else (part,):
-            if one is not True and one not in found:
-                if negate(one) in found:
-                    return False
-                found.append(one)
-    return All(tuple(found)) if len(found) > 1 else found[0] if found else True
+    return _together(All, parts)
 
 
 def some(*parts: Formula) -> Formula:
     """Any of them, simplified."""
+    return _together(Any_, parts)
+
+
+def _together(kind: type[All | Any_], parts: Iterable[Formula]) -> Formula:
+    decides = kind is Any_  # the part that decides alone, wherever it stands; its opposite adds nothing
     found: list[Formula] = []
     for part in parts:
-        if part is True:
-            return True
-        for one in part.parts if isinstance(part, Any_) else (part,):
-            if one is not False and one not in found:
+        if part is decides:
+            return decides
+        for one in part.parts if isinstance(part, kind) else (part,):
+            if not isinstance(one, bool) and one not in found:
                 if negate(one) in found:
-                    return True
+                    return decides
                 found.append(one)
-    return Any_(tuple(found)) if len(found) > 1 else found[0] if found else False
+    return kind(tuple(found)) if len(found) > 1 else found[0] if found else not decides
 
 
 def either(condition: Formula, then: Formula, otherwise: Formula) -> Formula:
