@@ -268,6 +268,8 @@ def test_a_client_that_goes_away_gives_its_place_back(task: Path):
         next(iter(stream))
         stream.close()
         assert client.chat.completions.create(**ASKED).choices[0].finish_reason == "stop"
+        with pytest.raises(openai.BadRequestError):  # who is refused has not gone away
+            client.chat.completions.create(**ASKED, max_tokens=5000)
         told = httpx2.get(address.removesuffix("v1") + "metrics").text
         client.close()
     assert "nlp_skills_cancelled_total 1.0" in told
