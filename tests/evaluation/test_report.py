@@ -291,6 +291,13 @@ def test_predictions_beyond_the_limit_are_counted(task: Path) -> None:
     assert "50 more rows stand in versions/v1/predictions.jsonl." in words
 
 
+def test_one_row_is_a_row_and_not_one_rows(task: Path) -> None:
+    write_predictions(task, "v1", [Prediction(id="1", expected="a", predicted="b", correct=False)])
+    words = Outline(page_of(task, "v1")).words
+    assert "1 of 1 row is wrong. It comes first." in words
+    assert "1 rows" not in words
+
+
 def test_task_without_labels_has_a_report(task: Path) -> None:
     definition = Task.load(task / "task.yaml")
     definition.with_changes(type="qa", labels=[], target=None, metric="exact_match").save(task / "task.yaml")

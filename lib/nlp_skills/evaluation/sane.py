@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from nlp_skills.data.example import Example
+from nlp_skills.errors import counted
 from nlp_skills.evaluation.metrics import METRICS
 from nlp_skills.evaluation.results import Prediction, Sanity
 from nlp_skills.evaluation.tool_use.replies import read_reply
@@ -61,7 +62,10 @@ def _verdict(
             " template, the stop tokens and max_new_tokens before you blame the model.",
         )
     if len(rows) < FEW:
-        return "cannot tell", f"{len(rows)} rows are too few to tell a bad harness from a bad model."
+        return (
+            "cannot tell",
+            f"With {counted(len(rows), 'row')} a bad harness cannot be told from a bad model.",
+        )
     if not any(row.correct for row in rows) and METRICS[metric].measure(rows) in (0.0, _worst(metric)):
         about = (
             " It does not know its own training rows either, so it was asked otherwise than it was trained."
@@ -70,7 +74,7 @@ def _verdict(
         )
         return (
             "harness error",
-            f"Not one of {len(rows)} rows is right.{about} Look at a few predictions first.",
+            f"Not one of {counted(len(rows), 'row')} is right.{about} Look at a few predictions first.",
         )
     if known and not any(row.correct for row in known) and task.type.has_labels:
         return (

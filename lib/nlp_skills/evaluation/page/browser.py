@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nlp_skills.errors import clip
+from nlp_skills.errors import clip, counted
 from nlp_skills.evaluation.page.evidence import Evidence, Predictions
 from nlp_skills.evaluation.results import Prediction
 from nlp_skills.page.charts import shorten
@@ -37,7 +37,9 @@ def predictions_section(evidence: Evidence) -> Html:
     return section(
         "predictions",
         "Predictions",
-        lead(f"{found.wrong_count:,} of {found.count:,} rows are wrong. They come first."),
+        lead(
+            f"{found.wrong_count:,} of {counted(found.count, 'row')} {'is' if found.wrong_count == 1 else 'are'} wrong. {'It comes' if found.wrong_count == 1 else 'They come'} first."
+        ),
         element(
             "noscript",
             lead(f"The first {min(FIRST_ROWS, len(rows))} are shown; search and filters need a script."),
@@ -130,7 +132,7 @@ def _controls(
             "div",
             element("button", "Previous", type="button", id="previous"),
             element("button", "Next", type="button", id="next"),
-            element("output", f"{total:,} rows", id="shown", for_="filter", role="status"),
+            element("output", counted(total, "row"), id="shown", for_="filter", role="status"),
             class_="pager",
         ),
         class_="controls",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from nlp_skills.errors import counted
 from nlp_skills.evaluation.page.evidence import Evidence
 from nlp_skills.evaluation.results import CalibrationBin
 from nlp_skills.page.charts import percent, picture, text_at, tick_anchor, vertical
@@ -60,7 +61,7 @@ def _told(bins: Sequence[CalibrationBin]) -> str:
     gap = sure - right
     side = "too sure" if gap > 0 else "not sure enough"
     verdict = "as sure as it is right" if abs(gap) < 0.02 else f"{side} by {abs(gap):.3f}"
-    return f"On average it is {sure:.3f} sure and {right:.3f} right, on {rows:,} rows: {verdict}."
+    return f"On average it is {sure:.3f} sure and {right:.3f} right, on {counted(rows, 'row')}: {verdict}."
 
 
 def calibration_chart(bins: Sequence[CalibrationBin], *, alternative: str) -> Html:

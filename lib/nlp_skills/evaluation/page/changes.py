@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from nlp_skills.errors import counted
 from nlp_skills.evaluation.page.evidence import Evidence
 from nlp_skills.evaluation.results import Interval
 from nlp_skills.evaluation.verdict import (
@@ -49,7 +50,7 @@ def changes_section(evidence: Evidence) -> Html:
         "changes",
         title,
         lead(
-            f"On {comparison.count:,} rows: {comparison.fixed:,} fixed, {comparison.broken:,} broken{p}. "
+            f"On {counted(comparison.count, 'row')}: {comparison.fixed:,} fixed, {comparison.broken:,} broken{p}. "
             f"The data {'changed' if comparison.data_changed else 'did not change'}."
         ),
         metrics,

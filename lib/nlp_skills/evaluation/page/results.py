@@ -200,7 +200,7 @@ def labels_section(evidence: Evidence) -> Html | None:
         "labels",
         "Labels",
         lead(
-            f"Weakest first. “{weakest}” has F1 {score.f1:.3f} on {score.support:,} rows"
+            f"Weakest first. “{weakest}” has F1 {score.f1:.3f} on {counted(score.support, 'row')}"
             + (": too few to lean on." if score.support < 30 else ".")
         ),
         table(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nlp_skills.errors import counted
 from nlp_skills.evaluation.figures import show_value
 from nlp_skills.evaluation.page.evidence import Evidence
 from nlp_skills.evaluation.page.results import interval_cell
@@ -37,12 +38,12 @@ def tools_section(evidence: Evidence) -> Html | None:
 
 def _measured(found: ToolUseResult) -> Html:
     few = f", at most {found.limit} of each category" if found.limit else ""
-    cut = f" {found.cut:,} answers were cut off at their limit of tokens." if found.cut else ""
+    cut = f" {counted(found.cut, 'answer')} ran into the limit of tokens." if found.cut else ""
     return element(
         "div",
         element("h3", f"{found.model}: {found.source}"),
         lead(
-            f"{found.count:,} rows{few}, {found.calling} calls, measured {found.created[:10]}.{cut}{_speed(found)}"
+            f"{counted(found.count, 'row')}{few}, {found.calling} calls, measured {found.created[:10]}.{cut}{_speed(found)}"
         ),
         table(
             ["Target", "Wanted", "Measured", ""],
