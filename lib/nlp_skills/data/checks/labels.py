@@ -19,9 +19,9 @@ from nlp_skills.data.checks.identities import digest_64
 from nlp_skills.data.checks.reading import Batch, Reader
 from nlp_skills.data.checks.rows import Context
 from nlp_skills.data.checks.tally import SHOWN, Tally
-from nlp_skills.data.excerpt import excerpt
+from nlp_skills.data.excerpt import masked
 from nlp_skills.data.report import DoesNotApply, Finding, Level
-from nlp_skills.errors import did_you_mean
+from nlp_skills.errors import clip, did_you_mean
 
 LISTED = 20
 SAID = 40
@@ -113,7 +113,7 @@ class Labels:
         )
         for row in self._others:
             example = self._reader.example(row)
-            said, label = excerpt(example.output_text, SAID), example.meta.label
+            said, label = clip(masked(example.output_text), SAID), example.meta.label
             unknown = (
                 ", no label of the task" if self._known and example.output_text not in self._known else ""
             )
