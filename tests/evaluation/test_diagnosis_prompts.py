@@ -104,6 +104,18 @@ def test_another_template_at_the_test_is_named_first_with_both_renderings(
     assert here.value == len(list(read_examples(trained / "data" / "test.jsonl")))
 
 
+def test_a_template_that_was_edited_beside_the_weights_is_not_taken_for_the_trainings(
+    trained: Path, smollm2: BaseModelFiles
+) -> None:
+    ask(trained, load_tokenizer(smollm2), said=right)
+    write_atomic(trained / "models" / "v1" / "adapter" / "chat_template.jinja", PLAIN.encode())
+    first = diagnose(trained).causes[0]
+    assert first.id == "PROMPT-DIFFERS"
+    assert "The chat template in models/v1/adapter was changed after the training" in first.says
+    (hash_,) = [e for e in first.evidence if e.figure == "chat template, trained (sha256)"]
+    assert hash_.value == chat_template_sha256(load_tokenizer(smollm2))[:16]
+
+
 def test_a_window_that_is_too_small_is_cut_input_and_no_other_template(
     trained: Path, smollm2: BaseModelFiles
 ) -> None:

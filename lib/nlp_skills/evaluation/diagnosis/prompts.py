@@ -119,8 +119,11 @@ def _cut_prompts(material: Material, cut: list[Asked], looked: int) -> Cause:
     )
 
 
-def _other_template(material: Material, other: list[Asked], looked: int, trained_sha: str) -> Cause:
-    """The prompts are others: both renderings are shown where the template of today can be read."""
+def _other_template(material: Material, other: list[Asked], looked: int, own: str) -> Cause:
+    """The prompts are others: both renderings are shown where the template of today can be read.
+
+    `own` is the identity of the chat template that lies with the trained weights.
+    """
     first = other[0]
     evidence: list[Evidence] = [
         figure("test rows that were asked otherwise than trained", len(other), material.predictions_file),
@@ -134,25 +137,36 @@ def _other_template(material: Material, other: list[Asked], looked: int, trained
             )
         )
     today = _template_of_today(material)
-    because = ""
-    if today is not None and chat_template_sha256(today) != trained_sha:
-        because = " The base model's chat template is not the one that the version was trained with."
-        evidence.append(figure("chat template, trained (sha256)", trained_sha[:16], material.model))
-        evidence.append(
-            figure(
-                "chat template, today (sha256)", chat_template_sha256(today)[:16], material.config.base_model
-            )
-        )
+    because, hashes = _which_template(material, own, today)
     return name_cause(
         material,
         "PROMPT-DIFFERS",
         f"{counted(len(other), 'test row')} of {looked} were asked with other tokens than the training had before its"
         f" answers.{because}",
         "strong" if len(other) >= 0.05 * looked else "some",
-        evidence,
+        [*evidence, *hashes],
         rows=_preview(material, first, today),
         share=len(other) / looked,
     )
+
+
+def _which_template(material: Material, own: str, today: Any | None) -> tuple[str, list[Evidence]]:
+    """The template that is another one than the training's, in words and with its figures, where there is one."""
+    trained = material.info.chat_template_sha256 if material.info else ""
+    if trained and own != trained:
+        return (
+            f" The chat template in {material.model} was changed after the training: put the training's back.",
+            [
+                figure("chat template, trained (sha256)", trained[:16], "model_info.json"),
+                figure("chat template beside the weights (sha256)", own[:16], material.model),
+            ],
+        )
+    if today is None or chat_template_sha256(today) == own:
+        return "", []
+    return " The base model's chat template is not the one that the version was trained with.", [
+        figure("chat template, trained (sha256)", own[:16], material.model),
+        figure("chat template, today (sha256)", chat_template_sha256(today)[:16], material.config.base_model),
+    ]
 
 
 def _preview(material: Material, first: Asked, today: Any | None) -> list[ShownRow]:
