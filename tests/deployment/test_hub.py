@@ -136,6 +136,9 @@ def test_it_arrives_in_one_commit_of_a_private_repository(hub: HubRepositories, 
         "alias": None,
         "parity": None,
         "accepted": None,
+        "host": None,
+        "under_way": False,
+        "removed": None,
     }
 
 
