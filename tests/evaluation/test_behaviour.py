@@ -7,7 +7,6 @@ from random import Random
 from typing import Any
 
 import pytest
-from small_version import make_version
 
 from nlp_skills.base_model import BaseModelFiles
 from nlp_skills.data.example import Example, Message, Meta
@@ -26,6 +25,7 @@ from nlp_skills.evaluation.significance import share
 from nlp_skills.records import to_yaml, write_atomic
 from nlp_skills.tables import show
 from nlp_skills.task.task import Task, TaskType
+from small_version import make_version
 
 TASK = Task(
     created="2026-01-01T00:00:00Z", name="t", type=TaskType.CLASSIFICATION, goal="g", labels=["good", "bad"]

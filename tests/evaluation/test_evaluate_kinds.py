@@ -10,7 +10,6 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from small_version import make_version
 
 from nlp_skills.data.example import Example, Message, Meta
 from nlp_skills.errors import NotReady
@@ -23,6 +22,7 @@ from nlp_skills.evaluation.results import EvalResult, Prediction
 from nlp_skills.records import sha256_file
 from nlp_skills.task.task import Task, TaskType
 from nlp_skills.task.version import Version
+from small_version import make_version
 
 pytest.importorskip("torch", reason="evaluation needs the train extra")
 

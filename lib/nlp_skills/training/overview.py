@@ -73,7 +73,11 @@ def show_task(task: Path) -> TaskOverview:
 
 
 def _stopped(definition: Task) -> str:
-    return "" if definition.status == "active" else "Stopped; to go on, write status: active into task.yaml. Then: "
+    return (
+        ""
+        if definition.status == "active"
+        else "Stopped; to go on, write status: active into task.yaml. Then: "
+    )
 
 
 def _aliases(task: Path) -> dict[str, str]:
