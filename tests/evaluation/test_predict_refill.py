@@ -162,7 +162,7 @@ def test_a_cache_with_room_holds_what_a_plain_one_holds_after_any_change() -> No
     from transformers import DynamicCache
 
     model = make_model("llama")
-    prompts = draw_prompts(3)
+    prompts = draw_prompts(4)
     rows = torch.tensor([2, 0, 2])
     kept: list[Any] = []
     with torch.inference_mode():
