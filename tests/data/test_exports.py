@@ -269,7 +269,9 @@ def test_a_chatgpt_conversation_about_a_picture_is_refused_by_its_type(tmp_path:
     conversations = export(
         node("u1", "root", "user", "", content=picture), node("a1", "u1", "assistant", "A cat."), current="a1"
     )
-    with pytest.raises(NotValid, match="turn 1 has a part of type 'image_asset_pointer', and models here read text alone"):
+    with pytest.raises(
+        NotValid, match="turn 1 has a part of type 'image_asset_pointer', and models here read text alone"
+    ):
         examples(write(tmp_path / "conversations.json", conversations))
 
 
