@@ -15,6 +15,7 @@ from nlp_skills.records import Record
 from nlp_skills.tables import render
 from nlp_skills.tables.grid import table
 from nlp_skills.tables.results import told_settings
+from nlp_skills.task.comparison import Comparison
 from nlp_skills.task.index import TaskList
 from nlp_skills.task.summary import TaskSummary
 from nlp_skills.task.task import Task, TaskType
@@ -184,3 +185,21 @@ def test_a_version_of_a_task_stands_beside_the_aliases_that_name_it():
         ["v1", "(prod)"],
         ["v2", "succeeded"],
     ]
+
+
+def test_a_version_of_a_task_shows_the_metric_that_decides():
+    task = Task(name="news", type=TaskType.QA, goal="g", metric="token_f1", created="2026-11-21")
+    results = {"exact_match": 0.5, "token_f1": 0.61234}
+    versions = [VersionOverview(version="v1", training="succeeded", results=results)]
+    shown = lines(
+        TaskOverview(task=task, folder="tasks/news", validation="passed", versions=versions, next="Go on")
+    )
+    assert [line.split() for line in shown if line.startswith("v1")] == [
+        ["v1", "succeeded", "token_f1", "0.612"]
+    ]
+
+
+def test_a_comparison_tells_in_words_what_was_measured_beside_it_and_nothing_of_what_cost_nothing():
+    figures = {"latency_p50_ms": (40.0, 52.5), "memory_mb": (1900.0, 1922.4), "usd": (0.0, 0.0)}
+    shown = lines(Comparison(task="news", a="v1", b="v2", reason="too few rows", figures=figures))
+    assert "Measured beside it: median latency in ms 40 → 52.5; memory in MB 1,900 → 1,922" in shown

@@ -46,6 +46,9 @@ _MEASURES = {
     "latency_p95_ms": "p95 latency in ms",
     "latency_p99_ms": "p99 latency in ms",
     "memory_gb": "memory in GB",
+    "memory_mb": "memory in MB",
+    "train_seconds": "training time in s",
+    "usd": "cost in USD",
 }
 
 Answer = Literal["yes", "no", "cannot tell"]

@@ -152,6 +152,8 @@ def per_label(found: Score) -> Table:
 
 def comparison(found: Comparison) -> RenderableType:
     """The verdict with its reason, what was changed and what it cost, and the rows that changed sides."""
+    from nlp_skills.evaluation.verdict import metric_name
+
     parts: list[RenderableType] = [
         Text.assemble(f"{found.b} against {found.a}: ", (found.verdict, VERDICTS[found.verdict])),
         Text(found.reason[:1].upper() + found.reason[1:]),
@@ -162,9 +164,9 @@ def comparison(found: Comparison) -> RenderableType:
     if found.data_changed:
         changes.append("the data")
     parts.append(Text("Changed: " + ("; ".join(changes) or "nothing")))
-    if found.figures:
-        figures = "; ".join(f"{name} {a:,.4g} → {b:,.4g}" for name, (a, b) in found.figures.items())
-        parts.append(Text(f"Measured beside it: {figures}"))
+    figures = [f"{metric_name(name)} {a:,.4g} → {b:,.4g}" for name, (a, b) in found.figures.items() if a or b]
+    if figures:
+        parts.append(Text(f"Measured beside it: {'; '.join(figures)}"))
     if found.forgetting is not None:
         parts.append(
             Text(f"General questions: {found.forgetting.a:.0%} → {found.forgetting.b:.0%} answered rightly")

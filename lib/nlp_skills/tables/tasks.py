@@ -96,7 +96,8 @@ def task_overview(found: TaskOverview) -> RenderableType:
     if found.versions:
         versions = table("version", "from", "training", "results", "changes")
         for v in found.versions:
-            results = ", ".join(f"{name} {value:.3f}" for name, value in v.results.items())
+            chosen = [task.chosen_metric] if task.chosen_metric in v.results else list(v.results)
+            results = ", ".join(f"{name} {v.results[name]:.3f}" for name in chosen)
             names = [alias for alias, version in found.aliases.items() if version == v.version]
             shown = f"{v.version} ({', '.join(names)})" if names else v.version
             versions.add_row(shown, v.parent or "", v.training, results, "; ".join(v.changes))
