@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nlp_skills.evaluation.promotion import Promotion
-from nlp_skills.page.markup import Html, element
+from nlp_skills.page.markup import Html, element, join
 from nlp_skills.page.parts import absent, table
 
 SIGNS = {"yes": "✓", "no": "✕", "cannot tell": "?"}
@@ -30,7 +30,7 @@ def promotion_part(found: Promotion | str | None, version: str) -> Html:
                         one.answer,
                         class_=f"told-{one.answer.replace(' ', '-')}",
                     ),
-                    f"{one.reason} {one.next}".rstrip(),
+                    join([one.reason, *([" Next: ", element("code", one.next)] if one.next else [])]),
                 ]
                 for one in found.criteria
             ],
