@@ -15,7 +15,7 @@ from nlp_skills.task.plan import PlanState, read_plan
 from nlp_skills.task.registry import read_registry
 from nlp_skills.task.task import Task
 from nlp_skills.task.version import is_trial, version_names
-from nlp_skills.training.job import is_running
+from nlp_skills.training.present_job import seen_job
 from nlp_skills.training.run.metrics_log import read_metrics
 from nlp_skills.training.status import newest_figures
 
@@ -90,10 +90,8 @@ def _aliases(task: Path) -> dict[str, str]:
 def _version(folder: Path) -> VersionOverview:
     lineage = _read(folder / "lineage.yaml")
     shown = {key: lineage[key] for key in ("parent", "changes", "results") if lineage.get(key) is not None}
-    job = _read(folder / "job.json")
-    training = str(job.get("status", "not trained"))
-    if training == "running" and job.get("target", "local") == "local" and not is_running(folder):
-        training = "failed"  # killed, so that it could not say so itself
+    job = seen_job(folder)
+    training = job.status if job else "not trained"
     if not shown.get("results"):
         shown["measured"] = newest_figures(read_metrics(folder / "metrics.jsonl"))
     try:

@@ -31,7 +31,7 @@ def followed_version(task: Path, version: str | None) -> Path:
     """
     if version is not None:
         return version_folder(task, version)
-    jobs = {folder: job for folder in _folders(task) if (job := _job(folder))}
+    jobs = {folder: job for folder in _folders(task) if (job := seen_job(folder))}
     active = [folder for folder, job in jobs.items() if job.status in ACTIVE]
     if len(active) > 1:
         named = ", ".join(folder.name for folder in active)
@@ -44,8 +44,8 @@ def _folders(task: Path) -> list[Path]:
     return [task / "versions" / name for name in version_names(task)]
 
 
-def _job(folder: Path) -> Job | None:
-    """As it is; a broken file of another version is no matter here."""
+def seen_job(folder: Path) -> Job | None:
+    """A version's job as it is; None where it has none, or a file that is broken: one bad file stops no look at all."""
     try:
         job = read_job(folder)
     except NlpSkillsError:

@@ -50,7 +50,8 @@ def look(model: Any, probes: list[dict[str, list[int]]]) -> Any:
 
 def difference(a: Any, b: Any) -> dict[str, float | int]:
     """Kullback-Leibler divergence from the first in nats, and at how many tokens another one is the most probable."""
-    kl = (a.exp() * (a - b)).sum(dim=-1).nan_to_num(nan=1e9, posinf=1e9)
+    # Rounding alone can bring it a little below 0, where no divergence is.
+    kl = (a.exp() * (a - b)).sum(dim=-1).nan_to_num(nan=1e9, posinf=1e9).clamp(min=0)
     other = int((a.argmax(dim=-1) != b.argmax(dim=-1)).sum())
     return {
         "mean_kl": float(kl.mean()),

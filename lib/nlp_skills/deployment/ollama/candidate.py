@@ -154,7 +154,7 @@ def _create(
 
 
 def _require_told(shown: ShowResponse, made: Modelfile, target: str) -> None:
-    """A stop token that is not there lets the model write on for ever (P01)."""
+    """A stop token that is not there lets the model write on for ever."""
     told = told_settings(shown.parameters or "").get("stop", [])
     missing = [stop for stop in made.stops if stop not in told]
     if missing:
