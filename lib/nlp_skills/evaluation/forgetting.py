@@ -84,7 +84,7 @@ def ask_general(predictor: Predictor, progress: Progress) -> GeneralAnswers:
     return GeneralAnswers(model=predictor.name, right=right)
 
 
-STEP = 20
+STEP = 40
 """Questions between two signs of progress."""
 
 

@@ -10,10 +10,12 @@ narrower, layers that keep a sum, positions of its own) reads every choice as a 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
-from nlp_skills.evaluation.predictors.choice_tree import ROOT, ChoiceTree, forest
+from nlp_skills.evaluation.predictors.choice_tree import EMPTY, ChoiceTree, forest
 from nlp_skills.evaluation.predictors.prompt_cache import PromptCache, Started, window
+from nlp_skills.evaluation.predictors.tree_tensors import TreeTensors, lay_out
 
 if TYPE_CHECKING:
     import torch
@@ -45,69 +47,82 @@ class ChoiceScorer:
         import torch
 
         with torch.inference_mode():
-            if self._trusted is None:
-                self._trusted = self._agrees(max(prompts, key=len), choices)
-            if not self._trusted or self._is_too_long(prompts, choices):
+            if not self._reads_trees(prompts, choices):
                 return torch.stack([self._as_texts(prompt, choices) for prompt in prompts])
-            return self._by_trees(prompts, choices)
+            return self._by_trees(prompts, [self._trees(choices)])
 
-    def _by_trees(self, prompts: Sequence[Ids], choices: Sequence[Ids]) -> torch.Tensor:
+    def log_probs_of_own(self, prompts: Sequence[Ids], choices: Sequence[Sequence[Ids]]) -> list[list[float]]:
+        """Of each prompt's own choices, in nats."""
         import torch
 
-        trees = self._trees(choices)
-        rows = max(1, self._nodes // max(1, *(len(tree.tokens) for tree in trees)))
+        with torch.inference_mode():
+            if not self._reads_trees(prompts, [choice for own in choices for choice in own]):
+                texts = zip(prompts, choices, strict=True)
+                return [self._as_texts(prompt, own).tolist() for prompt, own in texts]
+            found = self._by_trees(prompts, [self._grown(own) for own in choices]).tolist()
+        return [row[: len(own)] for row, own in zip(found, choices, strict=True)]
+
+    def _reads_trees(self, prompts: Sequence[Ids], choices: Sequence[Ids]) -> bool:
+        if self._trusted is None:
+            self._trusted = self._agrees(max(prompts, key=len), choices)
+        return self._trusted and not self._is_too_long(prompts, choices)
+
+    def _by_trees(self, prompts: Sequence[Ids], forests: Sequence[Sequence[ChoiceTree]]) -> torch.Tensor:
+        """`forests`: one for all prompts, or one for each; a row with fewer choices than another ends with zeros."""
+        import torch
+
+        largest = max(len(tree.tokens) for trees in forests for tree in trees)
+        most = max(sum(len(tree.places) for tree in trees) for trees in forests)
+        rows = max(1, self._nodes // max(1, largest))
         parts = []
         for start in range(0, len(prompts), rows):
             started = self._prompts.start(prompts[start : start + rows])
-            found = torch.cat([self._read(started, tree) for tree in trees], dim=1)
-            order = torch.tensor([place for tree in trees for place in tree.places], device=found.device)
-            parts.append(torch.empty_like(found).index_copy_(1, order, found))
+            found = torch.zeros(len(started.logits), most + 1, device=started.logits.device)
+            some = forests if len(forests) == 1 else forests[start : start + rows]
+            for trees in zip_longest(*some, fillvalue=EMPTY):
+                laid = lay_out(trees, beyond=most, pad=self._pad, device=found.device)
+                found.scatter_(1, laid.places.expand(len(found), -1), self._read(started, laid))
+            parts.append(found[:, :most])
         return torch.cat(parts)
 
     def _trees(self, choices: Sequence[Ids]) -> list[ChoiceTree]:
         if self._forest[0] is not choices:
-            self._forest = choices, forest(choices, min(self._nodes, MOST_NODES))
+            self._forest = choices, self._grown(choices)
         return self._forest[1]
 
-    def _read(self, started: Started, tree: ChoiceTree) -> torch.Tensor:
-        """The log-probability of each choice of one tree; the cache is afterwards what it was."""
+    def _grown(self, choices: Sequence[Ids]) -> list[ChoiceTree]:
+        return forest(choices, min(self._nodes, MOST_NODES))
+
+    def _read(self, started: Started, trees: TreeTensors) -> torch.Tensor:
+        """The log-probability of each choice: shape (rows, choices of a tree). The cache is afterwards what it was."""
         import torch
 
-        logits, device = started.logits[:, None], started.logits.device
-        if tree.tokens:
-            rows = len(started.logits)
-            given = torch.tensor([tree.tokens], device=device).expand(rows, -1)
-            places = started.last + torch.tensor(tree.depths, device=device)
+        logits, (rows, nodes) = started.logits[:, None], (len(started.logits), trees.tokens.shape[1])
+        if nodes:
             out = self._model(
-                input_ids=given,
-                attention_mask=self._sight(started, tree),
-                position_ids=places,
+                input_ids=trees.tokens.expand(rows, -1),
+                attention_mask=self._sight(started, trees.sees),
+                position_ids=started.last + trees.depths,
                 past_key_values=started.cache,
                 use_cache=True,
             )
-            started.cache.crop(-len(tree.tokens))
+            started.cache.crop(-nodes)
             logits = torch.cat([logits, out.logits], dim=1)
         whole = torch.cat([part.float().logsumexp(dim=-1) for part in logits.split(32, dim=1)], dim=1)
-        at = torch.tensor([node - ROOT for node, _ in tree.edges], device=device)
-        token = torch.tensor([token for _, token in tree.edges], device=device)
-        edges = logits[:, at, token].float() - whole[:, at]
-        paths = torch.zeros(len(tree.paths), len(tree.edges), device=device)
-        for choice, path in enumerate(tree.paths):
-            paths[choice, path] = 1
-        return edges @ paths.T
+        row = torch.arange(rows, device=logits.device)[:, None]
+        edges = logits[row, trees.at, trees.follows].float() - whole[row, trees.at]
+        along = torch.cat([edges, edges.new_zeros(rows, 1)], dim=1)
+        return along[row[:, None], trees.paths].sum(dim=-1)
 
-    def _sight(self, started: Started, tree: ChoiceTree) -> torch.Tensor:
+    def _sight(self, started: Started, sees: torch.Tensor) -> torch.Tensor:
         """What is added to the attention's scores: shape (rows, 1, nodes, columns of the cache + nodes)."""
         import torch
 
-        nodes, rows = len(tree.tokens), len(started.mask)
-        own = torch.zeros(nodes, nodes, dtype=torch.bool, device=started.mask.device)
-        sees = torch.tensor(tree.sight, device=own.device)
-        own[sees[:, 0], sees[:, 1]] = True
+        rows, nodes = len(started.mask), sees.shape[1]
         prompt = started.mask.bool()[:, None].expand(rows, nodes, -1)
-        seen = torch.cat([prompt, own.expand(rows, nodes, nodes)], dim=2)[:, None]
+        seen = torch.cat([prompt, sees.expand(rows, nodes, nodes)], dim=2)[:, None]
         dtype = self._model.dtype
-        return torch.zeros(seen.shape, dtype=dtype, device=own.device).masked_fill_(
+        return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill_(
             ~seen, torch.finfo(dtype).min
         )
 
@@ -135,7 +150,7 @@ class ChoiceScorer:
         import torch
 
         probed = [choices[0], max(choices, key=len), choices[-1]]
-        tree, text = self._by_trees([prompt], probed)[0], self._as_texts(prompt, probed)
+        tree, text = self._by_trees([prompt], [self._grown(probed)])[0], self._as_texts(prompt, probed)
         exact = self._model.dtype == torch.float32
         return torch.allclose(tree, text, rtol=1e-3 if exact else 0.03, atol=1e-2 if exact else 0.5)
 

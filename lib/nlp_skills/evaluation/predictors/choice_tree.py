@@ -34,6 +34,10 @@ class ChoiceTree:
     """Where each choice stands among all choices."""
 
 
+EMPTY = ChoiceTree([], [], [], [], [], [])
+"""No choice at all."""
+
+
 def grow(choices: Sequence[Sequence[int]], places: Sequence[int]) -> ChoiceTree:
     """The tree of choices, each of at least one token."""
     nodes: dict[tuple[int, int], int] = {}

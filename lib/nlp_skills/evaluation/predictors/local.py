@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from nlp_skills.base_model import BaseModelFiles, load_base_model, load_tokenizer
 from nlp_skills.data.example import Example, Message
@@ -22,10 +22,11 @@ from nlp_skills.evaluation.predictors.prompt_cache import PromptCache
 from nlp_skills.evaluation.predictors.reply import prompt_hash, reply_text
 from nlp_skills.records import Progress, sha256_tree, silent
 
-Ask: TypeAlias = Callable[[list[int]], list[Answered]]
-"""The answers to a batch of rows, by their indices."""
+Found = TypeVar("Found")
 Told: TypeAlias = Callable[[int], None]
 """How many rows are done."""
+AT_ONCE = 16
+"""Rows whose own choices are scored in one forward pass, where there is room for them."""
 
 
 class LocalPredictor:
@@ -76,11 +77,20 @@ class LocalPredictor:
         prompts = self._prompts(examples)
         if not examples:
             return []
-        scorer = ChoiceScorer(self.model, self.tokenizer.pad_token_id, prompts)
-        return [
-            scorer.log_probs([prompt], [self._choice_ids(example, choice) for choice in said])[0].tolist()
-            for example, prompt, said in zip(examples, prompts, choices, strict=True)
+        own = [
+            [self._choice_ids(example, choice) for choice in said]
+            for example, said in zip(examples, choices, strict=True)
         ]
+        scorer = ChoiceScorer(self.model, self.tokenizer.pad_token_id, prompts)
+        scores: list[list[float]] = [[] for _ in prompts]
+
+        def ask(batch: list[int]) -> list[list[float]]:
+            return scorer.log_probs_of_own([prompts[i] for i in batch], [own[i] for i in batch])
+
+        for batch in by_length(prompts, AT_ONCE):
+            for index, found in zip(batch, _in_memory(ask, batch), strict=True):
+                scores[index] = found
+        return scores
 
     def close(self) -> None:
         """The weights are given back with the last reference to them."""
@@ -158,8 +168,8 @@ class LocalPredictor:
         )
 
 
-def _in_memory(ask: Ask, batch: list[int]) -> list[Answered]:
-    """The answers to a batch; where the GPU has no room for it, to its halves."""
+def _in_memory(ask: Callable[[list[int]], list[Found]], batch: list[int]) -> list[Found]:
+    """What is found for a batch of rows, by their indices; where the GPU has no room for it, for its halves."""
     import torch
 
     try:
