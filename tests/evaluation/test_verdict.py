@@ -5,13 +5,16 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from nlp_skills.evaluation.against_baselines import against_baselines
+from nlp_skills.evaluation.against_baselines import (
+    against_baselines,
+    hardest_to_beat,
+    unpaired_difference,
+)
 from nlp_skills.evaluation.results import EvalResult, Interval, Sanity, Score, SliceScore
 from nlp_skills.evaluation.verdict import (
     good_enough,
     good_everywhere,
     keeps_knowledge,
-    strongest_baseline,
     worth_it,
 )
 from nlp_skills.tables import render
@@ -58,7 +61,6 @@ def test_the_paired_test_decides(own: float, p: float, answer: str, headline: st
 
 def test_of_perplexity_less_is_better() -> None:
     tuned = result("perplexity", 9.0, {"prompted_base": 14.0}, 0.001)
-    assert strongest_baseline("perplexity", tuned) == "prompted_base"
     found = worth_it("v1", "perplexity", tuned)
     assert (found.answer, found.headline) == ("yes", "v1 beats everything that needs no fine-tuning.")
     worse = worth_it("v1", "perplexity", result("perplexity", 20.0, {"prompted_base": 14.0}, 0.001))
@@ -70,6 +72,50 @@ def test_baselines_that_were_left_out_are_named() -> None:
     found = worth_it("v2", "macro_f1", left)
     assert found.headline == "v2 beats everything that was measured and needs no fine-tuning."
     assert found.reason.endswith("Not measured: the endpoint.")
+
+
+def test_everything_is_beaten_only_where_each_baseline_is() -> None:
+    """The strongest one errs on the same rows and is surely beaten; a weaker one errs elsewhere and may not be."""
+    found = result("macro_f1", 0.8, {"tfidf": 0.76, "few_shot": 0.75, "majority": 0.1}, 0.001)
+    unsure = found.baseline["few_shot"].with_changes(p_value=0.2)
+    found = found.model_copy(update={"baseline": {**found.baseline, "few_shot": unsure}})
+    told = worth_it("v2", "macro_f1", found)
+    few_shot = "the base model with solved rows"
+    assert (told.answer, told.headline) == ("cannot tell", f"Cannot tell whether v2 beats {few_shot}.")
+    assert hardest_to_beat(against_baselines(found, "macro_f1")).baseline == "few_shot"
+    sure = result("macro_f1", 0.8, {"tfidf": 0.76, "few_shot": 0.75}, 0.001)
+    assert hardest_to_beat(against_baselines(sure, "macro_f1")).baseline == "tfidf"
+
+
+@pytest.mark.parametrize(("metric", "better"), [("accuracy", "tfidf"), ("brier_score", "majority")])
+def test_a_gain_is_never_that_of_another_metric(metric: str, better: str) -> None:
+    """results.json keeps the gain in the metric that decided then; task.yaml may name another one today."""
+    values = {"tfidf": 0.5, "majority": 0.9}
+    found = result("macro_f1", 0.9, values, 0.001).with_changes(metric="macro_f1")
+    both = {
+        name: score.with_changes(metrics={**score.metrics, metric: around(values[name])})
+        for name, score in found.baseline.items()
+    }
+    found = found.model_copy(update={"metrics": {**found.metrics, metric: around(0.7)}, "baseline": both})
+    told = {one.baseline: one for one in against_baselines(found, metric)}
+    assert [name for name, one in told.items() if one.verdict == "better"] == [better]
+    assert told[better].gain.value == pytest.approx(0.2)
+    assert told[better].p_value is None
+    assert "Paired test" not in worth_it("v2", metric, found).reason
+
+
+def test_difference_of_two_intervals_is_movers() -> None:
+    a, b = Interval(value=0.9, low=0.85, high=0.94), Interval(value=0.8, low=0.7, high=0.88)
+    gain = unpaired_difference(a, b)
+    # 0.1 - √(0.05² + 0.08²) and 0.1 + √(0.04² + 0.1²)
+    assert (gain.value, gain.low, gain.high) == pytest.approx((0.1, 0.0056602, 0.2077033), abs=1e-6)
+
+
+def test_a_few_rows_reach_no_target() -> None:
+    few = result("macro_f1", 0.9, ALL, 0.001, count=29)
+    told = good_enough("v2", "macro_f1", 0.5, few)
+    assert told is not None and told.answer == "cannot tell"
+    assert told.reason.endswith("Fewer than 30 test rows decide nothing.")
 
 
 def test_a_faulty_harness_is_no_verdict_on_the_model() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from nlp_skills.evaluation.compare import TOO_FEW
+from nlp_skills.evaluation.metrics import METRICS
 from nlp_skills.evaluation.results import EvalResult, Interval
 from nlp_skills.evaluation.significance import SIGNIFICANT
-from nlp_skills.evaluation.verdict import difference, is_higher_better
 
 BesideBaseline = Literal["better", "worse", "cannot tell"]
 
@@ -21,7 +23,8 @@ class Against(NamedTuple):
     gain: Interval
     """How much better the model is, in the metric's unit, with a 95 % interval; above 0 is better whatever the metric."""
     p_value: float | None
-    """Of the paired test, corrected for the number of baselines; None in older results."""
+    """Of the paired test, corrected for the number of baselines; None where the metric was not the one that decided
+    when the model was tested."""
 
 
 def against_baselines(result: EvalResult, metric: str) -> list[Against]:
@@ -32,10 +35,34 @@ def against_baselines(result: EvalResult, metric: str) -> list[Against]:
         rival = score.metrics.get(metric)
         if own is None or rival is None:
             continue
-        apart = difference(own, rival) if is_higher_better(metric) else difference(rival, own)
-        gain = score.gain or apart
-        found.append(Against(name, _verdict(gain, score.p_value, result.count), gain, score.p_value))
+        gain, p_value = score.gain, score.p_value
+        if gain is None or result.metric not in (None, metric):  # gain and p-value are of another metric
+            higher, p_value = is_higher_better(metric), None
+            gain = unpaired_difference(own, rival) if higher else unpaired_difference(rival, own)
+        found.append(Against(name, _verdict(gain, p_value, result.count), gain, p_value))
     return found
+
+
+def hardest_to_beat(found: Sequence[Against]) -> Against:
+    """The strongest baseline; where that is beaten and another one is not, the strongest of those that are not."""
+    return min(found, key=lambda one: (one.verdict == "better", one.gain.value))
+
+
+def is_higher_better(metric: str) -> bool:
+    """Whether more of it is better."""
+    return metric not in METRICS or METRICS[metric].higher_is_better
+
+
+def unpaired_difference(a: Interval, b: Interval) -> Interval:
+    """`a - b` with a 95 % interval from the two intervals alone (MOVER: Zou and Donner 2008, Stat. Med. 27:1693).
+
+    It takes the two as independent. Both were tested on the same rows, where they tend to be wrong
+    together, so the interval is rather too wide than too narrow.
+    """
+    gain = a.value - b.value
+    below = math.hypot(a.value - a.low, b.high - b.value)
+    above = math.hypot(a.high - a.value, b.value - b.low)
+    return Interval(value=gain, low=gain - below, high=gain + above)
 
 
 def _verdict(gain: Interval, p_value: float | None, rows: int) -> BesideBaseline:

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from nlp_skills.evaluation.against_baselines import against_baselines, hardest_to_beat, is_higher_better
 from nlp_skills.evaluation.compare import TOO_FEW, read_predictions
 from nlp_skills.evaluation.figures import show_interval, show_value
 from nlp_skills.evaluation.forgetting import ALLOWED
@@ -24,13 +25,7 @@ from nlp_skills.evaluation.metrics import METRICS
 from nlp_skills.evaluation.results import EvalResult, Interval, Prediction
 from nlp_skills.evaluation.significance import interval
 from nlp_skills.evaluation.slices import LEAST, groups_of
-from nlp_skills.evaluation.verdict import (
-    Answer,
-    baseline_name,
-    is_higher_better,
-    metric_name,
-    strongest_baseline,
-)
+from nlp_skills.evaluation.verdict import Answer, baseline_name, metric_name
 from nlp_skills.records import Record
 from nlp_skills.task.task import Criterion, Task
 from nlp_skills.task.version import version_folder
@@ -220,19 +215,14 @@ def _measured(task: Task, name: str, result: EvalResult) -> Measured:
 
 
 def _gain(metric: str, result: EvalResult) -> Measured:
-    name = strongest_baseline(metric, result)
-    gain = result.baseline[name].gain if name is not None else None
-    if name is None:
+    found = against_baselines(result, metric)
+    if not found:
         by = f" by {metric_name(metric)}" if result.baseline else ""
         return Measured(missing=f"no baseline was measured{by} beside it")
-    if gain is None:
-        return Measured(
-            missing=f"these results name {baseline_name(name)} without the gain over it, as older ones do; evaluate the"
-            " version again"
-        )
     if result.count < TOO_FEW:
         return Measured(missing=f"fewer than {TOO_FEW} test rows decide nothing", few=True)
-    return _with_interval(gain, f"{metric_name(metric)} over {baseline_name(name)}")
+    rival = hardest_to_beat(found)
+    return _with_interval(rival.gain, f"{metric_name(metric)} over {baseline_name(rival.baseline)}")
 
 
 def _with_interval(found: Interval, place: str = "") -> Measured:

@@ -5,15 +5,19 @@ Every answer is yes, no or cannot tell, with its reason; what was not measured i
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Collection, Sequence
 from typing import Literal, NamedTuple
 
+from nlp_skills.evaluation.against_baselines import (
+    Against,
+    against_baselines,
+    hardest_to_beat,
+    is_higher_better,
+)
 from nlp_skills.evaluation.compare import TOO_FEW
 from nlp_skills.evaluation.figures import show_change, show_interval, show_p, show_signed
 from nlp_skills.evaluation.metrics import METRICS
-from nlp_skills.evaluation.results import EvalResult, Interval
-from nlp_skills.evaluation.significance import SIGNIFICANT
+from nlp_skills.evaluation.results import EvalResult
 from nlp_skills.evaluation.slices import show_slice, weak_slices, worse_slices
 from nlp_skills.task.comparison import Comparison
 
@@ -73,14 +77,14 @@ def worth_it(version: str, metric: str, result: EvalResult | None) -> Statement:
             f"{version} has not been evaluated yet.",
             "Without a test nobody knows whether it is any good.",
         )
-    own = result.metrics[metric]
-    measured = {name: s.metrics[metric] for name, s in result.baseline.items() if metric in s.metrics}
-    if not measured:
+    found = against_baselines(result, metric)
+    if not found:
+        own = show_interval(result.metrics[metric])
         return Statement(
             question,
             "cannot tell",
             f"Cannot tell whether {version} was worth it.",
-            f"It reaches {metric_name(metric)} {show_interval(own)}, but nothing that needs no fine-tuning was measured beside it.",
+            f"It reaches {metric_name(metric)} {own}, but nothing that needs no fine-tuning was measured beside it.",
         )
     if result.sane is not None and result.sane.verdict == "harness error":
         return Statement(
@@ -89,63 +93,46 @@ def worth_it(version: str, metric: str, result: EvalResult | None) -> Statement:
             f"Cannot tell: {version} was not measured soundly.",
             f"Harness error, which says nothing about the model. {result.sane.reason}",
         )
-    strongest = strongest_baseline(metric, result) or next(iter(measured))
-    return _against(version, metric, result, strongest, measured)
-
-
-def strongest_baseline(metric: str, result: EvalResult) -> str | None:
-    """The name of the baseline that does best on the metric; None where none was measured."""
-    sign = 1 if is_higher_better(metric) else -1
-    measured = {n: sign * s.metrics[metric].value for n, s in result.baseline.items() if metric in s.metrics}
-    return max(measured, key=lambda name: measured[name]) if measured else None
-
-
-def is_higher_better(metric: str) -> bool:
-    """Whether more of it is better."""
-    return metric not in METRICS or METRICS[metric].higher_is_better
+    return Statement(question, *_against(version, metric, result, found))
 
 
 def _against(
-    version: str, metric: str, result: EvalResult, strongest: str, measured: Mapping[str, Interval]
-) -> Statement:
-    question = "Is it better than what needs no fine-tuning?"
-    own, rival, words = result.metrics[metric], measured[strongest], baseline_name(strongest)
-    score, count = result.baseline[strongest], result.count
-    higher = is_higher_better(metric)
-    gain = score.gain or (difference(own, rival) if higher else difference(rival, own))
-    missing = _not_measured(metric, result, measured)
-    numbers = f"{capitalize(metric_name(metric))}: {version} {show_interval(own)}, {words} {show_interval(rival)}; the difference is {show_signed(gain)}, on {count:,} test rows."
+    version: str, metric: str, result: EvalResult, found: Sequence[Against]
+) -> tuple[Answer, str, str]:
+    """The answer against what is hardest to beat, its headline, and why."""
+    rival = hardest_to_beat(found)
+    gain, words, count = rival.gain, baseline_name(rival.baseline), result.count
+    missing = _not_measured(metric, result, [one.baseline for one in found])
+    own, other = (
+        show_interval(scores[metric]) for scores in (result.metrics, result.baseline[rival.baseline].metrics)
+    )
+    numbers = f"{capitalize(metric_name(metric))}: {version} {own}, {words} {other}; the difference is {show_signed(gain)}, on {count:,} test rows."
     gap = f" Not measured: {', '.join(missing)}." if missing else ""
-    p = score.p_value
-    tested = f" Paired test, corrected for {len(measured)} baselines: {show_p(p)}." if p is not None else ""
-    is_real = gain.low > 0 or gain.high < 0 if p is None else p < SIGNIFICANT
+    tested = ""
+    if rival.p_value is not None:
+        tested = f" Paired test, corrected for {len(found)} baselines: {show_p(rival.p_value)}."
+    unsure = f"Cannot tell whether {version} beats {words}."
     if count < TOO_FEW:
-        few = f" Fewer than {TOO_FEW} test rows decide nothing."
-        return Statement(
-            question, "cannot tell", f"Cannot tell whether {version} beats {words}.", numbers + few + gap
-        )
-    if is_real and gain.value > 0:
+        return "cannot tell", unsure, f"{numbers} Fewer than {TOO_FEW} test rows decide nothing.{gap}"
+    if rival.verdict == "better":
         scope = "everything that was measured and needs no" if missing else "everything that needs no"
-        return Statement(question, "yes", f"{version} beats {scope} fine-tuning.", numbers + tested + gap)
-    if is_real and gain.value < 0:
-        return Statement(
-            question, "no", f"{capitalize(words)} does better than {version}.", numbers + tested + gap
-        )
+        return "yes", f"{version} beats {scope} fine-tuning.", numbers + tested + gap
+    if rival.verdict == "worse":
+        return "no", f"{capitalize(words)} does better than {version}.", numbers + tested + gap
     if gain.value <= 0:
         sure = " Even so, the interval leaves room for a small gain." if gain.high > 0 else ""
-        as_good = _AS_GOOD.get(strongest, f"{capitalize(words)} does as well: you do not need to fine-tune.")
-        return Statement(question, "no", as_good, numbers + sure + gap)
+        as_good = f"{capitalize(words)} does as well: you do not need to fine-tune."
+        return "no", _AS_GOOD.get(rival.baseline, as_good), numbers + sure + gap
     may_be = tested or " The interval includes zero."
-    return Statement(
-        question,
+    return (
         "cannot tell",
-        f"Cannot tell whether {version} beats {words}.",
+        unsure,
         f"{numbers}{may_be} So the gain may be chance; until more test rows decide it, "
         f"the simpler one is the safer choice.{gap}",
     )
 
 
-def _not_measured(metric: str, result: EvalResult, measured: Mapping[str, Interval]) -> list[str]:
+def _not_measured(metric: str, result: EvalResult, measured: Collection[str]) -> list[str]:
     always = ("prompted_base",) if metric in ONE_BASELINE else ALWAYS
     asked = [name for name in BASELINES if name in always or name in result.not_measured]
     return [baseline_name(name) for name in asked if name not in measured]
@@ -212,8 +199,6 @@ def better_than_parent(
     }
     answer, headline = headlines[comparison.verdict]
     reason = comparison.reason.replace(metric, metric_name(metric))
-    if comparison.p_value is not None and comparison.p_metric is None:
-        reason += f" McNemar test: {show_p(comparison.p_value)}."
     return Statement(question, answer, headline, capitalize(reason))
 
 
@@ -228,7 +213,11 @@ def good_enough(
         why = "has not been evaluated yet" if result is None else f"was not judged by {metric_name(metric)}"
         return Statement(question, "cannot tell", "The target has not been tested.", f"{version} {why}.")
     own, higher = result.metrics[metric], is_higher_better(metric)
+    unsure = "Cannot tell whether the target is reached."
     numbers = f"{capitalize(metric_name(metric))} is {show_interval(own)}."
+    if result.count < TOO_FEW:
+        few = f"{numbers} Fewer than {TOO_FEW} test rows decide nothing."
+        return Statement(question, "cannot tell", unsure, few)
     kept, missed = ("at or above", "below") if higher else ("at or below", "above")
     if own.low >= target if higher else own.high <= target:
         return Statement(
@@ -242,21 +231,9 @@ def good_enough(
     return Statement(
         question,
         "cannot tell",
-        "Cannot tell whether the target is reached.",
+        unsure,
         f"{numbers} The value is {side} the target, and the interval has it on both sides.",
     )
-
-
-def difference(a: Interval, b: Interval) -> Interval:
-    """`a - b` with a 95 % interval from the two intervals alone (MOVER: Zou and Donner 2008, Stat. Med. 27:1693).
-
-    It takes the two as independent. Both were tested on the same rows, where they tend to be wrong
-    together, so the interval is rather too wide than too narrow.
-    """
-    gain = a.value - b.value
-    below = math.hypot(a.value - a.low, b.high - b.value)
-    above = math.hypot(a.high - a.value, b.value - b.low)
-    return Interval(value=gain, low=gain - below, high=gain + above)
 
 
 def metric_name(metric: str) -> str:

@@ -19,6 +19,7 @@ from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.errors import NotFound
 from nlp_skills.evaluation.advice.baseline import AdviceBaseline
 from nlp_skills.evaluation.advice.rules import Evidence, Value
+from nlp_skills.evaluation.against_baselines import against_baselines
 from nlp_skills.evaluation.results import EvalResult, Interval, Score
 from nlp_skills.records import sha256_file
 from nlp_skills.task.task import Task, TaskType
@@ -189,10 +190,10 @@ def _results(task: Path, definition: Task, old: list[str]) -> Found:
         if own:
             yield "tuned_low", round(own.low, 4), file
             yield "tuned_high", round(own.high, 4), file
-        prompted = result.baseline.get("prompted_base")
-        if prompted and prompted.gain:
-            yield "gain_low", round(prompted.gain.low, 4), file
-            yield "gain_high", round(prompted.gain.high, 4), file
+        for beside in against_baselines(result, definition.chosen_metric):
+            if beside.baseline == "prompted_base":
+                yield "gain_low", round(beside.gain.low, 4), file
+                yield "gain_high", round(beside.gain.high, 4), file
         return
 
 
