@@ -102,7 +102,7 @@ def test_a_local_suite_gives_exactly_what_our_own_label_scoring_gives(
     rows = questions(shared_data, 6)
     write_suite(task, "trec_own", rows, **CHOICE)
     predictor = open_predictor(task, "base")
-    answers = predict(predictor, [as_example(row) for row in rows], Decoding(labels=LABELS, batch_size=1))
+    answers = predict(predictor, [as_example(row) for row in rows], Decoding(labels=LABELS, batch_size=16))
     found = run_benchmark(task, suites=["trec_own"], model="base")
 
     lines = (task / found.file).with_suffix(".jsonl").read_text(encoding="utf-8").splitlines()
