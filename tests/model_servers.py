@@ -62,6 +62,8 @@ class Reply:
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     message: str = "the server says no"
+    code: str | None = None
+    """OpenAI's short word for the error."""
     broken: bool = False
     """The connection is cut in place of an answer."""
     calls: list[tuple[str, Any]] = field(default_factory=list)
@@ -235,15 +237,16 @@ def wire(call: Call, reply: Reply) -> dict[str, Any]:
     }
 
 
-def refusal(path: str, status: int, message: str) -> dict[str, Any]:
+def refusal(path: str, reply: Reply) -> dict[str, Any]:
     """An error in the words of the provider."""
+    message = reply.message
     if path == "/v1/messages":
         kind = {429: "rate_limit_error", 529: "overloaded_error", 401: "authentication_error"}
-        error = {"type": kind.get(status, "api_error"), "message": message}
+        error = {"type": kind.get(reply.status, "api_error"), "message": message}
         return {"type": "error", "error": error, "request_id": "req_1"}
     if path == "/api/chat":
         return {"error": message}
-    return {"error": {"message": message, "type": "server_error", "param": None, "code": None}}
+    return {"error": {"message": message, "type": "server_error", "param": None, "code": reply.code}}
 
 
 class _Handler(LoopbackHandler):
@@ -266,7 +269,7 @@ class _Handler(LoopbackHandler):
             self.connection.shutdown(socket.SHUT_RDWR)
             self.close_connection = True
             return
-        said = wire(call, reply) if reply.status == 200 else refusal(call.path, reply.status, reply.message)
+        said = wire(call, reply) if reply.status == 200 else refusal(call.path, reply)
         self._write(reply.status, said, reply.headers)
 
     def _write(self, status: int, value: Any, headers: dict[str, str]) -> None:

@@ -69,8 +69,25 @@ def test_labels_are_scored_and_answers_generated_with_tokens_and_prompts(gguf: G
 
 
 def test_a_row_that_does_not_fit_names_the_room_there_is(gguf: GgufPredictor) -> None:
-    with pytest.raises(RunFailed, match=r"context.*2,048 tokens"):
+    with pytest.raises(RunFailed, match=r"3\d\d\d tokens.*context size \(2048 tokens\).*has to be shortened"):
         predict(gguf, [example(0, "long " * 3000)], Decoding(max_new_tokens=4, batch_size=1))
+
+
+def test_a_file_that_computes_nan_gives_neither_probabilities_nor_words(
+    smollm2: BaseModelFiles, tmp_path: Path
+) -> None:
+    reading = pytest.importorskip("gguf", reason="the serve extra is not installed")
+    pytest.importorskip("xllamacpp", reason="the serve extra is not installed")
+    bad = tmp_path / "bad.gguf"
+    bad.write_bytes(_embedded_file(smollm2.name).read_bytes())
+    file = reading.GGUFReader(bad, "r+")
+    next(tensor for tensor in file.tensors if tensor.name == "output_norm.weight").data[:] = float("nan")
+    file.data.flush()
+    broken = GgufPredictor(bad, context=512)
+    for how in (Decoding(labels=["yes", "no"], batch_size=1), Decoding(max_new_tokens=4, batch_size=1)):
+        with pytest.raises(RunFailed, match=r"bad\.gguf in llama\.cpp computes no numbers"):
+            predict(broken, EXAMPLES[:1], how)
+    broken.close()
 
 
 def test_files_that_are_absent_or_no_gguf_are_named(tmp_path: Path) -> None:

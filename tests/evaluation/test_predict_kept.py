@@ -4,12 +4,14 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from model_servers import Call, ModelServer, Reply, serving
 from nlp_skills.data.example import Example, Message, Meta
+from nlp_skills.errors import RunFailed
 from nlp_skills.evaluation.predictors import Decoding, predict
 from nlp_skills.evaluation.predictors.openai_url import UrlPredictor
 
@@ -100,3 +102,26 @@ def test_only_rows_that_are_new_are_asked(tmp_path: Path) -> None:
         ask(server, keep, rows=ROWS[:4])
         assert ask(server, keep, rows=ROWS[::-1]) == [f"to {e.input_text}" for e in ROWS[::-1]]
         assert asked(server)[4:] == ["six", "five", "four", "one"]
+
+
+def test_answers_that_are_under_way_when_another_fails_are_kept_too(tmp_path: Path) -> None:
+    together = threading.Barrier(3, timeout=30)
+    refused = threading.Event()
+
+    def answer(call: Call) -> Reply:
+        if call.prompt in ("one", "two", "three"):
+            together.wait()
+        if call.prompt == "two":
+            return Reply(status=400, message="too long")
+        refused.wait(30)
+        return Reply(f"to {call.prompt}")
+
+    keep = tmp_path / "keep.jsonl"
+    rows = [ROWS[0], ROWS[1], ROWS[3], ROWS[4]]
+    with serving(ModelServer(answer)) as server:
+        server.when_answered = lambda call: refused.set() if call.prompt == "two" else None
+        with pytest.raises(RunFailed, match="too long"):
+            ask(server, keep, HOW.with_changes(batch_size=3), rows)
+        assert sorted(asked(server)) == ["one", "three", "two"]
+    kept = [json.loads(line)["answered"]["text"] for line in keep.read_bytes().splitlines()[1:]]
+    assert sorted(kept) == ["to one", "to three"]

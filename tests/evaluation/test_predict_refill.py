@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 
+from nlp_skills.errors import RunFailed
 from nlp_skills.evaluation.predictors import Decoding
 from nlp_skills.evaluation.predictors.choice_scoring import ChoiceScorer
 from nlp_skills.evaluation.predictors.generation import Generated, generate, generate_each
@@ -186,3 +187,12 @@ def test_a_cache_with_room_holds_what_a_plain_one_holds_after_any_change() -> No
     for mine, other in zip(roomy.cache.layers, plain.cache.layers, strict=True):
         torch.testing.assert_close(mine.keys, other.keys, rtol=0, atol=0)
         torch.testing.assert_close(mine.values, other.values, rtol=0, atol=0)
+
+
+def test_a_model_that_computes_nan_gives_no_answer() -> None:
+    model, prompts = make_model("llama"), draw_prompts(3)
+    model.model.layers[0].mlp.up_proj.weight.data[0, 0] = torch.nan
+    with pytest.raises(RunFailed, match=r"no numbers \(NaN\)"):
+        ask(model, prompts, Decoding(max_new_tokens=4, batch_size=2))
+    with pytest.raises(RunFailed, match=r"no numbers \(NaN\)"):
+        ChoiceScorer(model, 0, prompts).log_probs(prompts, [[20, 1], [21, 1]])

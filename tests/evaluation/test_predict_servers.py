@@ -201,18 +201,41 @@ def test_labels_cannot_be_scored_there_and_the_error_names_the_way_out(kind: str
 
 def test_a_server_that_refuses_a_setting_is_asked_without_it_and_the_name_says_so() -> None:
     def answer(call: Call) -> Reply:
-        for name in ("temperature", "logprobs"):
+        for name in ("temperature", "logprobs", "chat_template_kwargs"):
             if name in call.body:
                 return Reply(status=400, message=f"Unsupported parameter: '{name}'")
+        if "max_tokens" in call.body:
+            return Reply(status=400, message="Use 'max_completion_tokens' instead of 'max_tokens'.")
         return Reply("ok")
 
     with serving(ModelServer(answer)) as server:
-        model = connect("openai", server.url)
+        model = UrlPredictor(f"{server.url}/v1", "tiny", thinking=False, first_wait=0.001)
         found = predict(model, [row("a"), row("b")], HOW.with_changes(batch_size=1))
         model.close()
     assert [a.text for a in found] == ["ok", "ok"]
-    assert len(server.bodies) == 4
-    assert model.name.endswith("at its own temperature")
+    assert server.bodies[0]["chat_template_kwargs"] == {"enable_thinking": False}
+    assert server.bodies[-1]["max_completion_tokens"] == 16
+    assert len(server.bodies) == 6
+    assert model.name.endswith("at its own temperature, thinking as it likes")
+
+
+def test_a_prompt_that_a_filter_refuses_has_an_empty_answer_and_the_others_their_own() -> None:
+    def answer(call: Call) -> Reply:
+        return (
+            Reply(status=400, message="filtered", code="content_filter")
+            if call.prompt == "b"
+            else Reply("ok")
+        )
+
+    with serving(ModelServer(answer)) as server:
+        model = connect("openai", server.url)
+        rows = [row(text) for text in "abc"]
+        found = predict(model, rows, HOW.with_changes(batch_size=1))
+        assert [a.prompt_sha256 for a in found] == model.prompt_hashes(rows)
+        model.close()
+    assert [a.text for a in found] == ["ok", "", "ok"]
+    assert [a.tokens for a in found] == [50, None, 50]
+    assert len(server.bodies) == 3
 
 
 def test_a_result_is_named_after_the_call_whose_id_it_has() -> None:

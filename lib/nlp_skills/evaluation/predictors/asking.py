@@ -33,25 +33,35 @@ class Asking:
     def all(self, ask: Callable[[int], Found], rows: int, parallel: int) -> Iterator[tuple[int, Found]]:
         """The number of each row and what `ask` finds for it, as they come, at most `parallel` under way.
 
-        Raises RunFailed where one gets no answer; those under way are waited for, the others are not sent.
+        Raises RunFailed where one gets no answer, once those under way have theirs; the others are not sent.
         """
         stopped = threading.Event()
+        failed: RunFailed | None = None
         waiting = iter(range(rows))
         with ThreadPoolExecutor(parallel) as pool:
             under_way: dict[Future[Found], int] = {}
             try:
                 while True:
                     # Rows are handed out as others are done, so that an answer is kept before the next is paid.
-                    while len(under_way) < parallel and (row := next(waiting, None)) is not None:
+                    while (
+                        not failed and len(under_way) < parallel and (row := next(waiting, None)) is not None
+                    ):
                         under_way[pool.submit(self._one, partial(ask, row), stopped)] = row
                     if not under_way:
-                        return
+                        break
                     done, _ = wait(under_way, return_when=FIRST_COMPLETED)
                     for future in done:
-                        yield under_way.pop(future), future.result()
+                        row = under_way.pop(future)
+                        if isinstance(error := future.exception(), RunFailed):
+                            failed = failed or error
+                            stopped.set()
+                        else:
+                            yield row, future.result()
             finally:
                 stopped.set()
                 pool.shutdown(cancel_futures=True)
+        if failed:
+            raise failed
 
     def one(self, ask: Callable[[], Found]) -> Found:
         """What one request finds. Raises RunFailed."""

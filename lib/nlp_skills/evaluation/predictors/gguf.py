@@ -71,7 +71,8 @@ class GgufPredictor:
             headers={"Authorization": f"Bearer {key}"},
             timeout=SECONDS,
         )
-        self._asking = Asking(self.name, f"Rows may have {SLOTS * context:,} tokens with their answer.")
+        cure = "What has been answered is kept. A row that does not fit into the context has to be shortened."
+        self._asking = Asking(self.name, cure)
 
     def prompt_hashes(self, examples: Sequence[Example]) -> list[str]:
         """Of the text that the file's own chat template makes."""
@@ -83,6 +84,7 @@ class GgufPredictor:
         """Labels are scored, free text is generated; four requests at a time. Raises RunFailed."""
         how = how.with_changes(batch_size=min(how.batch_size, SLOTS))
         if how.labels is None:
+            self.next_tokens(self.token_ids("x", add_special=True), 1)  # of NaN it would write words
             yield from ask_rows(self._asking, self._once, examples, how, progress, self.name)
             return
         for row, example in enumerate(examples):
@@ -132,11 +134,7 @@ class GgufPredictor:
         end = self.token_ids(self._end)[-1]
         said = self._asking.one(lambda: self._forced(list(before), end, 0, most))
         found = {one["id"]: one["logprob"] for one in said["top_logprobs"]}
-        if None in found.values():
-            raise RunFailed(
-                f"{self.name} computes no numbers (NaN): its weights are broken. Export it again."
-            )
-        return found
+        return self._numbers(found)
 
     def close(self) -> None:
         """Ends the server and gives back its memory."""
@@ -222,9 +220,16 @@ class GgufPredictor:
         if said is None:  # half a character, of which llama.cpp tells nothing until the other half has come
             said = self._forced(before, end, slot, WHOLE_VOCABULARY)
         known = {one["id"]: one["logprob"] for one in (said, *said["top_logprobs"])} if said else {}
-        if token not in known:
+        if token not in self._numbers(known):
             raise NoAnswer(f"it told no probability of the token {token}", 200, final=True)
         return known[token]
+
+    def _numbers(self, log_probs: dict[int, float]) -> dict[int, float]:
+        if None in log_probs.values():
+            raise RunFailed(
+                f"{self.name} computes no numbers (NaN): its weights are broken. Export it again."
+            )
+        return log_probs
 
     def _forced(self, before: list[int], token: int, slot: int, told: int) -> Any:
         """What is told of the next token where it has to be this one: its own probability, and the `told` highest."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -26,7 +27,10 @@ from nlp_skills.records import Progress, silent
 SECONDS = 600.0
 """For one answer."""
 
-OPTIONAL = ("logprobs", "seed", "temperature")
+THINKING = "chat_template_kwargs"
+RENAMED = "max_completion_tokens"
+"""The name by which OpenAI's newer models take the limit of tokens; most other servers know max_tokens alone."""
+OPTIONAL = ("logprobs", "seed", "temperature", THINKING)
 """Settings that some servers or models refuse; then they are asked without."""
 
 
@@ -61,8 +65,7 @@ class UrlPredictor:
         self._client: Any = openai.OpenAI(
             base_url=url, api_key=expand(key) if key else NO_KEY, max_retries=0, timeout=SECONDS
         )
-        # OpenAI has renamed the field; the servers that speak its protocol know the old name.
-        self._limit = "max_completion_tokens" if "api.openai.com" in url else "max_tokens"
+        self._limit = "max_tokens"
         self._thinking = thinking
         self._tools_in_prompt = tools_in_prompt
         self._refused: set[str] = set()
@@ -71,9 +74,10 @@ class UrlPredictor:
 
     @property
     def name(self) -> str:
-        """The model and its address, and whether it chose its temperature itself."""
+        """The model and its address, and what it has decided itself because it takes no order."""
         own = ", at its own temperature" if "temperature" in self._refused else ""
-        return f"{self._model} at {self._place}{own}"
+        free = ", thinking as it likes" if THINKING in self._refused else ""
+        return f"{self._model} at {self._place}{own}{free}"
 
     @property
     def identity(self) -> str:
@@ -110,28 +114,44 @@ class UrlPredictor:
         if shown.tools:
             asked["tools"] = shown.tools
         if self._thinking is not None:
-            asked["extra_body"] = {"chat_template_kwargs": {"enable_thinking": self._thinking}}
+            asked["extra_body"] = {THINKING: {"enable_thinking": self._thinking}}
         return asked
 
     def _once(self, example: Example, how: Decoding, number: int) -> Answered:
         asked = self._asked(example)
+        prompt = prompt_hash(msgspec.json.encode(asked).decode())
         settings = {"logprobs": True, "seed": how.seed + number, "temperature": how.temperature}
+        settings |= asked.pop("extra_body", {})
         while True:
             given = {name: value for name, value in settings.items() if name not in self._refused}
-            started = time.perf_counter()
+            limit, started = self._limit, time.perf_counter()
             try:
                 with self._failures():
                     reply = self._client.chat.completions.create(
-                        **asked, **given, **{self._limit: how.max_new_tokens}
+                        **asked, extra_body={**given, limit: how.max_new_tokens}
                     )
+                    found = self._read(example, reply)
+            except _Filtered:
+                found = Answered("")
             except NoAnswer as error:
-                if (refused := _refused(error, given)) is None:
+                if not self._can_do_without(error, given, limit):
                     raise
-                self._refused.add(refused)
                 continue
-            return self._read(example, asked, reply, (time.perf_counter() - started) * 1000)
+            return replace(found, milliseconds=(time.perf_counter() - started) * 1000, prompt_sha256=prompt)
 
-    def _read(self, example: Example, asked: dict[str, Any], reply: Any, spent: float) -> Answered:
+    def _can_do_without(self, error: NoAnswer, given: dict[str, Any], limit: str) -> bool:
+        """Whether the server has refused a setting that can be left out, or the name of the limit; it is from now on."""
+        if error.status not in (400, 422):
+            return False
+        if limit != RENAMED and RENAMED in str(error):
+            self._limit = RENAMED
+            return True
+        refused = next((name for name in OPTIONAL if name in given and name in str(error)), None)
+        if refused is not None:
+            self._refused.add(refused)
+        return refused is not None
+
+    def _read(self, example: Example, reply: Any) -> Answered:
         if not isinstance(reply, self._completion) or not reply.choices:
             raise NoAnswer("the answer is no chat completion", 200)
         choice, usage = reply.choices[0], reply.usage
@@ -141,8 +161,6 @@ class UrlPredictor:
         return Answered(
             answer_text(example, choice.message.content or choice.message.refusal, named),
             log_prob=sum(token.logprob for token in said) if said else None,
-            milliseconds=spent,
-            prompt_sha256=prompt_hash(msgspec.json.encode(asked).decode()),
             prompt_tokens=usage.prompt_tokens if usage else None,
             tokens=usage.completion_tokens if usage else None,
             cut=choice.finish_reason == "length",
@@ -154,7 +172,9 @@ class UrlPredictor:
         try:
             yield
         except sdk.APIStatusError as error:
-            final = getattr(error, "code", None) == "insufficient_quota"
+            if error.code == "content_filter":
+                raise _Filtered from None
+            final = error.code == "insufficient_quota"
             wait = retry_after(error.response.headers)
             raise NoAnswer(error.message, error.status_code, wait=wait, final=final) from None
         except sdk.APIConnectionError as error:
@@ -163,8 +183,5 @@ class UrlPredictor:
             raise NoAnswer(f"the answer cannot be read: {error}", 200) from None
 
 
-def _refused(error: NoAnswer, given: dict[str, Any]) -> str | None:
-    """The setting that a server has refused, where it can be left out."""
-    if error.status not in (400, 422):
-        return None
-    return next((name for name in OPTIONAL if name in given and name in str(error)), None)
+class _Filtered(Exception):
+    """A filter before the model refuses the prompt (Azure, with 400): that is its answer, and will be again."""

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nlp_skills.errors import RunFailed
 from nlp_skills.evaluation.predictors.batches import left_padded
 from nlp_skills.evaluation.predictors.own_state import takes_cache
 from nlp_skills.evaluation.predictors.roomy_cache import roomy_cache
@@ -61,7 +62,10 @@ class PromptCache:
                 self._keys = self._computed(prompts[0][: self._shared])
 
     def start(self, prompts: Sequence[Sequence[int]]) -> Started:
-        """Read the prompts, padded on the left; all of them begin with what is shared."""
+        """Read the prompts, padded on the left; all of them begin with what is shared.
+
+        Raises RunFailed where the model computes NaN: its answers would be token 0, its probabilities none.
+        """
         import torch
 
         ids, own = left_padded([row[self._shared :] for row in prompts], self._pad, self._model.device)
@@ -75,7 +79,13 @@ class PromptCache:
             use_cache=True,
             logits_to_keep=1,
         )
-        return Started(out.logits[:, -1], out.past_key_values, mask, positions[:, -1:])
+        logits = out.logits[:, -1]
+        if bool(logits.isnan().any()):
+            raise RunFailed(
+                "The model computes no numbers (NaN): its weights are broken. Train it again with a lower"
+                " learning_rate; if the base model is broken itself, fetch it again."
+            )
+        return Started(logits, out.past_key_values, mask, positions[:, -1:])
 
     def _computed(self, ids: Sequence[int]) -> list[tuple[Any, Any]]:
         import torch
