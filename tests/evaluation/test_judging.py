@@ -55,14 +55,14 @@ def first_wins(call: Call) -> Reply:
         (("[[A]]", "[[A]]"), Verdict("a", "b"), "tie", 0.5),
         (("[[TIE]]", "[[tie]]"), Verdict("tie", "tie"), "tie", 0.5),
         (("[[A]]", "[[TIE]]"), Verdict("a", "tie"), "tie", 0.5),
-        (("[[A]]", "no idea"), Verdict("a", None), "tie", 0.5),
-        (("no idea", "A"), Verdict(None, None), "tie", None),
+        (("[[A]]", "no idea"), Verdict("a", None), None, None),
+        (("no idea", "A"), Verdict(None, None), None, None),
         (("First [[B]] came to mind.\nBut: [[ a ]]\n", "[[B]]"), Verdict("a", "a"), "a", 0.0),
-        (("[[A]], [[B]] or [[TIE]]", "[[3]]"), Verdict(None, None), "tie", None),
+        (("[[A]], [[B]] or [[TIE]]", "[[3]]"), Verdict(None, None), None, None),
     ],
 )
 def test_an_answer_wins_only_in_both_orders(
-    replies: tuple[str, str], verdict: Verdict, winner: str, score: float | None
+    replies: tuple[str, str], verdict: Verdict, winner: str | None, score: float | None
 ):
     assert read_pairs(replies) == [verdict]
     assert (verdict.winner, verdict.score) == (winner, score)
@@ -88,12 +88,12 @@ def test_each_pair_is_asked_in_both_orders_and_nothing_else_differs():
 
 def test_agreement_says_how_often_both_orders_agree_and_how_often_people_do():
     same, first, last, unread = Verdict("a", "a"), Verdict("a", "b"), Verdict("b", "a"), Verdict("a", None)
-    found = measure_agreement([same, same, first, last, unread], ["a", "b", "a", None, None])
+    found = measure_agreement([same, same, first, last, unread], ["a", "b", "a", None, "a"])
     assert found.model_dump() == {
         "count": 5,
         "a": 2,
         "b": 0,
-        "ties": 3,
+        "ties": 2,
         "unread": 1,
         "consistency": 0.5,
         "first": 1,

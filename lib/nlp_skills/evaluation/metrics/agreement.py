@@ -17,7 +17,7 @@ class JudgeAgreement(Record):
     b: int
     ties: int
     unread: int
-    """Pairs of which at least one reply gave no verdict."""
+    """Pairs of which at least one reply gave no verdict; they count nowhere else."""
     consistency: float | None = None
     """Of the pairs with two verdicts: the share where both orders gave the same. None: there are no such pairs."""
     first: int = 0
@@ -25,7 +25,7 @@ class JudgeAgreement(Record):
     second: int = 0
     """Inconsistent pairs where what stood last won both times."""
     people: int = 0
-    """Pairs of which people said which answer is better."""
+    """Pairs with two verdicts of which people said which answer is better."""
     agreement: float | None = None
     """The share of these where the judge's verdict is theirs."""
     kappa: float | None = None
@@ -36,19 +36,21 @@ def measure_agreement(
     verdicts: Sequence[Verdict], people: Sequence[str | None] | None = None
 ) -> JudgeAgreement:
     """Consistency of the verdicts, and their agreement with people's (a, b or tie; None where nobody said)."""
-    won = Counter(verdict.winner for verdict in verdicts)
-    read = [v for v in verdicts if v.forward is not None and v.swapped is not None]
     said = zip(verdicts, people or [None] * len(verdicts), strict=True)
-    both = [(v.winner, human) for v, human in said if human is not None]
+    read = [(v, winner, human) for v, human in said if (winner := v.winner) is not None]
+    won = Counter(winner for _, winner, _ in read)
+    both = [(winner, human) for _, winner, human in read if human is not None]
+    orders = Counter((v.forward, v.swapped) for v, _, _ in read)
+    same = sum(count for (forward, swapped), count in orders.items() if forward == swapped)
     return JudgeAgreement(
         count=len(verdicts),
         a=won["a"],
         b=won["b"],
         ties=won["tie"],
         unread=len(verdicts) - len(read),
-        consistency=sum(v.consistent for v in read) / len(read) if read else None,
-        first=sum((v.forward, v.swapped) == ("a", "b") for v in read),
-        second=sum((v.forward, v.swapped) == ("b", "a") for v in read),
+        consistency=same / len(read) if read else None,
+        first=orders["a", "b"],
+        second=orders["b", "a"],
         people=len(both),
         agreement=sum(x == y for x, y in both) / len(both) if both else None,
         kappa=cohen_kappa([x for x, _ in both], [y for _, y in both]),

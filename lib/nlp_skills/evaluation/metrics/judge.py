@@ -1,13 +1,13 @@
 """A model as judge: which of two answers is better, or how good one is by a rubric.
 
-    pair      asked twice, A and B swapped    the same winner both times → that one · anything else → a tie
+    pair      asked twice, A and B swapped    the same winner both times → that one · another one → a tie
     answer    asked once                      1 to 5 → 0 to 1
 
     answer_questions, pair_questions ──▶ any Predictor ──▶ read_marks, read_pairs
 
 A judge prefers what stands first, what is longer and what it wrote itself (Zheng et al. 2023, arXiv:2306.05685): a
 swap takes the first of these away. How far to trust the rest, agreement.py measures. A reply that gives no verdict
-counts as none.
+counts as none, and so does its pair.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 import xxhash
 
 from nlp_skills.data.example import Example, Message, Meta
-from nlp_skills.evaluation.metrics.metric import Metric
+from nlp_skills.evaluation.metrics.metric import Metric, ratio
 from nlp_skills.evaluation.predictors.predictor import Decoding
 from nlp_skills.evaluation.results import Prediction
 
@@ -66,21 +66,16 @@ class Verdict(NamedTuple):
     """With b shown first."""
 
     @property
-    def winner(self) -> Winner:
-        """The answer that won both times, otherwise a tie."""
-        return self.forward if self.consistent and self.forward is not None else "tie"
-
-    @property
-    def consistent(self) -> bool:
-        """Whether both orders gave the same verdict."""
-        return self.forward is not None and self.forward == self.swapped
+    def winner(self) -> Winner | None:
+        """The answer that won both times, otherwise a tie; None where a reply gave no verdict."""
+        if self.forward is None or self.swapped is None:
+            return None
+        return self.forward if self.forward == self.swapped else "tie"
 
     @property
     def score(self) -> float | None:
-        """1 where b won, 0 where a did, 0.5 for a tie; None where neither reply gave a verdict."""
-        if self.forward is None and self.swapped is None:
-            return None
-        return {"a": 0.0, "b": 1.0, "tie": 0.5}[self.winner]
+        """1 where b won, 0 where a did, 0.5 for a tie; None where a reply gave no verdict."""
+        return None if self.winner is None else {"a": 0.0, "b": 1.0, "tie": 0.5}[self.winner]
 
 
 def read_pairs(replies: Sequence[str]) -> list[Verdict]:
@@ -183,17 +178,11 @@ def _judged(rows: Sequence[Prediction]) -> np.ndarray:
     )
 
 
-def _mean_mark(sums: np.ndarray) -> np.ndarray:
-    import numpy as np
-
-    return sums[..., 0] / np.maximum(sums[..., 1], 1)
-
-
 JUDGE: dict[str, Metric] = {
     "judge_score": Metric(
         "judge's score",
         _judged,
-        _mean_mark,
+        ratio,
         applies=lambda rows: any(row.judged is not None for row in rows),
     ),
 }
