@@ -167,6 +167,14 @@ def test_a_part_of_a_place_is_half_and_a_wrong_type_counts_for_the_place_only():
     assert measure((expected, json.dumps([ada, ada, acme]))) == pytest.approx((0.8, 5 / 6, 0.8, 0.8))
 
 
+def test_offsets_without_a_text_are_no_text_that_all_entities_share():
+    said = '[[10, 13, "PER"], ["Ada", "PER"]]'
+    assert measure(('[[0, 3, "PER"]]', said)) == (0, 0, 0, 0)
+    assert measure(('[[10, 13, "PER"]]', said)) == pytest.approx((2 / 3,) * 4)
+    assert measure(('[[11, 14, "PER"]]', said)) == (0, 0, 0, pytest.approx(1 / 3))
+    assert measure(('[[0, 3, "PER"]]', '[{"text": "", "type": "PER"}]')) == (0, 0, 0, 0)
+
+
 def test_entities_are_asked_for_only_where_every_row_names_them_in_such_a_way():
     named, none = row('["Ada"]', "[]"), row("[]", "[]")
     assert METRICS["entity_f1"].applies([named, none])

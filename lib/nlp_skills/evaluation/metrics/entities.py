@@ -48,13 +48,18 @@ def read_entities(answer: str) -> list[Entity] | None:
     return _from_tags(tags) if tags else None
 
 
+def place_of(entity: Entity, *, with_offsets: bool) -> Any:
+    """Its offsets, or its text; without `with_offsets` one that has offsets alone is told by these all the same."""
+    by_offsets = with_offsets or (not entity.text and entity.start is not None)
+    return (entity.start, entity.end) if by_offsets else entity.text
+
+
 def strict_keys(
     entities: list[Entity], *, with_offsets: bool, typed: bool = True
 ) -> Counter[tuple[Any, ...]]:
     """What has to be equal: type and offsets, or type and text, which counts as often as it is named."""
-    if with_offsets:  # a place can be named once only
-        return Counter({(e.type if typed else "", e.start, e.end): 1 for e in entities})
-    return Counter((e.type if typed else "", e.text) for e in entities)
+    keys = Counter((e.type if typed else "", place_of(e, with_offsets=with_offsets)) for e in entities)
+    return Counter(dict.fromkeys(keys, 1)) if with_offsets else keys  # a place can be named once only
 
 
 def have_offsets(expected: list[Entity], predicted: list[Entity]) -> bool:

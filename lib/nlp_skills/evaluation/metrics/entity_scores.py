@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nlp_skills.evaluation.metrics.classification import count_labels, macro_f1, micro_f1, score_each
-from nlp_skills.evaluation.metrics.entities import Entity, have_offsets, read_entities, strict_keys
+from nlp_skills.evaluation.metrics.entities import Entity, have_offsets, place_of, read_entities, strict_keys
 from nlp_skills.evaluation.metrics.metric import Metric
 from nlp_skills.evaluation.results import LabelScore, Prediction
 
@@ -74,9 +74,7 @@ def _partial(rows: Sequence[Prediction]) -> np.ndarray:
 def _marks(expected: list[Entity], predicted: list[Entity]) -> float:
     """1 for each place that was found, half for each part of one; an expected entity is found once."""
     with_offsets = have_offsets(expected, predicted)
-    true, claimed = (
-        [(e.start, e.end) if with_offsets else e.text for e in side] for side in (expected, predicted)
-    )
+    true, claimed = ([place_of(e, with_offsets=with_offsets) for e in side] for side in (expected, predicted))
     exact = Counter(true) & Counter(claimed)
     left, wrong = list((Counter(true) - exact).elements()), (Counter(claimed) - exact).elements()
     half = 0.5 * sum(_take_overlapping(left, place) for place in wrong)
@@ -93,8 +91,8 @@ def _take_overlapping(left: list[Any], place: Any) -> bool:
 
 
 def _overlap(a: Any, b: Any) -> bool:
-    if isinstance(a, str):
-        return bool(a and b) and (a in b or b in a)
+    if isinstance(a, str) or isinstance(b, str):  # never a text and offsets
+        return type(a) is type(b) and bool(a and b) and (a in b or b in a)
     return max(a[0], b[0]) < min(a[1], b[1])
 
 
