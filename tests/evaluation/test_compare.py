@@ -220,11 +220,43 @@ def test_a_version_that_is_better_and_has_forgotten_is_a_cannot_tell(task: Path)
         "cannot tell",
         {"latency_p50_ms": (40, 50), "latency_p95_ms": (90, 80)},
     )
-    assert found.reason.endswith("But v2 has forgotten what v1 knew. It has forgotten a lot.")
+    assert found.reason.endswith("But v2 has forgotten what its base model knew. It has forgotten a lot.")
     assert found.forgetting is not None
     assert (found.forgetting.a, found.forgetting.b) == (72 / 120, 42 / 120)
     assert found.forgetting.difference == pytest.approx(-30 / 120)
     assert compare_versions(task, "v2", "v1").verdict == "worse"
+
+
+def test_general_questions_of_two_base_models_are_not_subtracted(task: Path) -> None:
+    rows_a, rows_b = pattern(40, 2, 20, 8)
+    evaluate(add_version(task, None), rows_a, forgetting=remembering(["q1"], [], "kept"))
+    evaluate(
+        add_version(task, "v1", base_model="another"), rows_b, forgetting=remembering(["q2"], [], "kept")
+    )
+    assert compare_versions(task).forgetting is None
+
+
+def test_the_noise_is_that_of_the_metric_that_both_were_judged_by(task: Path) -> None:
+    """Only v2's answers have probabilities, so that the task's Brier score cannot decide."""
+    definition = Task.load(task / "task.yaml").with_changes(metric="brier_score")
+    definition.save(task / "task.yaml")
+    rows_a, rows_b = pattern(40, 2, 20, 8)
+    sure = [msgspec.structs.replace(row, scores={"a": 0.5, "b": 0.5}) for row in rows_b]
+    evaluate(add_version(task, None), rows_a)
+    evaluate(add_version(task, "v1", lora_r=32), sure)
+    evaluate(add_version(task, "v1", lora_r=32, seed=14), sure)
+    for name, brier in (("v2", 0.1), ("v3", 0.9)):
+        file = task / "versions" / name / "results.json"
+        found = EvalResult.load(file)
+        value = Interval(value=brier, low=0, high=1)
+        macro = found.metrics["accuracy"]
+        found.with_changes(metrics={"macro_f1": macro.model_dump(), "brier_score": value.model_dump()}).save(
+            file
+        )
+    found = compare_versions(task, "v1", "v2")
+    assert (found.metric, found.verdict) == ("macro_f1", "better")
+    assert found.noise is not None and found.noise.floor == 0
+    assert found.against == 2
 
 
 def test_a_faulty_harness_decides_nothing(task: Path) -> None:

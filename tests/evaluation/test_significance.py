@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom, bootstrap, fisher_exact
 
 from nlp_skills.evaluation.metrics import METRICS
-from nlp_skills.evaluation.results import Prediction
+from nlp_skills.evaluation.results import CallMarks, Prediction
 from nlp_skills.evaluation.significance import (
     DRAWN_AT_ONCE,
     apart,
@@ -234,6 +234,33 @@ def test_two_groups_are_told_apart_by_fishers_test_as_mid_p(right: int, other: i
     assert p < exact.pvalue or (right == other and p < 1)
     assert p == pytest.approx(apart("accuracy", others, rows))
     assert (p < 0.05) == ((right, other) in {(3, 9), (0, 4), (9, 2)})
+
+
+def test_rows_that_do_not_count_make_no_interval_narrower_and_none_wider():
+    """Three of a hundred rows have parameters: what three show is shown, also where a sample holds none of them."""
+
+    def call(parameters: int) -> Prediction:
+        made = CallMarks(
+            wanted=True, made=True, right=True, parameters=parameters, right_parameters=parameters
+        )
+        return Prediction(id="", expected="", predicted="", correct=True, calls=made)
+
+    few = [call(2) for _ in range(3)]
+    among = [*few, *(call(0) for _ in range(97))]
+    assert interval("parameter_accuracy", few) == interval("parameter_accuracy", among) == share(3, 3)
+    assert difference("parameter_accuracy", among, among) == bonett_price(0, 0, 3)
+
+
+@pytest.mark.parametrize("name", [*SHARES, *OTHERS])
+def test_no_rows_are_no_figure(name: str):
+    with pytest.raises(ValueError, match="of no rows has no interval"):
+        interval(name, [])
+
+
+def test_two_groups_of_so_many_rows_that_they_are_drawn_in_parts_are_told_apart():
+    rows = [row("one two", "one two" if n % 2 else "one") for n in range(DRAWN_AT_ONCE // 600)]
+    assert apart("token_f1", rows[:1000], rows[1000:]) > 0.9
+    assert apart("token_f1", rows[1:1000:2], rows[1001:]) < 0.001
 
 
 def test_two_groups_of_shares_of_words_are_told_apart_by_permutation():

@@ -8,7 +8,8 @@ import pytest
 
 from nlp_skills.data.example import Example, Message, Meta
 from nlp_skills.errors import NotFound
-from nlp_skills.evaluation.results import Prediction
+from nlp_skills.evaluation.compare import compare_predictions
+from nlp_skills.evaluation.results import CallMarks, Prediction
 from nlp_skills.evaluation.slices import (
     LEAST,
     read_columns,
@@ -115,6 +116,29 @@ def test_few_rows_are_no_kind_of_rows() -> None:
         TASK, "accuracy", rows("region", {"north": [True] * 60, "south": [False] * (LEAST - 1)})
     )
     assert [s.name for s in found] == ["region=north"]
+
+
+def test_a_metric_that_counts_no_row_of_a_kind_is_not_shown_as_nothing_there() -> None:
+    task = Task(name="t", type=TaskType.TOOL_USE, goal="g", metric="irrelevance", created="now")
+    some = [
+        Prediction(
+            id="",
+            expected="",
+            predicted="",
+            correct=True,
+            calls=CallMarks(wanted=place % 2 == 0, made=place % 3 == 0, right=True),
+            slices={"kind": "calls" if place % 2 == 0 else "none"},
+        )
+        for place in range(60)
+    ]
+    found = score_slices(task, "irrelevance", some, some)
+    assert [(s.name, s.rest, s.p_rest) for s in found] == [("kind=none", None, None)]
+    both = compare_predictions(task, "v1", "v2", some, some)
+    assert (both.worse_slices, both.better_slices) == ([], [])
+
+
+def test_texts_are_judged_by_what_they_can_be_judged_by_whatever_the_task() -> None:
+    assert slice_metric(TASK, ["bits_per_byte", "perplexity"]) == "bits_per_byte"
 
 
 def test_among_many_kinds_of_equal_rows_one_is_named_in_one_of_twenty_sets() -> None:

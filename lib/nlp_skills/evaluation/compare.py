@@ -2,7 +2,7 @@
 
 too few rows ──▶ cannot tell        smaller than the noise between seeds ──▶ cannot tell
 paired test, corrected for all versions that were tried against a ──▶ better, worse, or cannot tell
-better, but it has forgotten what a still knew, or its harness is at fault ──▶ cannot tell, and that is said
+better, but it has forgotten what its base model knew and a has not, or its harness is at fault ──▶ cannot tell, and that is said
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def compare_versions(task: Path, a: str | None = None, b: str | None = None) -> 
             f" nlp-skills create-version {task.name} --parent {a}, then nlp-skills train-model {task.name}"
         )
     results = [EvalResult.load(f / "results.json") for f in (folder_a, folder_b)]
-    metric = deciding_metric(definition, applicable_metrics(definition, rows_b))
+    metric = deciding_metric(definition, _measured_for_both(definition, rows_a, rows_b))
     comparison = compare_predictions(
         definition,
         folder_a.name,
@@ -99,16 +99,16 @@ def compare_versions(task: Path, a: str | None = None, b: str | None = None) -> 
     config_a, config_b = (read_mapping(f / "config.yaml") for f in (folder_a, folder_b))
     data_a, data_b = (read_mapping(f / "data_snapshot.json")["source_hash"] for f in (folder_a, folder_b))
     keys = [*config_a, *(key for key in config_b if key not in config_a)]
+    changed = {
+        key: (config_a.get(key), config_b.get(key)) for key in keys if config_a.get(key) != config_b.get(key)
+    }
+    same_base = not changed.keys() & {"base_model", "base_revision"}
     verdict, reason = _with_records(comparison, *results)
     return comparison.model_copy(
         update={
-            "config_changes": {
-                key: (config_a.get(key), config_b.get(key))
-                for key in keys
-                if config_a.get(key) != config_b.get(key)
-            },
+            "config_changes": changed,
             "data_changed": data_a != data_b,
-            "forgetting": _forgetting(results[0].forgetting, results[1].forgetting),
+            "forgetting": _forgetting(results[0].forgetting, results[1].forgetting) if same_base else None,
             "figures": _figures(folder_a, folder_b, *results),
             "verdict": verdict,
             "reason": reason,
@@ -153,7 +153,7 @@ def compare_predictions(
 
     `rivals`: p-values of other versions against a. Raises ValueError for lists of different length.
     """
-    names = [n for n in applicable_metrics(task, rows_b) if METRICS[n].applies(rows_a)]
+    names = _measured_for_both(task, rows_a, rows_b)
     metric = deciding_metric(task, names)
     metrics = {name: _difference(name, rows_a, rows_b) for name in names}
     pairs = list(zip(rows_a, rows_b, strict=True))
@@ -190,6 +190,11 @@ def compare_predictions(
     )
 
 
+def _measured_for_both(task: Task, a: Sequence[Prediction], b: Sequence[Prediction]) -> list[str]:
+    """The metrics that the answers of both can be judged by."""
+    return [name for name in applicable_metrics(task, b) if METRICS[name].applies(a)]
+
+
 def _difference(name: str, a: Sequence[Prediction], b: Sequence[Prediction]) -> MetricDifference:
     gain = difference(name, a, b)
     return MetricDifference(
@@ -210,9 +215,12 @@ def _slices(
 ) -> tuple[list[SliceChange], list[SliceChange]]:
     """The kinds of rows that got worse, and those that got better, the largest change first."""
     metric = slice_metric(task, names)
-    groups = groups_of(task, b)
-    sides = [([a[i] for i in places], [b[i] for i in places]) for places in groups.values()]
-    p_values = holm([paired_test(metric, *side) for side in sides])
+    both = {
+        group: ([a[i] for i in places], [b[i] for i in places])
+        for group, places in groups_of(task, b).items()
+    }
+    groups = {group: side for group, side in both.items() if all(map(METRICS[metric].applies, side))}
+    p_values = holm([paired_test(metric, *side) for side in groups.values()])
     changes = [
         SliceChange(
             **_difference(metric, *side).model_dump(),
@@ -220,7 +228,7 @@ def _slices(
             count=len(side[0]),
             p_value=p,
         )
-        for (kind, value), side, p in zip(groups, sides, p_values, strict=True)
+        for ((kind, value), side), p in zip(groups.items(), p_values, strict=True)
         if p < SIGNIFICANT
     ]
     sign = 1 if METRICS[metric].higher_is_better else -1
@@ -278,13 +286,13 @@ def _with_records(found: Comparison, a: EvalResult, b: EvalResult) -> tuple[str,
         verdict = "cannot tell" if found.verdict == "better" else found.verdict
         return (
             verdict,
-            f"{found.reason} But {found.b} has forgotten what {found.a} knew. {b.forgetting.reason}",
+            f"{found.reason} But {found.b} has forgotten what its base model knew. {b.forgetting.reason}",
         )
     return found.verdict, found.reason
 
 
 def _forgetting(a: Forgetting | None, b: Forgetting | None) -> MetricDifference | None:
-    """The general questions of both, paired: each was compared with the same base model."""
+    """The general questions of both, paired: each was compared with the same base model's answers."""
     if a is None or b is None or a.base != b.base or a.count != b.count:
         return None
     lost_a, lost_b, won_a, won_b = map(set, (a.lost, b.lost, a.won, b.won))

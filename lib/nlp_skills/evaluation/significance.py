@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 RESAMPLES = 2000
 """Samples of the rows for an interval; an odd thousandth of its ends is chance."""
 SWAPS = 9999
-"""Permutations for a test: the smallest p-value is 1 / 10,000, small enough for Holm's method over 500 slices."""
+"""Permutations for a test: the smallest p-value is 1 / 20,000, small enough for Holm's method over 500 slices."""
 LEVEL = 0.95
 SIGNIFICANT = 1 - LEVEL
 """Below this p-value, corrected where several are looked at, a difference counts as real."""
@@ -45,6 +45,8 @@ NARROW = 64
 
 def interval(name: str, rows: Sequence[Prediction], seed: int = 13) -> Interval:
     """A metric with its 95 % interval. Raises ValueError without rows."""
+    if not rows:
+        raise ValueError(f"{name} of no rows has no interval")
     metric = METRICS[name]
     statistics = _dense(metric.statistics(rows))
     found = float(metric.value(statistics.sum(axis=0)))  # texts are looked at once
@@ -54,7 +56,8 @@ def interval(name: str, rows: Sequence[Prediction], seed: int = 13) -> Interval:
         return share(int(right.sum()), int(counted.sum()))
     low, high = _bca(metric, [statistics], seed)
     if low == high == found in (0.0, 1.0):  # every row alike: no sample of them can show what others would
-        return share(round(found * len(rows)), len(rows))
+        counted = _contributing(statistics)
+        return share(round(found * counted), counted)
     return Interval(value=found, low=low, high=high)
 
 
@@ -70,7 +73,7 @@ def difference(name: str, a: Sequence[Prediction], b: Sequence[Prediction], seed
     in_a, in_b = (float(metric.value(side.sum(axis=0))) for side in (of_a, of_b))
     low, high = _bca(metric, [of_b, of_a], seed)
     if low == high == 0 and 0 <= in_a <= 1:
-        return bonett_price(0, 0, len(a))
+        return bonett_price(0, 0, _contributing(of_a, of_b))
     return Interval(value=in_b - in_a, low=low, high=high)
 
 
@@ -102,15 +105,12 @@ def apart(name: str, rows: Sequence[Prediction], others: Sequence[Prediction], s
         of_rows, of_others = (int((right & side).sum()) for side in (here, ~here))
         return _fisher(of_rows, int((counted & here).sum()), of_others, int((counted & ~here).sum()))
     whole = statistics.sum(axis=0)
-    generator = np.random.default_rng(seed)
-    drawn = np.zeros((RESAMPLES, len(rows) + len(others)))
-    np.put_along_axis(
-        drawn, generator.random(drawn.shape).argpartition(len(rows), axis=1)[:, : len(rows)], 1.0, axis=1
-    )
-    sums = drawn @ statistics
-    gaps = np.abs(metric.value(sums) - metric.value(whole - sums))
+    gaps = [
+        np.abs(metric.value(sums) - metric.value(whole - sums))
+        for sums in (drawn @ statistics for drawn in _groups(len(rows), len(rows) + len(others), seed))
+    ]
     own = statistics[: len(rows)].sum(axis=0)
-    return _share_as_far(gaps, abs(float(metric.value(own) - metric.value(whole - own))))
+    return _share_as_far(np.concatenate(gaps), abs(float(metric.value(own) - metric.value(whole - own))))
 
 
 @lru_cache(maxsize=1024)
@@ -136,10 +136,12 @@ def share(right: int, count: int) -> Interval:
 
 
 def bonett_price(fixed: int, broken: int, count: int) -> Interval:
-    """The difference of two proportions of the same rows: Wald's interval with half a row added to each cell.
+    """The difference of two proportions of the same rows: Wald's interval with one row more of each kind that changed.
 
     `fixed` rows are right in b only, `broken` ones in a only.
     """
+    if not count:
+        raise ValueError("a difference on no rows has no interval")
     up, down = (fixed + 1) / (count + 2), (broken + 1) / (count + 2)
     half = _Z * math.sqrt(max(0.0, up + down - (up - down) ** 2) / (count + 2))
     gain = (fixed - broken) / count
@@ -215,6 +217,12 @@ def _hits(metric: Metric, statistics: Any) -> tuple[np.ndarray, np.ndarray] | No
     return right > 0, counted > 0
 
 
+def _contributing(*parts: Any) -> int:
+    """Rows that contribute anything to any of the parts: one without entities, say, shows nothing of them."""
+    shown: Any = sum(abs(part).sum(axis=1) for part in parts)
+    return int((shown > 0).sum())
+
+
 def _changes(metric: Metric, a: Any, b: Any) -> tuple[int, int, int] | None:
     """Rows that only b has right, that only a has right, and that count: where rows are right or wrong."""
     hits_a, hits_b = _hits(metric, a), _hits(metric, b)
@@ -288,6 +296,19 @@ def _share_as_far(gaps: np.ndarray, own: float) -> float:
     """How often chance went further, and half of how often as far (mid-p); what was seen counts too: never 0."""
     further, as_far = (gaps > own + 1e-12).sum(), (abs(gaps - own) <= 1e-12).sum()
     return float((further + (as_far + 1) / 2) / (1 + gaps.size)) if own > 1e-12 else 1.0
+
+
+def _groups(size: int, count: int, seed: int) -> Iterator[np.ndarray]:
+    """Groups of `size` of `count` rows, drawn by chance: 1 for who is in, float64 of shape (groups, count)."""
+    import numpy as np
+
+    generator = np.random.default_rng(seed)
+    at_once = max(1, DRAWN_AT_ONCE // count)
+    for start in range(0, RESAMPLES, at_once):
+        keys = generator.random((min(at_once, RESAMPLES - start), count))
+        drawn = np.zeros(keys.shape)
+        np.put_along_axis(drawn, keys.argpartition(size, axis=1)[:, :size], 1.0, axis=1)
+        yield drawn
 
 
 def _samples(count: int, seed: int) -> Iterator[np.ndarray]:

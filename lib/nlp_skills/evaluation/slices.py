@@ -20,6 +20,8 @@ from nlp_skills.data.example import Example
 from nlp_skills.data.language import detect_language
 from nlp_skills.errors import MissingExtra, NotFound, did_you_mean
 from nlp_skills.evaluation.figures import show_interval
+from nlp_skills.evaluation.marking import deciding_metric
+from nlp_skills.evaluation.metrics import METRICS
 from nlp_skills.evaluation.results import Interval, Prediction, SliceScore
 from nlp_skills.evaluation.significance import SIGNIFICANT, apart, difference, holm, interval, paired_test
 from nlp_skills.task.task import Task
@@ -112,15 +114,20 @@ def _raw_rows(file: Path) -> Iterator[tuple[int, dict[str, object]]]:
                 yield number, row
 
 
-def groups_of(task: Task, rows: Sequence[Prediction]) -> dict[tuple[str, str], list[int]]:
-    """(kind, value) → places of its rows, for all kinds with two values or more of LEAST rows or more."""
+def kinds_of(task: Task, rows: Sequence[Prediction]) -> dict[str, dict[str, list[int]]]:
+    """kind → value → places of its rows."""
     places: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for place, row in enumerate(rows):
         own = {"label": row.expected, **row.slices} if task.type.has_labels else row.slices
         for kind, value in own.items():
             places[kind][value].append(place)
+    return places
+
+
+def groups_of(task: Task, rows: Sequence[Prediction]) -> dict[tuple[str, str], list[int]]:
+    """(kind, value) → places of its rows: values of LEAST rows or more, of kinds that have more than one value."""
     found = {}
-    for kind, values in places.items():
+    for kind, values in kinds_of(task, rows).items():
         enough = [value for value, at in values.items() if len(at) >= LEAST]
         if len(values) > 1:
             for value in sorted(enough, key=lambda v: (-len(values[v]), v))[:MOST]:
@@ -130,34 +137,36 @@ def groups_of(task: Task, rows: Sequence[Prediction]) -> dict[tuple[str, str], l
 
 def slice_metric(task: Task, metrics: Sequence[str]) -> str:
     """What slices are judged by: rows of one label have no macro F1, but a share of right answers."""
-    if task.type.has_labels:
-        return "accuracy"
-    return task.chosen_metric if task.chosen_metric in metrics else metrics[0]
+    return "accuracy" if "accuracy" in metrics else deciding_metric(task, metrics)
 
 
 def score_slices(
     task: Task, metric: str, rows: Sequence[Prediction], base: Sequence[Prediction] | None = None
 ) -> list[SliceScore]:
-    """The metric on each kind of rows, beside the rest of them and beside the base model's answers to the same rows."""
-    groups = groups_of(task, rows)
+    """The metric on each kind of rows, beside the rest of them and beside the base model's answers to the same rows.
+
+    A kind of rows by which the metric cannot judge (parameters where no call is expected) is left out.
+    """
+    applies, measure = METRICS[metric].applies, METRICS[metric].measure
     found = []
-    for (kind, value), places in groups.items():
+    for (kind, value), places in groups_of(task, rows).items():
         inside = set(places)
-        own, others = (
-            [rows[i] for i in places],
-            [row for i, row in enumerate(rows) if i not in inside],
-        )
-        before = [base[i] for i in places] if base else None
+        own = [rows[i] for i in places]
+        others = [row for i, row in enumerate(rows) if i not in inside]
+        before = [base[i] for i in places] if base else []
+        if not applies(own):
+            continue
+        has_rest, has_before = len(others) >= LEAST and applies(others), applies(before)
         found.append(
             SliceScore(
                 by=kind,
                 value=value,
                 count=len(own),
                 score=interval(metric, own),
-                rest=interval(metric, others).value if len(others) >= LEAST else None,
-                p_rest=apart(metric, own, others) if len(others) >= LEAST else None,
-                gain=difference(metric, before, own) if before else None,
-                p_gain=paired_test(metric, before, own) if before else None,
+                rest=measure(others) if has_rest else None,
+                p_rest=apart(metric, own, others) if has_rest else None,
+                gain=difference(metric, before, own) if has_before else None,
+                p_gain=paired_test(metric, before, own) if has_before else None,
             )
         )
     return _corrected(found)

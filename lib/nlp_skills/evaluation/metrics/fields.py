@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from nlp_skills.evaluation.metrics.classification import score_each
 from nlp_skills.evaluation.metrics.json_schema import infer_schema
 from nlp_skills.evaluation.metrics.json_values import NOT_JSON, expect_structures, is_same, read_json
-from nlp_skills.evaluation.metrics.metric import Metric, mean
+from nlp_skills.evaluation.metrics.metric import Metric, mean, ratio
 from nlp_skills.evaluation.results import LabelScore, Prediction
 
 if TYPE_CHECKING:
@@ -77,12 +77,8 @@ def _schema_valid(rows: Sequence[Prediction]) -> np.ndarray:
     return np.array([(float(fits), 1.0) for fits in valid], dtype=np.float64).reshape(-1, 2)
 
 
-def _share(sums: np.ndarray) -> np.ndarray:
-    return sums[..., 0] / sums[..., 1]
-
-
 FIELDS: dict[str, Metric] = {
-    "field_accuracy": Metric("field accuracy", _field_counts, _share, applies=expect_structures),
+    "field_accuracy": Metric("field accuracy", _field_counts, ratio, applies=expect_structures),
     "json_valid": mean("valid JSON", _json_valid, applies=expect_structures),
-    "schema_valid": Metric("valid by schema", _schema_valid, _share, applies=expect_structures),
+    "schema_valid": Metric("valid by schema", _schema_valid, ratio, applies=expect_structures),
 }

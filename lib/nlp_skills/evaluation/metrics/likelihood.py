@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from nlp_skills.evaluation.metrics.metric import Metric
+from nlp_skills.evaluation.metrics.metric import Metric, ratio
 from nlp_skills.evaluation.results import Prediction
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ LIKELIHOOD: dict[str, Metric] = {
     "bits_per_byte": Metric(
         "bits per byte",
         _bits,
-        lambda sums: sums[..., 0] / sums[..., 1],
+        ratio,
         higher_is_better=False,
         applies=has_likelihood,
     ),

@@ -37,6 +37,14 @@ class Metric:
         return float(self.value(self.statistics(rows).sum(axis=0)))
 
 
+def ratio(sums: np.ndarray) -> np.ndarray:
+    """The first sum over the second, from shape (..., 2); not a number where nothing was counted."""
+    import numpy as np
+
+    part, whole = sums[..., 0], sums[..., 1]
+    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
+
+
 def mean(
     words: str,
     one: Callable[[Prediction], float],
@@ -54,7 +62,7 @@ def mean(
     return Metric(
         words,
         statistics,
-        lambda sums: sums[..., 0] / sums[..., 1],
+        ratio,
         higher_is_better=higher_is_better,
         applies=applies,
     )

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from nlp_skills.evaluation.metrics.metric import Metric
+from nlp_skills.evaluation.metrics.metric import Metric, ratio
 from nlp_skills.evaluation.results import CallMarks, Prediction
 from nlp_skills.evaluation.tool_use.marks import marks_of
 
@@ -36,15 +36,10 @@ def _share(words: str, one: Share, *, higher_is_better: bool = True) -> Metric:
 
         return np.array([one(marks(row)) for row in rows], dtype=np.float64).reshape(-1, 2)
 
-    def value(sums: np.ndarray) -> np.ndarray:
-        import numpy as np
-
-        return sums[..., 0] / np.maximum(sums[..., 1], 1)
-
     def applies(rows: Sequence[Prediction]) -> bool:
         return any(one(marks(row))[1] for row in rows)
 
-    return Metric(words, statistics, value, higher_is_better=higher_is_better, applies=applies)
+    return Metric(words, statistics, ratio, higher_is_better=higher_is_better, applies=applies)
 
 
 TOOL_CALLS: dict[str, Metric] = {
