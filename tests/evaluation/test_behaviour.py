@@ -51,6 +51,7 @@ def change(kind: Change, text: str, words: list[list[str]] | None = None) -> str
         ("punctuation", "很好吃", "很好吃。"),
         ("punctuation", "很好吃！", "很好吃"),
         ("punctuation", "Really?", "Really?"),
+        ("punctuation", "...", "..."),
         ("whitespace", "Good food", " Good  food "),
         ("width", "A1 餐廳", "Ａ１ 餐廳"),
         ("width", "Ａ１ 餐廳", "A1 餐廳"),
@@ -115,6 +116,13 @@ def test_only_the_last_question_is_changed_and_rows_without_a_change_are_left_ou
     assert [m.content for m in plain.rows[0].messages or []] == ["Good or bad?", "It is bad.", "bad"]
 
 
+def test_another_name_for_the_entity_stands_in_both_its_places() -> None:
+    test = Invariance(name="places", change="words", words=[["Paris", "London"]])
+    rows = [row("a", "Entity: Paris\nText: Paris was cold", entity="Paris")]
+    (asked,) = rows_of(BehaviourTests(invariance=[test]), rows, 13)
+    assert [r.input_text for r in asked.rows] == ["Entity: London\nText: London was cold"]
+
+
 def answered(label: str, good: float) -> Answered:
     return Answered(label, {"good": good, "bad": 1 - good})
 
@@ -146,13 +154,20 @@ def test_what_changes_that_should_not_is_counted_with_its_interval() -> None:
     assert (found.count, found.failed, found.flips[0].before, found.flips[0].after) == (1, 1, "bad", "good")
 
 
-def test_a_language_has_its_own_changes() -> None:
-    names = {lang: [t.name for t in default_tests(lang).invariance] for lang in ("zh-Hant", "en", "de")}
+def usual(language: str, *, has_labels: bool) -> list[str]:
+    return [test.name for test in default_tests(language, has_labels=has_labels).invariance]
+
+
+def test_a_language_has_its_own_changes_and_answers_that_quote_their_input_only_blanks_and_marks() -> None:
+    names = {language: usual(language, has_labels=True) for language in ("zh-Hant", "en", "de")}
     assert names == {
         "zh-Hant": ["whitespace", "punctuation", "width", "script", "names and places"],
         "en": ["whitespace", "punctuation", "typos", "upper case", "lower case", "names and places"],
         "de": ["whitespace", "punctuation", "typos", "upper case", "lower case"],
     }
+    assert (
+        usual("zh-Hant", has_labels=False) == usual("en", has_labels=False) == ["whitespace", "punctuation"]
+    )
 
 
 @pytest.fixture
@@ -187,6 +202,12 @@ def test_a_test_that_cannot_be_is_named_with_its_place(version: Path) -> None:
     write_atomic(file, to_yaml({"invariance": [{"name": "n", "change": "words", "words": [["one"]]}]}))
     with pytest.raises(NotValid, match="no group holds two words"):
         check_behaviour(version)
+    plain = {"name": "plain", "rows": [{"input": "It is bad.", "expected": "badd"}]}
+    write_atomic(file, to_yaml({"minimum": [plain]}))
+    with pytest.raises(NotValid, match=r"plain: there is no label 'badd' \(did you mean"):
+        check_behaviour(version)
+    with pytest.raises(NotValid, match="limit is 0"):
+        check_behaviour(version, limit=0)
 
 
 def test_the_real_model_keeps_its_answer_to_a_question_with_a_blank_more(smollm2: BaseModelFiles) -> None:

@@ -35,9 +35,11 @@ def typos(text: str, draw: Random) -> str:
 def punctuation(text: str, draw: Random) -> str:  # noqa: ARG001
     """The mark at the end goes; where there is none, one comes."""
     bare = text.rstrip(" .。!！")
+    if not bare:
+        return text
     if bare != text.rstrip():
         return bare
-    if not bare or not (bare[-1].isalnum()):
+    if not bare[-1].isalnum():
         return text
     return bare + ("。" if ord(bare[-1]) >= 0x3040 else ".")
 

@@ -32,7 +32,8 @@ def check_behaviour(
 ) -> BehaviourResult:
     """Ask a version its rows again, changed as configs/behaviour.yaml says, and write versions/vN/behaviour.json.
 
-    Without that file the usual tests for the task's language are written there first; they are the user's from then on.
+    Without that file the usual tests for the task's type and language are written there first; they are the user's from
+    then on.
     `limit` rows are drawn by `seed`. Raises NotReady without rows or trained weights, NotValid for a test that cannot
     be (an unknown label, a word without another in its group) and for tasks without an input that could be changed.
     """
@@ -77,6 +78,8 @@ def check_behaviour(
 
 
 def _drawn(task: Path, split: str, limit: int, seed: int) -> list[Example]:
+    if limit < 1:
+        raise NotValid(f"limit is {limit}, so that no row would be asked. Give 1 or more.")
     examples = list(read_examples(task / "data" / f"{split}.jsonl"))
     if not examples:
         raise NotReady(
@@ -91,7 +94,8 @@ def _tests(task: Path, definition: Task, examples: Sequence[Example]) -> tuple[B
     path = task / "configs" / "behaviour.yaml"
     if path.is_file():
         return BehaviourTests.load(path), False
-    return default_tests(definition.language or _language(examples)).save(path), True
+    language = definition.language or _language(examples)
+    return default_tests(language, has_labels=definition.type.has_labels).save(path), True
 
 
 def _language(examples: Sequence[Example]) -> str | None:
@@ -106,11 +110,13 @@ def _check(task: Path, tests: BehaviourTests, labels: list[str] | None) -> None:
     for test in tests.invariance:
         if test.change == "words" and not any(len(set(group)) > 1 for group in test.words):
             raise NotValid(f"{path}: {test.name}: words: no group holds two words that stand for each other.")
-    for test in tests.directional:
-        if labels is None:
-            raise NotValid(f"{path}: {test.name}: directional tests need a task with labels.")
-        if test.label not in labels:
+    named = [(test.name, test.label) for test in tests.directional]
+    if named and labels is None:
+        raise NotValid(f"{path}: {named[0][0]}: directional tests need a task with labels.")
+    named += [(test.name, row.expected) for test in tests.minimum for row in test.rows]
+    for name, label in named:
+        if labels is not None and label not in labels:
             known = ", ".join(labels[:10])
             raise NotValid(
-                f"{path}: {test.name}: there is no label {test.label!r}{did_you_mean(test.label, labels)}. Labels: {known}."
+                f"{path}: {name}: there is no label {label!r}{did_you_mean(label, labels)}. Labels: {known}."
             )

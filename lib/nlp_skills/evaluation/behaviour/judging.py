@@ -100,7 +100,9 @@ def _other(example: Example, test: Invariance | Directional, draw: Random) -> Ex
     said = messages[place].content if place is not None else None
     if place is None or not said:
         return None
-    text = text_about(example.meta.entity, said)
+    # Another name for the entity has to stand in both its places; every other change leaves the entity as it is.
+    renames = isinstance(test, Invariance) and test.change == "words"
+    text = None if renames else text_about(example.meta.entity, said)
     made = _change(said if text is None else text, test, draw)
     if text is not None and example.meta.entity:
         made = about_entity(example.meta.entity, made)

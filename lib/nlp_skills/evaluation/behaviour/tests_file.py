@@ -68,16 +68,24 @@ NAMES = {
 }
 """Names and places by language, to begin with."""
 
+LETTERS: dict[str, list[Change]] = {
+    "en": ["typos", "upper case", "lower case"],
+    "zh": ["width", "script"],
+    "ja": ["width"],
+}
+"""Changes of letters by language; other languages have those of English."""
 
-def default_tests(language: str | None) -> BehaviourTests:
-    """What holds for most tasks in a language; another than English, Chinese and Japanese gets no names."""
+
+def default_tests(language: str | None, *, has_labels: bool) -> BehaviourTests:
+    """What holds for most tasks in a language; another than English, Chinese and Japanese gets no names.
+
+    Answers that are no labels quote their input: another name or spelling in it rightly changes them, a blank does not.
+    """
     spoken = (language or "en").split("-")[0]
-    changes: list[Change] = ["whitespace", "punctuation", "typos", "upper case", "lower case"]
-    if spoken in ("zh", "ja"):
-        changes = ["whitespace", "punctuation", "width"]
-    if spoken == "zh":
-        changes.append("script")
+    changes: list[Change] = ["whitespace", "punctuation"]
+    if has_labels:
+        changes += LETTERS.get(spoken, LETTERS["en"])
     tests = [Invariance(name=change, change=change) for change in changes]
-    if spoken in NAMES:
+    if has_labels and spoken in NAMES:
         tests.append(Invariance(name="names and places", change="words", words=NAMES[spoken]))
     return BehaviourTests(invariance=tests)
