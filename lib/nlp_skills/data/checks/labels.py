@@ -24,9 +24,9 @@ from nlp_skills.data.report import DoesNotApply, Finding, Level
 from nlp_skills.errors import clip, did_you_mean
 
 LISTED = 20
+"""Findings of one kind; the labels after them are counted together."""
 SAID = 40
 """Characters of an answer that are shown."""
-"""Findings of one kind; the labels after them are counted together."""
 _BETWEEN = re.compile(r"(?<=[^\W_])[\s_\-\u2010-\u2015]+(?=[^\W_])")
 
 
