@@ -27,6 +27,7 @@ from nlp_skills.evaluation.metrics.judge import (
 )
 from nlp_skills.evaluation.results import EvalResult, Interval, Prediction
 from nlp_skills.records import write_lines
+from nlp_skills.task.registry import Registry, registry_file
 from nlp_skills.task.task import Task, TaskType, create_task
 
 
@@ -220,6 +221,12 @@ def test_of_two_versions_the_judge_says_how_often_the_newer_one_wins(task: Path)
     )
     assert found.file == "versions/v2/judgement_v1.jsonl"
     assert "judge_score" not in EvalResult.load(task / "versions" / "v2" / "results.json").metrics
+
+
+def test_what_is_said_against_an_alias_is_kept_by_the_versions_name(task: Path):
+    Registry(aliases={"prod": "v1"}).save(registry_file(task))
+    found = judge_version(task, judge="https://api.example.com/v1#big", against="prod")
+    assert found.against == "v1"
 
 
 def test_a_judge_that_looks_at_the_order_alone_decides_nothing(task: Path):

@@ -13,8 +13,8 @@ from nlp_skills.evaluation.metrics.calibration import reliability
 from nlp_skills.evaluation.metrics.classification import confusion, per_label
 from nlp_skills.evaluation.metrics.likelihood import LIKELIHOOD
 from nlp_skills.evaluation.results import Prediction
+from nlp_skills.task.task import LESS_IS_BETTER, TaskType
 from nlp_skills.task.task import METRICS as METRICS_BY_TYPE
-from nlp_skills.task.task import TaskType
 
 LABELS = st.sampled_from(["billing", "delivery", "returns", "正面"])
 PAIRS = st.lists(st.tuples(LABELS, LABELS), min_size=1, max_size=60)
@@ -93,6 +93,11 @@ def described(pairs: list[tuple[str, str]]) -> list[Prediction]:
         )
         for expected, predicted in pairs
     ]
+
+
+def test_tasks_and_metrics_say_the_same_of_which_less_is_better():
+    asked = {name for names in METRICS_BY_TYPE.values() for name in names}
+    assert set(LESS_IS_BETTER) == {name for name in asked if not METRICS[name].higher_is_better}
 
 
 @settings(max_examples=50)

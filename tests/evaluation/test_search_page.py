@@ -80,6 +80,13 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         yield started
 
 
+@pytest.mark.parametrize(("metric", "lower"), [("eval_loss", True), ("accuracy", False)])
+def test_the_brief_report_lists_the_best_trials_first(metric: str, lower: bool) -> None:
+    whole = report(24).with_changes(metric=metric)
+    values = sorted((t.value or 0.0 for t in whole.trials if t.state == "complete"), reverse=not lower)
+    assert [trial.value for trial in whole.brief().trials] == values[:5]
+
+
 def test_page_says_what_mattered_only_where_there_are_enough_trials() -> None:
     text = search_page(DEFINITION, report(4))
     assert "3 trials trained to the end are too few to tell which setting mattered." in text

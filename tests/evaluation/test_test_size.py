@@ -1,6 +1,7 @@
 """How many test rows a difference needs, against simulation, and the plan of a live test."""
 
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -93,12 +94,17 @@ def test_disagreement_is_that_of_versions_which_are_no_twins(tmp_path: Path) -> 
     )
     answer("v2", range(4))
     assert measured_disagreement(task) == (0.2, "v1 and v2 on 20 test rows")
+    plan = plan_test_size(task, difference=0.3)
+    assert plan.disagreement == 0.3
+    assert "(at least the difference itself; 20% v1 and v2 on 20 test rows)" in plan.message
     create_version(task, parent="v2", seed=14)
     answer("v3", range(5))
     assert measured_disagreement(task) == (
         0.2,
         "v1 and v2 on 20 test rows; v2 and v3 are as good as one model, and say nothing",
     )
+    shutil.rmtree(task / "versions" / "v2")  # what was made from it is no pair any more
+    assert measured_disagreement(task)[0] == ASSUMED
 
 
 def test_a_live_test_has_the_users_of_cohens_tables_and_lasts_whole_weeks(tmp_path: Path) -> None:

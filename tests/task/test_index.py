@@ -21,7 +21,7 @@ from nlp_skills.task import index_store
 from nlp_skills.task.index import TaskList, list_tasks, rebuild_index
 from nlp_skills.task.index_store import URL_VARIABLE
 from nlp_skills.task.summary import TaskSummary
-from nlp_skills.task.task import TaskType
+from nlp_skills.task.task import Task, TaskType
 
 ReadBy = Callable[[Callable[..., object], Path], list[str]]
 
@@ -85,6 +85,15 @@ def test_versions_are_ordered_by_number(home, make_task):
 def test_of_equal_versions_the_first_is_the_best(home, make_task):
     make_task("news", v1=0.5, v2=0.5)
     assert list_tasks(home).tasks[0].best == "v1"
+
+
+def test_where_less_is_better_the_lowest_value_is_the_best(home, make_task, write_results):
+    folder = make_task("news")
+    Task.load(folder / "task.yaml").with_changes(metric="brier_score").save(folder / "task.yaml")
+    for version, value in (("v1", 0.3), ("v2", 0.1), ("v3", 0.2)):
+        write_results(folder, version, brier_score=value)
+    task = list_tasks(home).tasks[0]
+    assert (task.best, task.best_value) == ("v2", 0.1)
 
 
 def test_folders_that_are_no_versions_do_not_count(home, make_task):

@@ -9,7 +9,7 @@ from small_task import make_small_task
 from nlp_skills.data.example import Example, Message, Meta, read_examples
 from nlp_skills.data.sources.source import SplitSettings
 from nlp_skills.errors import NotValid
-from nlp_skills.evaluation.cross_validate import Spread, cross_validate, spread
+from nlp_skills.evaluation.cross_validate import FoldResult, Spread, cross_validate, spread
 from nlp_skills.training.folds import divide
 
 
@@ -53,6 +53,25 @@ def test_one_group_of_all_rows_cannot_be_divided() -> None:
 
 def test_spread_is_mean_deviation_and_standard_error() -> None:
     assert spread([1.0, 2.0, 3.0, 4.0]) == Spread(mean=2.5, deviation=1.290994, error=0.645497)
+
+
+def test_folds_that_were_measured_with_metrics_are_not_trained_again_without(tmp_path: Path) -> None:
+    task = make_small_task(tmp_path / "tasks", rows=16)
+    place = task / "benchmarks" / f"folds-{cross_validate(task, folds=2).key}"
+    for number, metrics in ((1, {"accuracy": 0.5, "brier_score": 0.2}), (2, {"accuracy": 0.7})):
+        (place / f"fold-{number}").mkdir(parents=True)
+        result = FoldResult(
+            fold=number, train_rows=12, held_out_rows=12, loss=0.4, metrics=metrics, seconds=1.0
+        )
+        result.save(place / f"fold-{number}" / "result.json")
+    found = cross_validate(task, folds=2, metrics=True)
+    assert (found.state, list(found.spread)) == ("complete", ["loss", "accuracy"])
+    assert cross_validate(task, folds=2) == found
+    FoldResult(fold=2, train_rows=12, held_out_rows=12, loss=0.4, seconds=1.0).save(
+        place / "fold-2" / "result.json"
+    )
+    assert cross_validate(task, folds=2, metrics=True).state == "planned"
+    assert list(cross_validate(task, folds=2).spread) == ["loss"]
 
 
 @pytest.mark.slow

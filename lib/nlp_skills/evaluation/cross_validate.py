@@ -61,7 +61,7 @@ class CrossValidation(Record):
     """planned, or complete."""
     results: list[FoldResult] = []
     spread: dict[str, Spread] = {}
-    """loss, and each metric."""
+    """loss, and each metric that was measured in every fold."""
     seconds: float | None = None
     """Predicted for the folds that are left; None where it cannot be predicted."""
     message: str
@@ -100,26 +100,27 @@ def cross_validate(
     rows = len(rows_to_fold(task))
     if not 2 <= folds <= rows:
         raise NotValid(f"folds: {rows} rows can be divided into 2 to {rows} folds, not {folds}.")
-    done = [
-        file for n in range(1, folds + 1) if (file := folder / f"fold-{n}" / _file(metrics=metrics)).is_file()
-    ]
+    places = (folder / f"fold-{n}" for n in range(1, folds + 1))
+    done = [found for place in places if (found := _kept(place, metrics=metrics))]
     found = CrossValidation(
         task=task.name, version=source.name, key=key, folds=folds, rows=rows, state="planned", message=""
     )
     if len(done) == folds:
-        return _complete(found, [FoldResult.load(file) for file in done])
+        return _complete(found, done)
     if not confirm:
         return _plan(task, source, found, folds - len(done))
-    places = make_folds(task, folder, config, folds, seed)
     results = [
         _measure(place, number, folds, progress, metrics=metrics)
-        for number, place in enumerate(places, start=1)
+        for number, place in enumerate(make_folds(task, folder, config, folds, seed), start=1)
     ]
     return _complete(found, results)
 
 
-def _file(*, metrics: bool) -> str:
-    return "result_with_metrics.json" if metrics else "result.json"
+def _kept(place: Path, *, metrics: bool) -> FoldResult | None:
+    """A fold's result, where it was measured and says all that is asked for."""
+    file = place / "result.json"
+    found = FoldResult.load(file) if file.is_file() else None
+    return found if found is not None and (found.metrics or not metrics) else None
 
 
 def _plan(task: Path, source: Path, found: CrossValidation, left: int) -> CrossValidation:
@@ -147,9 +148,9 @@ def ordinal(number: int) -> str:
 
 def _measure(place: Path, number: int, folds: int, progress: Progress, *, metrics: bool) -> FoldResult:
     """The fold's result: from its file, or after its run."""
-    file = place / _file(metrics=metrics)
-    if file.is_file():
-        return FoldResult.load(file)
+    kept = _kept(place, metrics=metrics)
+    if kept is not None:
+        return kept
     folder = place / "versions" / "v1"
 
     def told(message: str, done: float, total: float | None) -> None:
@@ -162,7 +163,7 @@ def _measure(place: Path, number: int, folds: int, progress: Progress, *, metric
         job = None
     if job is None or job.status != "succeeded":
         train_part(place, f"Fold {number} was not trained", told)
-    result = _result(place, number, told, metrics=metrics).save(file)
+    result = _result(place, number, told, metrics=metrics).save(place / "result.json")
     shutil.rmtree(place / "models", ignore_errors=True)
     return result
 
@@ -202,6 +203,8 @@ def spread(values: Sequence[float]) -> Spread:
 def _complete(found: CrossValidation, results: list[FoldResult]) -> CrossValidation:
     figures = {"loss": spread([result.loss for result in results])}
     for name in results[0].metrics:
+        if any(name not in result.metrics for result in results):
+            continue
         figures[name] = spread([result.metrics[name] for result in results])
     told = ", ".join(f"{name} {s.mean:.4f} ± {s.error:.4f}" for name, s in figures.items())
     return found.with_changes(

@@ -17,7 +17,7 @@ from nlp_skills.confirmation import call_again
 from nlp_skills.data.example import Example, read_examples
 from nlp_skills.errors import NotValid
 from nlp_skills.evaluation.baseline_answers import is_here, would_send
-from nlp_skills.evaluation.compare import read_predictions
+from nlp_skills.evaluation.compare import read_predictions, same_rows
 from nlp_skills.evaluation.metrics.agreement import JudgeAgreement, measure_agreement
 from nlp_skills.evaluation.metrics.judge import (
     HOW,
@@ -94,6 +94,8 @@ def judge_version(
     NotValid for a task of labels, which need no judge, and for versions with different test rows.
     """
     folder = version_folder(task, version)
+    if against is not None:
+        against = version_folder(task, against).name  # an alias names another version some day
     definition = Task.load(task / "task.yaml")
     asked = _asked(task, definition, folder, against, rubric or RUBRIC)
     pairs = against is not None or asked.people is not None
@@ -134,8 +136,8 @@ def _asked(task: Path, definition: Task, folder: Path, against: str | None, rubr
     rows = read_predictions(folder)
     if against is None:
         return _Asked(answer_questions(rows, rubric), rows)
-    others = read_predictions(version_folder(task, against))
-    if [(r.id, r.input, r.expected) for r in rows] != [(r.id, r.input, r.expected) for r in others]:
+    others = read_predictions(task / "versions" / against)
+    if not same_rows(rows, others):
         raise NotValid(
             f"{task.name}: {against} and {folder.name} were tested on different rows, so their answers cannot be compared."
             f" Evaluate both on today's data: nlp-skills evaluate-version {task.name} --version {against}"

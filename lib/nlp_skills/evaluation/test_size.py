@@ -22,7 +22,7 @@ from nlp_skills.evaluation.noise import settings_but_seed
 from nlp_skills.evaluation.significance import SIGNIFICANT, mcnemar
 from nlp_skills.records import Record
 from nlp_skills.task.task import Task
-from nlp_skills.task.version import Version, version_folder, version_names
+from nlp_skills.task.version import Version, version_names
 
 ASSUMED = 0.2
 """Disagreement where nothing was measured yet: one row in five."""
@@ -71,7 +71,9 @@ def plan_test_size(
     where = "given"
     if disagreement is None:
         disagreement, where = measured_disagreement(task)
-        disagreement = max(disagreement, abs(difference))
+        if disagreement < abs(difference):
+            where = f"at least the difference itself; {disagreement:.0%} {where}"
+            disagreement = abs(difference)
     require_possible(difference, power, disagreement)
     rows = rows_needed(difference, disagreement, power)
     now = _test_rows(task)
@@ -167,7 +169,7 @@ def measured_disagreement(task: Path) -> tuple[float, str]:
         parent = Version.load(task / "versions" / name / "lineage.yaml").parent
         if parent is None:
             continue
-        one, other = version_folder(task, parent), version_folder(task, name)
+        one, other = task / "versions" / parent, task / "versions" / name
         try:
             a, b = read_predictions(one), read_predictions(other)
         except NlpSkillsError:

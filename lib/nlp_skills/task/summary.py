@@ -9,7 +9,7 @@ from pathlib import Path
 from nlp_skills.errors import NlpSkillsError, NotValid
 from nlp_skills.records import Record, read_mapping
 from nlp_skills.task.signatures import files_of, lineage_of, stat_of, versions_of
-from nlp_skills.task.task import Task, TaskType
+from nlp_skills.task.task import LESS_IS_BETTER, Task, TaskType
 
 
 class TaskSummary(Record):
@@ -25,7 +25,7 @@ class TaskSummary(Record):
     versions: int
     latest: str | None
     best: str | None
-    """The version with the highest value of `metric`; of equal ones the first."""
+    """The version with the best value of `metric`, which is the lowest where less is better; of equal ones the first."""
     best_value: float | None
     latest_value: float | None
     """None while the latest version has not been evaluated."""
@@ -93,7 +93,8 @@ def _summarise(task: Task, values: dict[str, float | None], updated: str) -> Tas
     """`values`: version → value of the task's metric, in the order of the versions."""
     latest = list(values)[-1] if values else None
     measured = {version: value for version, value in values.items() if value is not None}
-    best = max(measured, key=measured.__getitem__, default=None)
+    first = min if task.chosen_metric in LESS_IS_BETTER else max
+    best = first(measured, key=measured.__getitem__, default=None)
     return TaskSummary(
         name=task.name,
         type=task.type,

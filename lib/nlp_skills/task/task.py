@@ -75,6 +75,9 @@ METRICS: dict[TaskType, tuple[str, ...]] = {
 }
 """The metrics that each type can be judged by; the first is its default."""
 
+LESS_IS_BETTER = ("expected_calibration_error", "brier_score", "format_errors")
+"""Those of which less is better."""
+
 
 def _task_name(name: str) -> str:
     if not _NAME.fullmatch(name) or len(name) > 63 or name in _RESERVED:

@@ -10,6 +10,7 @@ The trials themselves are versions of the task.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -109,7 +110,11 @@ class SearchReport(Record):
         """The best few trials, and how many more there are."""
         if len(self.trials) <= SHOWN:
             return self
-        order = sorted(self.trials, key=lambda t: (t.version != self.best, t.state != "complete", t.number))
+        sign = 1 if lower_is_better(self.metric) else -1
+        order = sorted(
+            self.trials,
+            key=lambda t: (t.state != "complete", math.inf if t.value is None else sign * t.value, t.number),
+        )
         told = f"{self.message} {len(self.trials) - SHOWN} more are in the file search.json."
         return self.model_copy(update={"trials": order[:SHOWN], "message": told})
 

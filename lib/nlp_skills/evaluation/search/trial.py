@@ -110,7 +110,12 @@ class Attempt:
     def value(self, metric: str) -> float:
         """What the trial has come to. Raises NotValid where its run has not measured that."""
         if not metric.startswith("eval_"):
-            return evaluate_version(self.task, version=self.version, split="valid").metrics[metric].value
+            measured = evaluate_version(self.task, version=self.version, split="valid").metrics
+            if metric not in measured:
+                raise NotValid(
+                    f"{self.version} was not judged by {metric} on the validation rows. Measured: {', '.join(measured)}."
+                )
+            return measured[metric].value
         rows = [row for row in read_metrics(self.folder / "metrics.jsonl") if metric in row]
         job = read_job(self.folder)
         kept = job.kept_step if job else None
