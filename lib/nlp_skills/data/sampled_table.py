@@ -98,12 +98,9 @@ class SampledTable:
         group = self.given.get("group")
         named = {name for part, name in self.given.items() if part != "group"}
         free = [c for c in self.columns.values() if c.name not in taken and c.name not in named]
-        for column in sorted(
-            (c for c in free if c.plain in names and fits(c)),
-            key=lambda c: (c.name == group, names.index(c.plain)),
-        ):
-            return column.name
-        return None
+        fitting = [c for c in free if c.plain in names and fits(c)]
+        first = min(fitting, key=lambda c: (c.name == group, names.index(c.plain)), default=None)
+        return first.name if first else None
 
 
 def _filled(value: Any) -> bool:
