@@ -18,12 +18,12 @@ from nlp_skills.errors import NotFound, NotReady, NotValid
 from nlp_skills.evaluation.benchmarks.answering import decoding_of, until
 from nlp_skills.evaluation.benchmarks.harness_process import FETCH, REQUIREMENT
 from nlp_skills.evaluation.benchmarks.paired import changes
-from nlp_skills.evaluation.benchmarks.plain_texts import rolling
+from nlp_skills.evaluation.benchmarks.plain_texts import PlainAnswers, rolling
 from nlp_skills.evaluation.benchmarks.record import BenchmarkResult, Sample, SuiteScore
 from nlp_skills.evaluation.benchmarks.run_benchmark import run_benchmark
 from nlp_skills.evaluation.predictors import Decoding, open_predictor, predict
 from nlp_skills.evaluation.predictors.local import LocalPredictor
-from nlp_skills.records import to_yaml, write_atomic
+from nlp_skills.records import silent, to_yaml, write_atomic
 from nlp_skills.tables import show
 from nlp_skills.task.task import TaskType, create_task
 from small_model import save_small_model
@@ -221,10 +221,24 @@ def test_what_is_not_there_is_told_with_the_command(tiny: Path, harness: None) -
         run_benchmark(tiny, suites=["gone"], model="base")
     with pytest.raises(NotFound, match=r'no suite \'gon\' \(did you mean "gone"\?\)'):
         run_benchmark(tiny, suites=["gon"], model="base")
-    with pytest.raises(NotReady, match="base was not measured in one"):
-        write_suite(tiny, "one", [{"text": "a", "label": 0}], **CHOICE)
-        run_benchmark(tiny, suites=["one"], model="base", against="base")
+    # Before anything is asked: the data of this suite are not there either.
+    command = "run-benchmark tiny --suites gone --model base --limit 5 --few-shot 0 --plain --seed 13"
+    with pytest.raises(NotReady, match=f"base was not measured in gone .*nlp-skills {command}"):
+        run_benchmark(tiny, suites=["gone"], model="base", against="base", limit=5, few_shot=0, plain=True)
+    with pytest.raises(NotValid, match="limit is 0"):
+        run_benchmark(tiny, suites=["gone"], model="base", limit=0)
     assert not (tiny / "benchmarks" / "lm_eval").exists()
+
+
+def test_a_comparison_that_cannot_be_costs_no_result(tiny: Path, harness: None) -> None:
+    write_suite(tiny, "own", [{"text": "a", "label": 0}, {"text": "b", "label": 1}], **CHOICE)
+    before = run_benchmark(tiny, suites=["own"], model="base")
+    write_suite(tiny, "own", [{"text": "a", "label": 0}, {"text": "c", "label": 2}], **CHOICE)
+    with pytest.raises(NotValid, match="its data have changed since"):
+        run_benchmark(tiny, suites=["own"], model="base", against="base")
+
+    lines = (tiny / before.file).with_suffix(".jsonl").read_text(encoding="utf-8").splitlines()
+    assert [Sample.model_validate_json(line).target for line in lines] == ["0", "2"]
 
 
 def test_the_requirement_names_one_version() -> None:
@@ -271,3 +285,12 @@ def test_two_models_are_compared_row_by_row() -> None:
     assert 0.03 < f1.p_value < 0.12
     with pytest.raises(NotValid, match="asked of other rows before"):
         changes(before[1:], after, [score("acc")], 13)
+
+
+def test_an_answer_that_has_no_token_is_sure_and_one_without_room_for_a_question_is_refused(
+    tiny: Path,
+) -> None:
+    answers = PlainAnswers(open_predictor(tiny, "base"), 13, silent)
+    assert answers("choices", [{"context": "The sea is", "choices": [""]}]) == [[(0.0, True)]]
+    with pytest.raises(NotValid, match="answers of 1000000 tokens"):
+        answers("generate", [{"context": "The sea is", "settings": {"max_gen_toks": 1_000_000}}])

@@ -11,7 +11,7 @@ from nlp_skills.evaluation.figures import show_change, show_p, show_value
 from nlp_skills.tables.grid import table
 
 if TYPE_CHECKING:
-    from nlp_skills.evaluation.benchmarks.record import BenchmarkResult
+    from nlp_skills.evaluation.benchmarks.record import BenchmarkResult, SuiteChange, SuiteScore
 
 
 def benchmark(found: BenchmarkResult) -> RenderableType:
@@ -32,10 +32,9 @@ def _scores(found: BenchmarkResult) -> RenderableType:
     heads = ("value", "± (standard error)", "rows", "examples shown")
     rows = table("suite", "metric", *heads, right=heads)
     for one in found.scores:
-        metric = one.metric if one.filter == "none" else f"{one.metric} ({one.filter})"
         stderr = "" if one.stderr is None else f"{one.stderr:.4f}"
         shown = "" if one.few_shot is None else str(one.few_shot)
-        rows.add_row(one.suite, metric, show_value(one.value, ".4f"), stderr, f"{one.count:,}", shown)
+        rows.add_row(one.suite, _metric(one), show_value(one.value, ".4f"), stderr, f"{one.count:,}", shown)
     return rows
 
 
@@ -48,10 +47,15 @@ def _changes(found: BenchmarkResult) -> RenderableType:
         )
         rows.add_row(
             one.suite,
-            one.metric,
+            _metric(one),
             show_value(one.before, ".4f"),
             show_value(one.after, ".4f"),
             f"{value} ({low} to {high})",
             show_p(one.p_value).removeprefix("p ").removeprefix("= "),
         )
     return rows
+
+
+def _metric(one: SuiteScore | SuiteChange) -> str:
+    """With what the harness did to the answers before: gsm8k has the same metric twice."""
+    return one.metric if one.filter == "none" else f"{one.metric} ({one.filter})"

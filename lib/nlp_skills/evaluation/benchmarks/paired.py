@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nlp_skills.errors import NotValid
-from nlp_skills.evaluation.benchmarks.record import BenchmarkResult, Sample, SuiteChange, SuiteScore
+from nlp_skills.evaluation.benchmarks.record import Sample, SuiteChange, SuiteScore
 from nlp_skills.evaluation.results import Interval
 from nlp_skills.evaluation.significance import LEVEL, RESAMPLES, SWAPS, bonett_price, holm, mcnemar
 
@@ -21,7 +21,8 @@ def changes(
             continue
         if of_a.keys() != of_b.keys():
             raise NotValid(
-                f"{score.suite} was asked of other rows before: measure both models with the same suites, limit and seed."
+                f"{score.suite} was asked of other rows before: its data have changed since. Measure the other model again,"
+                " then compare."
             )
         found.append(_change(score, [of_a[doc] for doc in of_b], list(of_b.values()), seed))
     corrected = holm([one.p_value for one in found])
@@ -71,8 +72,3 @@ def _mean_change(a: list[float], b: list[float], seed: int) -> tuple[Interval, f
     drawn = np.array([abs((gaps * rng.choice((-1, 1), len(gaps))).mean()) for _ in range(SWAPS)])
     p = (1 + int((drawn >= abs(mean) - 1e-12).sum())) / (1 + SWAPS)
     return Interval(value=mean, low=float(ends.low), high=float(ends.high)), p
-
-
-def comparable(a: BenchmarkResult, b: BenchmarkResult) -> bool:
-    """Whether two records were measured alike."""
-    return (a.suites, a.settings, a.harness) == (b.suites, b.settings, b.harness)

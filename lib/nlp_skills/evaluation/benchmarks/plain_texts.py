@@ -61,6 +61,11 @@ class PlainAnswers:
         from nlp_skills.evaluation.predictors.prompt_cache import PromptCache
 
         limit, temperature = decoding_of(row["settings"])
+        if limit >= self._window:
+            raise NotValid(
+                f"A suite asks for answers of {limit} tokens, and {self._name} has {self._window} for question and answer"
+                " together. Lower max_gen_toks in a suite of your own, or leave this one out."
+            )
         prompt = self._ids(row["context"])[-(self._window - limit) :]
         start = PromptCache(self._model, self._tokenizer.pad_token_id, [prompt])
         how = Decoding(max_new_tokens=limit, batch_size=1, temperature=temperature, seed=self._seed)
@@ -79,6 +84,8 @@ class PlainAnswers:
         """The sum over the continuation in nats, and whether greedy decoding would say it."""
         import torch
 
+        if not after:  # nothing to say: sure, and what is said anyway
+            return 0.0, True
         ids = [*before, *after][-(self._window + 1) :]
         with torch.inference_mode():
             given = torch.tensor([ids[:-1]], device=self._model.device)

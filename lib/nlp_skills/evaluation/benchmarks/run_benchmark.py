@@ -18,7 +18,7 @@ import yaml
 from nlp_skills.errors import NotFound, NotReady, NotValid, clip, did_you_mean
 from nlp_skills.evaluation.benchmarks.answering import ChatAnswers
 from nlp_skills.evaluation.benchmarks.harness_process import VERSION, HarnessProcess
-from nlp_skills.evaluation.benchmarks.paired import changes, comparable
+from nlp_skills.evaluation.benchmarks.paired import changes
 from nlp_skills.evaluation.benchmarks.plain_texts import PlainAnswers
 from nlp_skills.evaluation.benchmarks.probe import after_run, probe
 from nlp_skills.evaluation.benchmarks.record import BenchmarkResult, Sample, SuiteScore
@@ -53,7 +53,11 @@ def run_benchmark(
         raise NotValid(
             "No suites were named. Name suites of lm-evaluation-harness or files in configs/benchmarks."
         )
+    if limit is not None and limit < 1:
+        raise NotValid(f"limit is {limit}, so that no row would be asked. Give 1 or more, or leave it out.")
     reference = model or _newest_trained(task) or "base"
+    settings = {"limit": limit, "few_shot": few_shot, "plain": plain, "seed": seed, **_files(task, suites)}
+    before = None if against is None else _measured(task, against, suites, settings)
     predictor = open_predictor(task, reference)
     try:
         reply = (
@@ -70,7 +74,6 @@ def run_benchmark(
     finally:
         predictor.close()
     scores = _scores(found)
-    settings = {"limit": limit, "few_shot": few_shot, "plain": plain, "seed": seed, **_files(task, suites)}
     result = BenchmarkResult(
         model=name,
         reference=reference,
@@ -83,12 +86,11 @@ def run_benchmark(
         created=now(),
     )
     samples = [_sample(row) for row in found["samples"]]
-    if against is not None:
-        before = _measured(task, result, against)
-        result = result.with_changes(
-            against=against, changes=[c.model_dump() for c in changes(before, samples, scores, seed)]
-        )
-    return _save(task, result, samples)
+    result = _save(task, result, samples)  # it stands, also where the two cannot be compared
+    if before is None:
+        return result
+    compared = [one.model_dump() for one in changes(before, samples, scores, seed)]
+    return result.with_changes(against=against, changes=compared).save(task / result.file)
 
 
 def _asked(
@@ -197,23 +199,35 @@ def _sample(row: dict[str, Any]) -> Sample:
 
 def _save(task: Path, result: BenchmarkResult, samples: Sequence[Sample]) -> BenchmarkResult:
     """The same model, suites and settings are the same file."""
-    told = json.dumps([result.identity, result.reference, result.suites, result.settings, result.against])
+    told = json.dumps([result.identity, result.reference, result.suites, result.settings])
     file = f"benchmarks/lm_eval/{hashlib.sha256(told.encode()).hexdigest()[:12]}.json"
     path = task / file
     write_lines(path.with_suffix(".jsonl"), (row.model_dump_json().encode() for row in samples))
     return result.with_changes(file=file).save(path)
 
 
-def _measured(task: Path, result: BenchmarkResult, against: str) -> list[Sample]:
+def _measured(
+    task: Path, against: str, suites: list[str], settings: dict[str, str | int | float | bool | None]
+) -> list[Sample]:
     """The rows of another model that was measured alike, the newest of several."""
-    records = [
-        BenchmarkResult.load(path) for path in sorted((task / "benchmarks" / "lm_eval").glob("*.json"))
+    records = map(BenchmarkResult.load, sorted((task / "benchmarks" / "lm_eval").glob("*.json")))
+    alike = [
+        one
+        for one in records
+        if (one.reference, one.suites, one.settings, one.harness) == (against, suites, settings, VERSION)
     ]
-    alike = [one for one in records if one.reference == against and comparable(one, result)]
     if not alike:
+        given = [
+            f"--{name.replace('_', '-')} {settings[name]}"
+            for name in ("limit", "few_shot")
+            if settings[name] is not None
+        ]
+        options = " ".join(
+            [*given, *(["--plain"] if settings["plain"] else []), f"--seed {settings['seed']}"]
+        )
         raise NotReady(
-            f"{against} was not measured in {', '.join(result.suites)} with these settings. Do so first: nlp-skills"
-            f" run-benchmark {task.name} --suites {','.join(result.suites)} --model {against}"
+            f"{against} was not measured in {', '.join(suites)} with these settings. Do so first: nlp-skills"
+            f" run-benchmark {task.name} --suites {','.join(suites)} --model {against} {options}"
         )
     newest = max(alike, key=lambda one: one.created)
     lines = (task / newest.file).with_suffix(".jsonl").read_bytes().splitlines()
