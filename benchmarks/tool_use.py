@@ -326,7 +326,7 @@ def reference_python(folder: Path) -> Path:
     )
     subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, str(folder)], check=True)
     wheel = folder / "requirement.txt"
-    wheel.write_text(f"{PACKAGE.requirement}\n", encoding="utf-8")
+    wheel.write_text(f"{PACKAGE.requirement} --hash=sha256:{PACKAGE.wheel_sha256}\n", encoding="utf-8")
     install = [uv, "pip", "install", "--quiet", "--python", str(python)]
     subprocess.run([*install, "--no-deps", "--require-hashes", "-r", str(wheel)], check=True)
     subprocess.run([*install, "mpmath", "filelock"], check=True)

@@ -74,6 +74,14 @@ CLOCK = Call("get_time", {})
                 "fault": "wrong_count",
             },
         ),
+        (
+            text(Call("show", {"all": True, "most": 1})),
+            text(Call("show", {"all": 1, "most": 1.0})),
+            {
+                "wanted": True, "made": True, "right": False, "selected": True, "parameters": 2, "right_parameters": 1,
+                "fault": "wrong_value",
+            },
+        ),
         ("No tool tells that.", "I cannot know.", {"wanted": False, "made": False, "right": True, "selected": True}),
         ("No tool tells that.", text(CLOCK), {"wanted": False, "made": True, "right": False, "fault": "unwanted_call"}),
     ],

@@ -23,6 +23,8 @@ AS_WRITTEN = {
     '<tool_call>\n{"name": "get_time", "arguments": {}}\n</tool_call>',
     "Qwen after thinking": '<think>\nget_time(a=1)?\n</think>\n\n<tool_call>{"name": "get_weather", "arguments":'
     ' {"city": "Taipei", "days": 2}}</tool_call><tool_call>{"name": "get_time", "arguments": {}}</tool_call>',
+    "after thinking that the prompt began": '{"name": "get_time", "arguments": {"a": 1}}?\n</think>\n'
+    '[get_weather(city="Taipei", days=2), get_time()]',
     "Qwen Coder": "<tool_call>\n<function=get_weather>\n<parameter=city>\nTaipei\n</parameter>\n<parameter=days>\n2\n"
     "</parameter>\n</function>\n</tool_call>\n<tool_call>\n<function=get_time>\n</function>\n</tool_call>",
     "Llama 3.1": '<|python_tag|>{"name": "get_weather", "parameters": {"city": "Taipei", "days": 2}}; {"name": "get_time",'
@@ -97,6 +99,21 @@ def test_values_of_code_are_pythons_and_names_stay_text():
         "h": "3 + x",
     }
     assert read_reply(text) == Reply([Call("m.f", arguments)])
+
+
+def test_what_code_and_escapes_have_beyond_json_becomes_text():
+    text = '[f(a=..., b=b"x", c={(1, 2): 3}, d=2j, e="\\ud83d\\ude00", f="\\ud83d", g=1)]'
+    arguments = {
+        "a": "Ellipsis",
+        "b": "b'x'",
+        "c": {"(1, 2)": 3},
+        "d": "2j",
+        "e": "😀",
+        "f": "\ufffd",
+        "g": 1,
+    }
+    assert read_reply(text) == Reply([Call("f", arguments)])
+    assert read_reply(r'{"name": "f", "arguments": {"a": "\ud83d"}}') == Reply([Call("f", {"a": "\ufffd"})])
 
 
 def test_values_of_java_stay_the_text_that_they_are():

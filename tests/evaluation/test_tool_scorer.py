@@ -166,6 +166,10 @@ def test_a_schema_that_cannot_be_judged_by_is_told():
         ("new HashMap<>()", "HashMap", None, {}),
         ("list", "ArrayList", "String", "list"),
         ("anything", "any", None, "anything"),
+        ("1" * 5000, "integer", None, "1" * 5000),
+        # What a model repeats until its limit: neither of these may take longer than the others.
+        ("new ArrayList<Integer>() {{" + " " * 5000, "ArrayList", "integer", []),
+        ("new HashMap<A, B>() {" + " " * 5000, "HashMap", None, {}),
     ],
 )
 def test_java_code_becomes_values(text: str, kind: str, items: str | None, value: Any):
@@ -187,6 +191,10 @@ def test_java_code_becomes_values(text: str, kind: str, items: str | None, value
         ("{a: 1, 'b': [1, 2], c: \"x\"}", "dict", None, {"a": 1, "b": [1, 2], "c": "x"}),
         ("{}", "dict", None, {}),
         ("items", "array", "String", "items"),
+        ("[[1, 2] x, [3]]", "array", "array", [[1, 2], [3]]),
+        ("1" * 5000 + "n", "Bigint", None, "1" * 5000 + "n"),
+        # As above: 2^100 ways to divide it would be tried.
+        ("[" + "[1]," * 100, "array", "array", ["[1"]),
     ],
 )
 def test_javascript_code_becomes_values(text: str, kind: str, items: str | None, value: Any):

@@ -93,14 +93,37 @@ def json_values(text: str) -> tuple[list[Any], bool]:
     while place < len(text):
         if text[place] in "{[":
             try:
-                value, place = decoder.raw_decode(text, place)
-                values.append(value)
+                value, after = decoder.raw_decode(text, place)
+                values.append(to_json_value(value))
+                place = after
                 continue
             except (ValueError, RecursionError):
                 pass
         rest = rest or not (text[place].isspace() or text[place] in ",;")
         place += 1
     return values, rest
+
+
+def to_json_value(value: Any) -> Any:
+    """A value that a model wrote, as JSON in UTF-8 can hold it.
+
+    Halves of a surrogate pair are joined or replaced; what Python's literals have beyond JSON (bytes, `...`) becomes text.
+    """
+    match value:
+        case str():
+            return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        case dict():
+            return {_to_key(key): to_json_value(item) for key, item in value.items()}
+        case list() | tuple():
+            return type(value)(map(to_json_value, value))
+        case int() | float() | None:
+            return value
+    return repr(value)
+
+
+def _to_key(key: Any) -> str | int | float | None:
+    plain = to_json_value(key)
+    return repr(plain) if isinstance(plain, tuple) else plain
 
 
 def _line(value: Any) -> str:

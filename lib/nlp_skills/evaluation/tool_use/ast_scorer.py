@@ -12,6 +12,7 @@ stops with an exception, the calls are wrong here and the fault has a name. How 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -133,6 +134,8 @@ def score_value(
             return _wrong_type(name, value, f"{language} text")
         value = syntax.convert(value, kind, items)
     elif kind in ("float", "number") and type(value) is int:
+        if abs(value) > sys.float_info.max:
+            return _wrong_value(name, value, accepted)
         value = float(value)
     elif kind == "tuple" and isinstance(value, tuple):
         value = list(value)

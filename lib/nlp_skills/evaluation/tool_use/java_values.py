@@ -7,6 +7,7 @@ divided at every comma, also inside quotes: the data set has none there, and ver
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 JAVA_TYPES: dict[str, type] = {
@@ -29,10 +30,10 @@ _NUMBERS = {
 """Type → how it is written, and what it becomes without its suffix."""
 
 _AS_LIST = re.compile(r"new\s+ArrayList<\w*>\(Arrays\.asList\((.+?)\)\)")
-_WITH_ADDS = re.compile(r"new\s+ArrayList<\w*>\(\)\s*\{\{\s*(.+?)\s*\}\}", re.DOTALL)
+_WITH_ADDS = re.compile(r"new\s+ArrayList<\w*>\(\)\s*\{\{\s*+(.+?)\}\}", re.DOTALL)
 _EMPTY_LIST = re.compile(r"new\s+ArrayList<\w*>\(\)")
 _ARRAY = re.compile(r"new\s+\w+\[\]\s*\{(.*?)\}")
-_MAP = re.compile(r"new\s+HashMap<.*?>\s*\(\)\s*\{\s*\{?\s*(.*?)\s*\}?\s*\}", re.DOTALL)
+_MAP = re.compile(r"new\s+HashMap<.*?>\s*\(\)\s*\{\s*+\{?\s*+(.*?)\}", re.DOTALL)
 _EMPTY_MAP = re.compile(r"new\s+HashMap<.*?>\s*\(\)")
 _PUT = re.compile(r"put\(\"(.*?)\",\s*(.*?)\)")
 _ADD = re.compile(r"add\((.+?)\)")
@@ -42,7 +43,7 @@ def java_value(text: str, kind: str, items: str | None = None) -> Any:
     """The value of a Java expression of a type; the text itself where it is none."""
     if kind in _NUMBERS:
         pattern, make = _NUMBERS[kind]
-        return make(text.rstrip("lLfF")) if pattern.match(text) else text
+        return to_number(make, text, text.rstrip("lLfF")) if pattern.match(text) else text
     match kind:
         case "boolean":
             return text == "true" if text in ("true", "false") else text
@@ -94,6 +95,14 @@ def _untyped(text: str) -> Any:
         if not isinstance(value, str):
             return value
     return plain_number(text)
+
+
+def to_number(make: Callable[[str], int | float], text: str, digits: str) -> int | float | str:
+    """The number of these digits; the text where they are more than Python reads (4,300)."""
+    try:
+        return make(digits)
+    except ValueError:
+        return text
 
 
 def plain_number(text: str) -> int | float | str:

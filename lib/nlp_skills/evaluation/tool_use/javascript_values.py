@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from nlp_skills.evaluation.tool_use.java_values import plain_number
+from nlp_skills.evaluation.tool_use.java_values import plain_number, to_number
 
 JAVASCRIPT_TYPES: dict[str, type] = {
     "String": str,
@@ -27,7 +27,8 @@ _NUMBERS = {
     "float": (re.compile(r"^-?\d+(\.\d+)?$"), float),
     "Bigint": (re.compile(r"^-?\d+n$"), int),
 }
-_INNER = r"\[.*?\]\s*(,\s*\[.*?\]\s*)*"
+# All arrays but the last end at their first bracket: were each free to end later, the ways to divide n of them would be 2^n.
+_INNER = r"(?:(?>\[.*?\])\s*,\s*)*\[.*?\]\s*"
 _NESTED = re.compile(rf"\[\s*{_INNER}\]|\bnew\s+Array\(\s*{_INNER}\)")
 _FLAT = re.compile(r"\[(.*?)\]|\bnew\s+Array\((.*?)\)")
 _BRACKETS = re.compile(r"\[(.*?)\]")
@@ -39,7 +40,7 @@ def javascript_value(text: str, kind: str, items: str | None = None) -> Any:
     """The value of a JavaScript expression of a type; the text itself where it is none."""
     if kind in _NUMBERS:
         pattern, make = _NUMBERS[kind]
-        return make(text.rstrip("n")) if pattern.match(text) else text
+        return to_number(make, text, text.rstrip("n")) if pattern.match(text) else text
     match kind:
         case "String":
             return text[1:-1] if _is_quoted(text) else text

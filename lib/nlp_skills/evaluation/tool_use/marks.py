@@ -33,7 +33,7 @@ def marks_of(expected: str, predicted: str) -> CallMarks:
     reply, wanted = read_reply(predicted), read_reply(expected).calls
     answers = [{call.name: {key: [value] for key, value in call.arguments.items()}} for call in wanted]
     right = _same(wanted, reply.calls) and not (wanted and reply.unreadable)
-    marks = _marks(answers, reply, lambda _tool, _name, value, accepted: value == accepted[0], right)
+    marks = _marks(answers, reply, lambda _tool, _name, value, accepted: _is_same(value, accepted[0]), right)
     return msgspec.structs.replace(marks, fault="" if right else _fault(marks, wanted, reply.calls))
 
 
@@ -100,10 +100,22 @@ def _same(wanted: Sequence[Call], calls: Sequence[Call]) -> bool:
     """Whether both hold the same calls, in any order."""
     left = list(calls)
     for call in wanted:
-        if call not in left:
+        place = next((n for n, other in enumerate(left) if _is_same_call(call, other)), None)
+        if place is None:
             return False
-        left.remove(call)
+        del left[place]
     return not left
+
+
+def _is_same_call(one: Call, other: Call) -> bool:
+    return one.name == other.name and _is_same(one.arguments, other.arguments)
+
+
+def _is_same(value: Any, other: Any) -> bool:
+    """As JSON: true is not 1."""
+    from nlp_skills.evaluation.metrics.json_values import is_same  # the metrics are made of marks themselves
+
+    return is_same(value, other)
 
 
 def _fault(marks: CallMarks, wanted: Sequence[Call], calls: Sequence[Call]) -> str:

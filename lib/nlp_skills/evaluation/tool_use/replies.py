@@ -8,7 +8,7 @@
     Mistral                   [TOOL_CALLS][{…}]  or  [TOOL_CALLS]f[ARGS]{…}
     Granite, Phi              <|tool_call|>[{…}]
 
-What stands beside the calls is no fault; reasoning (<think>…</think>) is not looked at. A reply that begins a call and
+What stands beside the calls is no fault; reasoning (<think>…</think>, which some templates open in the prompt) is not looked at. A reply that begins a call and
 cannot be read as one is a format error.
 """
 
@@ -18,7 +18,7 @@ import json
 import re
 from typing import Any, NamedTuple
 
-from nlp_skills.data.prompted_tools import json_values
+from nlp_skills.data.prompted_tools import json_values, to_json_value
 from nlp_skills.evaluation.tool_use.calls import Call, calls_in
 from nlp_skills.evaluation.tool_use.function_syntax import read_function_calls
 from nlp_skills.evaluation.tool_use.schema_types import Language
@@ -49,14 +49,15 @@ _BEGUN = re.compile(
 
 def read_reply(text: str, language: Language = "python") -> Reply:
     """The calls of a reply, in order. `language` is that of values in calls that are written as code."""
-    text = _THINKING.sub("", text).strip()
+    thought, closed, said = text.partition("</think>")
+    text = _THINKING.sub("", said if closed and "<think>" not in thought else text).strip()
     if not text:
         return Reply([])
     found = _from_json(text) or _tagged(text)
     if not found:
         code = read_function_calls(_FENCE.sub("", _MARKS.sub("", text).strip()), language)
         found = list(code or [])
-    calls = [call for call in found if call is not None]
+    calls = [Call(call.name, to_json_value(call.arguments)) for call in found if call is not None]
     lost = len(calls) < len(found) or (not calls and _BEGUN.search(text) is not None)
     return Reply([] if lost else calls, lost)
 
