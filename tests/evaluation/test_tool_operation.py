@@ -176,3 +176,9 @@ def test_rows_without_tools_are_sent_to_where_tools_are(task: Path):
         evaluate_tools(task, model="base")
     with pytest.raises(NotValid, match=r"^BFCL's rows bring their own tools"):
         evaluate_tools(task, categories=["parallel"], tools="configs/tools.json")
+
+
+def test_no_row_at_all_cannot_be_asked_for(task: Path, server: Server):
+    with pytest.raises(NotValid, match="limit is 0; 1 is the least."):
+        evaluate_tools(task, limit=0)
+    assert not server.asked

@@ -210,11 +210,88 @@ def test_the_operations_of_an_openapi_description_are_tools(tmp_path: Path):
     ]
 
 
+UNUSUAL = """
+openapi: 3.1.0
+paths:
+  /訂單/{id}:
+    parameters:
+      - {name: id, in: path, required: true, schema: {type: integer}}
+      - {name: lang, in: query, required: true, schema: {type: string}}
+    get:
+      operationId: 查詢訂單
+      parameters:
+        - {name: lang, in: query, schema: {enum: [zh, en]}}
+    patch:
+      parameters:
+      requestBody:
+        required: true
+        content: {application/json: {schema: {$ref: "#/components/schemas/Order"}}}
+    put:
+      requestBody:
+        content:
+          application/json:
+            schema:
+              allOf: [{$ref: "#/components/schemas/Order"}]
+              properties: {urgent: {type: boolean}}
+  /clients:
+    $ref: "#/components/pathItems/clients"
+components:
+  pathItems:
+    clients:
+      post:
+        operationId: addClient
+        parameters: [{$ref: "#/paths/~1%E8%A8%82%E5%96%AE~1%7Bid%7D/parameters/0"}]
+        requestBody: {content: {application/json: {schema: true}}}
+  schemas:
+    Order:
+      type: object
+      required: [number, note]
+      properties:
+        number: {type: integer, readOnly: true}
+        note: {type: [string, "null"]}
+"""
+
+
+def test_what_a_request_takes_is_read_as_openapi_means_it(tmp_path: Path):
+    (tmp_path / "orders.yaml").write_text(UNUSUAL, encoding="utf-8")
+    order = {"number": {"type": "integer", "readOnly": True}, "note": {"type": ["string", "null"]}}
+    number, language = {"type": "integer"}, {"type": "string"}
+    found = {
+        tool["function"]["name"]: tool["function"]["parameters"]
+        for tool in read_tools("orders.yaml", tmp_path)
+    }
+    assert found == {
+        "get_id": {
+            "type": "object",
+            "properties": {"id": number, "lang": {"enum": ["zh", "en"]}},
+            "required": ["id"],
+        },
+        "patch_id": {
+            "type": "object",
+            "properties": {"id": number, "lang": language, "note": order["note"]},
+            "required": ["id", "lang", "note"],
+        },
+        "put_id": {
+            "type": "object",
+            "properties": {
+                "id": number,
+                "lang": language,
+                "body": {
+                    "allOf": [{"type": "object", "required": ["number", "note"], "properties": order}],
+                    "properties": {"urgent": {"type": "boolean"}},
+                },
+            },
+            "required": ["id", "lang"],
+        },
+        "addClient": {"type": "object", "properties": {"id": number}, "required": ["id"]},
+    }
+
+
 def test_a_description_that_cannot_be_read_is_told():
     paths = {"/x": {"get": {"parameters": [{"$ref": "#/components/none"}]}}}
     for description, message in (
         (
-            {"openapi": "2.0"},
+            {"swagger": "2.0"},
             "api.json is OpenAPI 2.0; only OpenAPI 3 is read. Convert it with a converter first.",
         ),
         ({"openapi": "3.0.0"}, "api.json describes no operation under paths."),

@@ -190,10 +190,10 @@ def _prune(tools: Tools, offers: Sequence[Offer], costs: Sequence[ToolCost]) -> 
     if never:
         saved = max(sum(tokens[name] for name in set(never).intersection(offer.names)) for offer in offers)
         yield Pruning(tools=never, reason="never called in the data", tokens=saved)
-    by_name = {tool_name(tool): tool for tool in tools}
+    words = {tool_name(tool): _words(tool) for tool in tools}
     together = dict.fromkeys(pair for offer in offers for pair in combinations(dict.fromkeys(offer.names), 2))
     for one, other in together:
-        alike = _likeness(by_name[one], by_name[other])
+        alike = _likeness(words[one], words[other])
         if alike >= ALIKE:
             reason = f"names and descriptions share {alike:.0%} of their words: a model mixes them up"
             yield Pruning(tools=[one, other], reason=reason, tokens=min(tokens[one], tokens[other]))
@@ -206,8 +206,7 @@ def _prune(tools: Tools, offers: Sequence[Offer], costs: Sequence[ToolCost]) -> 
             yield Pruning(tools=[cost.name], reason=reason, tokens=cost.tokens)
 
 
-def _likeness(one: Mapping[str, Any], other: Mapping[str, Any]) -> float:
-    a, b = _words(one), _words(other)
+def _likeness(a: set[str], b: set[str]) -> float:
     return len(a & b) / len(a | b) if a | b else 0.0
 
 

@@ -56,8 +56,11 @@ def evaluate_tools(
     With `categories` BFCL is asked (fetched once, 1.9 MB, then read offline); without, the rows of `split`, with their own
     tools or with `tools`. What was answered is kept until the record is written: a run that was interrupted goes on, but for
     scenarios of several turns, which begin anew. Without `model` the newest trained version is measured, or the base model where there is none.
-    Raises NotReady without rows or data, NotValid for an unknown category or a model that is shown no tools.
+    Raises NotReady without rows or data, NotValid for an unknown category, a number below 1, or a model that is shown no tools.
     """
+    for name, value in (("limit", limit), ("max_new_tokens", max_new_tokens), ("batch_size", batch_size)):
+        if value is not None and value < 1:
+            raise NotValid(f"{name} is {value}; 1 is the least.")
     if categories and tools:
         raise NotValid("BFCL's rows bring their own tools: give categories, or tools of your own, not both.")
     chosen = category_names(categories or [])

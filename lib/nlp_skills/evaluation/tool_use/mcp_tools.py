@@ -61,7 +61,7 @@ def configured_server(value: Any, name: str, path: Path) -> McpServer:
         url=_filled(said.get("url", ""), where),
         headers=_texts(said.get("headers"), where),
         command=_filled(said.get("command", ""), where),
-        arguments=[_filled(str(argument), where) for argument in said.get("args", [])],
+        arguments=[_filled(str(argument), where) for argument in said.get("args") or []],
         environment=_texts(said.get("env"), where),
     )
 

@@ -34,7 +34,7 @@ def read_tools(reference: str, task: Path | None = None) -> list[dict[str, Any]]
     value = read_mapping(path)
     if server or (isinstance(value, dict) and ("mcpServers" in value or "servers" in value)):
         return mcp_tools(configured_server(value, server, path))
-    if isinstance(value, dict) and "openapi" in value:
+    if isinstance(value, dict) and ("openapi" in value or "swagger" in value):
         return openapi_tools(value, path)
     listed = value.get("tools") if isinstance(value, dict) else value
     if not isinstance(listed, list) or not listed:
