@@ -257,6 +257,7 @@ def test_the_noise_is_that_of_the_metric_that_both_were_judged_by(task: Path) ->
     assert (found.metric, found.verdict) == ("macro_f1", "better")
     assert found.noise is not None and found.noise.floor == 0
     assert found.against == 2
+    assert found.reason.endswith("Another seed alone changes it by less: by up to 0.000, as 2 runs tell.")
 
 
 def test_a_faulty_harness_decides_nothing(task: Path) -> None:

@@ -111,6 +111,46 @@ def test_each_slice_of_a_kind_has_to_keep_the_limit() -> None:
     assert judge_promotion(task(only), "v1", RESULT, rows).passed
 
 
+def test_a_slice_that_is_all_rows_is_measured_and_one_of_few_rows_is_no_yes() -> None:
+    def of(languages: dict[str, int]) -> list[Prediction]:
+        return [
+            Prediction(id="", expected="a", predicted="a", correct=True, slices={"language": language})
+            for language, count in languages.items()
+            for _ in range(count)
+        ]
+
+    def told(asked: str, languages: dict[str, int]) -> tuple[str, str, str]:
+        criterion = Criterion(metric="accuracy", slice=asked, at_least=0.8)
+        one = judge_promotion(task(criterion), "v1", RESULT, of(languages)).criteria[0]
+        return one.answer, one.reason, one.next
+
+    assert told("language=en", {"en": 60})[0] == "yes"
+    assert told("language", {"en": 60, "ja": 9}) == (
+        "cannot tell",
+        "Not measured: language=ja has 9 test rows, and fewer than 10 decide nothing.",
+        "nlp-skills plan-test-size news",
+    )
+    assert told("language=en", {"en": 60, "ja": 9})[0] == "yes"
+    assert told("language", {f"x-{n}": 60 for n in range(50)} | {"ja": 9})[0] == "cannot tell"
+    assert told("region", {"en": 60})[1] == "Not measured: no test row has region."
+
+
+def test_what_more_test_rows_cannot_tell_is_no_reason_to_add_some() -> None:
+    def told(forgetting: Forgetting) -> tuple[str, str, str]:
+        result = RESULT.model_copy(update={"forgetting": forgetting})
+        one = judge_promotion(task(Criterion(metric="forgetting", at_most=0.1)), "v1", result).criteria[0]
+        return one.answer, one.reason, one.next
+
+    answer, reason, then = told(kept(-0.1))
+    assert (answer, then) == ("cannot tell", "")
+    assert reason.startswith("general questions lost: measured 0.100 (0.070 to 0.130). Mix general rows")
+    guessing = kept(0).with_changes(base=around(0.26), verdict="cannot tell", reason="It guesses.")
+    answer, reason, then = told(guessing)
+    assert (answer, then) == ("cannot tell", "")
+    assert reason.startswith("Not measured: It guesses. Name the criteria in task.yaml without forgetting")
+    assert told(kept(-0.02))[1:] == ("general questions lost: measured 0.020 (−0.010 to 0.050).", "")
+
+
 def test_without_criteria_target_gain_forgetting_and_constraints_are_asked() -> None:
     asked = task(target=0.8, constraints=Constraints(latency_ms=100, memory_gb=1).model_dump())
     found = judge_promotion(asked, "v1", RESULT)

@@ -265,10 +265,12 @@ def _verdict(
             f"{numbers}: {tested}, but another seed alone changes it by up to {noise.floor:.3f}"
             f" ({counted(len(noise.versions), 'run')}: {', '.join(noise.versions)}).",
         )
-    unknown = "" if noise is not None else " How much another seed alone would change was not measured."
+    seeds = " How much another seed alone would change was not measured."
+    if noise is not None:
+        seeds = f" Another seed alone changes it by less: by up to {noise.floor:.3f}, as {counted(len(noise.versions), 'run')} tell."
     up = found.difference > 0
     verdict = "better" if up == METRICS[metric].higher_is_better else "worse"
-    return verdict, f"{numbers}: {tested}, so it is not chance in the choice of rows.{unknown}"
+    return verdict, f"{numbers}: {tested}, so it is not chance in the choice of rows.{seeds}"
 
 
 def _with_records(found: Comparison, a: EvalResult, b: EvalResult) -> tuple[str, str]:

@@ -16,19 +16,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from nlp_skills.errors import counted
 from nlp_skills.evaluation.against_baselines import against_baselines, hardest_to_beat, is_higher_better
 from nlp_skills.evaluation.compare import TOO_FEW, read_predictions
 from nlp_skills.evaluation.figures import show_interval, show_value
-from nlp_skills.evaluation.forgetting import ALLOWED
+from nlp_skills.evaluation.forgetting import ALLOWED, CHANCE, CURE
 from nlp_skills.evaluation.marking import deciding_metric
 from nlp_skills.evaluation.metrics import METRICS
 from nlp_skills.evaluation.results import EvalResult, Interval, Prediction
 from nlp_skills.evaluation.significance import interval
-from nlp_skills.evaluation.slices import LEAST, groups_of
+from nlp_skills.evaluation.slices import LEAST, kinds_of
 from nlp_skills.evaluation.verdict import Answer, baseline_name, metric_name
 from nlp_skills.records import Record
 from nlp_skills.task.task import Criterion, Task
 from nlp_skills.task.version import version_folder
+
+NOTHING_TO_LOSE = (
+    "Name the criteria in task.yaml without forgetting, or begin with a base model that knows more."
+)
 
 
 class CriterionResult(Record):
@@ -63,6 +68,8 @@ class Measured(NamedTuple):
     place: str = ""
     few: bool = False
     """Missing, because there are too few rows."""
+    cure: str = ""
+    """What to do where this is no yes, when no command says it."""
 
 
 def check_promotion(task: Path, *, version: str | None = None) -> Promotion:
@@ -97,7 +104,7 @@ def judge_promotion(
             )
         )
     answers = [one.answer for one in found]
-    answer: Answer = "no" if "no" in answers else "cannot tell" if "cannot tell" in answers else "yes"
+    answer = _worst(answers)
     return Promotion(
         task=task.name,
         version=version,
@@ -142,14 +149,17 @@ def _check(
         else _on_slices(task, criterion, rows)
     )
     answers = [_answer(criterion, one) for one in measured]
-    for worst in ("no", "cannot tell", "yes"):
-        if worst in answers:
-            told = [_show(one) for one, said in zip(measured, answers, strict=True) if said == worst]
-            then = _next(
-                task, version, worst, [m for m, said in zip(measured, answers, strict=True) if said == worst]
-            )
-            return CriterionResult(criterion=words, answer=worst, reason="; ".join(told) + ".", next=then)
-    raise AssertionError("a criterion has at least one answer")
+    worst = _worst(answers)
+    decided = [one for one, answer in zip(measured, answers, strict=True) if answer == worst]
+    told = "; ".join(map(_show, decided)) + "."
+    cure = next((f" {one.cure}" for one in decided if one.cure and worst != "yes"), "")
+    return CriterionResult(
+        criterion=words, answer=worst, reason=told + cure, next=_next(task, version, worst, decided)
+    )
+
+
+def _worst(answers: Sequence[str]) -> Answer:
+    return "no" if "no" in answers else "cannot tell" if "cannot tell" in answers else "yes"
 
 
 def _evaluate(task: Task, version: str) -> str:
@@ -158,7 +168,7 @@ def _evaluate(task: Task, version: str) -> str:
 
 def _next(task: Task, version: str, answer: Answer, measured: Sequence[Measured]) -> str:
     """What was measured and does not tell has too few rows."""
-    if answer == "yes":
+    if answer == "yes" or any(one.cure for one in measured):
         return ""
     if answer == "no":
         return f"nlp-skills diagnose {task.name} --version {version}"
@@ -180,7 +190,7 @@ def _answer(criterion: Criterion, measured: Measured) -> Answer:
     if criterion.at_most is not None:
         limit = criterion.at_most
         answers.append("yes" if high <= limit else "no" if low > limit else "cannot tell")
-    return "no" if "no" in answers else "cannot tell" if "cannot tell" in answers else "yes"
+    return _worst(answers)
 
 
 def _measured(task: Task, name: str, result: EvalResult) -> Measured:
@@ -195,10 +205,10 @@ def _measured(task: Task, name: str, result: EvalResult) -> Measured:
                     "forgetting", "the general questions were not asked; evaluate the version again"
                 )
             )
-        if found.verdict == "cannot tell" and found.base.low <= 0.25:
-            return Measured(missing=found.reason)
+        if found.verdict == "cannot tell" and found.base.low <= CHANCE:
+            return Measured(missing=found.reason, cure=NOTHING_TO_LOSE)
         change = found.change
-        return Measured(-change.value, -change.high, -change.low, place="general questions lost")
+        return Measured(-change.value, -change.high, -change.low, place="general questions lost", cure=CURE)
     if name.startswith("latency_"):
         taken = result.latency
         percentile = name.removeprefix("latency_").removesuffix("_ms")
@@ -232,20 +242,21 @@ def _with_interval(found: Interval, place: str = "") -> Measured:
 def _on_slices(task: Task, criterion: Criterion, rows: Sequence[Prediction]) -> list[Measured]:
     """The metric on the slice, or on each slice of the kind."""
     kind, _, value = (criterion.slice or "").partition("=")
-    found = []
-    for (by, of), places in groups_of(task, rows).items():
-        if by == kind and value in ("", of):
-            some = [rows[i] for i in places]
-            if criterion.metric in METRICS and METRICS[criterion.metric].applies(some):
-                found.append(_with_interval(interval(criterion.metric, some), f"{by}={of}"))
-    if found:
-        return found
-    return [
-        Measured(
-            missing=f"no {criterion.slice} has {LEAST} test rows or more for which {criterion.metric} is measured",
-            few=True,
-        )
+    found = [
+        _on_slice(criterion.metric, f"{kind}={of}", [rows[i] for i in places])
+        for of, places in kinds_of(task, rows).get(kind, {}).items()
+        if value in ("", of)
     ]
+    return found or [Measured(missing=f"no test row has {criterion.slice}", few=True)]
+
+
+def _on_slice(metric: str, name: str, rows: Sequence[Prediction]) -> Measured:
+    if len(rows) < LEAST:
+        few = f"{name} has {counted(len(rows), 'test row')}, and fewer than {LEAST} decide nothing"
+        return Measured(missing=few, few=True)
+    if metric not in METRICS or not METRICS[metric].applies(rows):
+        return Measured(missing=f"{metric_name(metric)} cannot be measured on the rows of {name}")
+    return _with_interval(interval(metric, rows), name)
 
 
 def _show(measured: Measured) -> str:
