@@ -67,7 +67,7 @@ def test_rows_of_humaneval_come_with_their_tests_and_any_way_to_write_the_answer
         f"Here it is:\n\n```python\n{whole}```\nIt compares them.",
         "    return None",
     ]
-    right, none = run_tests(examples, [answers, ["I do not know."]], workers=2)
+    right, none = run_tests(examples, [answers, ["I do not know."]])
     assert (right, none) == ([True, True, True, False], [False])
 
 
@@ -148,7 +148,14 @@ def test_files_are_written_in_a_folder_that_is_gone_afterwards_and_nowhere_else(
 def test_the_code_sees_no_environment_and_no_package_of_ours_that_was_loaded(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SECRET_KEY", "hunter2")
     code = "import os, sys\nseen = dict(os.environ), 'nlp_skills' in sys.modules"
-    assert run_code([code], "assert seen[0].keys() <= {'LC_CTYPE'}, seen\nassert not seen[1]")[0]
+    known = "{'LC_CTYPE', 'OPENBLAS_NUM_THREADS', 'OMP_NUM_THREADS'}"
+    assert run_code([code], f"assert seen[0].keys() <= {known}, seen\nassert not seen[1]")[0]
+
+
+@linux
+def test_numpy_has_one_thread_however_many_processors_there_are():
+    code = "import os, numpy\nnumpy.ones((300, 300)) @ numpy.ones((300, 300))\nthreads = os.listdir('/proc/self/task')"
+    assert run_code([code], "assert len(threads) == 1, threads")[:2] == (True, "")
 
 
 @pytest.mark.parametrize(
@@ -162,7 +169,7 @@ def test_the_code_sees_no_environment_and_no_package_of_ours_that_was_loaded(mon
     ],
 )
 def test_ordinary_code_runs(code: str):
-    assert run_code([code], "assert f() == 1", Limits(memory_mb=4096))[:2] == (True, "")
+    assert run_code([code], "assert f() == 1")[:2] == (True, "")
 
 
 @linux

@@ -12,10 +12,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from nlp_skills.data.example import Example
-from nlp_skills.evaluation.metrics.code_sandbox import LIMITS, Limits, run_code
+from nlp_skills.evaluation.metrics.code_sandbox import run_code
 from nlp_skills.evaluation.metrics.metric import Metric, mean
 from nlp_skills.evaluation.results import Prediction
 from nlp_skills.records import Progress, silent
+from nlp_skills.training.environment import free_cores
 
 KS = (1, 5, 10)
 
@@ -27,13 +28,11 @@ def run_tests(
     examples: Sequence[Example],
     answers: Sequence[Sequence[str]],
     *,
-    limits: Limits = LIMITS,
-    workers: int = 1,
     progress: Progress = silent,
 ) -> list[list[bool]]:
     """Whether each answer to each example passes the example's tests, in their order.
 
-    `workers` programs run at once. An example without tests has passed nothing.
+    As many programs run at once as there are processors. An example without tests has passed nothing.
     """
     jobs = [
         (programs(example.input_text, answer), example.meta.tests)
@@ -42,10 +41,11 @@ def run_tests(
     ]
 
     def passes(job: tuple[list[str], str | None]) -> bool:
-        return job[1] is not None and run_code(job[0], job[1], limits).passed
+        program, tests = job
+        return tests is not None and run_code(program, tests).passed
 
     passed = []
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(free_cores()) as pool:
         for done, result in enumerate(pool.map(passes, jobs), start=1):
             passed.append(result)
             progress("running the answers' tests", done, len(jobs))

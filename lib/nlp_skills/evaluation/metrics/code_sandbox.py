@@ -1,7 +1,7 @@
 """Code that a model wrote, run in a process of its own: with little time and memory, no network, and one folder to write in.
 
     run_code(programs, tests) ──job──▶ python -I sandbox_child.py   passed only with the token, written after the tests
-                              ◀─token─  (empty environment, temporary folder)
+                              ◀─token─  (no environment of ours, temporary folder)
 
 What holds the process is asked of the process itself: `sandbox_holds()`. Linux fences off files, network, processes and
 memory in the kernel. macOS has limits for time and file size; Windows has the time alone. There, and on Linux too, Python's
@@ -106,8 +106,12 @@ def _run(folder: str, asked: IO[bytes], said: IO[bytes], errors: IO[bytes], seco
 
 
 def _environment() -> dict[str, str]:
-    """Nothing; Windows cannot start a program without the place of its system."""
-    return {name: os.environ[name] for name in ("SYSTEMROOT",) if name in os.environ}
+    """Nothing of this process's; Windows cannot start a program without the place of its system.
+
+    One thread for numpy and its like: with one for each of 64 processors their stacks take all the memory there is.
+    """
+    system = {name: os.environ[name] for name in ("SYSTEMROOT",) if name in os.environ}
+    return {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", **system}
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -1,4 +1,4 @@
-"""The process that runs somebody else's code: a script of its own, started by code_sandbox.py with an empty environment.
+"""The process that runs somebody else's code: a script of its own, started by code_sandbox.py without our environment.
 
     stdin    {"programs": […], "tests": …, "token": …, "seconds": …, "memory": …, "file_size": …, "files": …}
     stdout   one line: what holds this process · and the token, once all tests have passed and not before
