@@ -15,7 +15,7 @@ from nlp_skills.errors import NotReady
 
 PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
-_SECRET = ("_KEY", "_TOKEN", "_SECRET", "_PASSWORD")
+_SECRET = ("_KEY", "_TOKEN", "_SECRET", "PASSWORD", "_PWD")  # PGPASSWORD, MYSQL_PWD
 
 
 def find_uv(what: str) -> str:
@@ -42,7 +42,7 @@ def worker_command(uv: str, requirements: Sequence[str], worker: Path, *, offlin
 
 
 def plain_environment(*, keep: Sequence[str] = (), **more: str) -> Mapping[str, str]:
-    """This process's environment without the keys of services (but those in `keep`), and without its own Python."""
+    """This process's environment without keys and passwords (but those in `keep`), and without its own Python."""
     kept = {
         name: value
         for name, value in os.environ.items()

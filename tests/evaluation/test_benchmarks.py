@@ -23,6 +23,7 @@ from nlp_skills.evaluation.benchmarks.record import BenchmarkResult, Sample, Sui
 from nlp_skills.evaluation.benchmarks.run_benchmark import run_benchmark
 from nlp_skills.evaluation.predictors import Decoding, open_predictor, predict
 from nlp_skills.evaluation.predictors.local import LocalPredictor
+from nlp_skills.own_environment import plain_environment
 from nlp_skills.records import silent, to_yaml, write_atomic
 from nlp_skills.tables import show
 from nlp_skills.task.task import TaskType, create_task
@@ -294,3 +295,13 @@ def test_an_answer_that_has_no_token_is_sure_and_one_without_room_for_a_question
     assert answers("choices", [{"context": "The sea is", "choices": [""]}]) == [[(0.0, True)]]
     with pytest.raises(NotValid, match="answers of 1000000 tokens"):
         answers("generate", [{"context": "The sea is", "settings": {"max_gen_toks": 1_000_000}}])
+
+
+def test_no_key_or_password_reaches_the_harness(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OPENAI_API_KEY", "PGPASSWORD", "MYSQL_PWD", "HF_TOKEN", "SOME_SETTING"):
+        monkeypatch.setenv(name, f"of {name}")
+    given = plain_environment(keep=["HF_TOKEN"])
+    assert [value for value in given.values() if value.startswith("of ")] == [
+        "of HF_TOKEN",
+        "of SOME_SETTING",
+    ]
