@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -16,15 +17,18 @@ from nlp_skills.errors import NotReady, NotValid, counted
 from nlp_skills.evaluation.figures import show_gain, show_p, show_value
 from nlp_skills.evaluation.marking import applicable_metrics, deciding_metric
 from nlp_skills.evaluation.metrics import METRICS
+from nlp_skills.evaluation.metrics.metric import Metric
 from nlp_skills.evaluation.noise import noise_floor
 from nlp_skills.evaluation.results import EvalResult, Forgetting, Interval, Prediction
 from nlp_skills.evaluation.significance import (
     SIGNIFICANT,
     bonett_price,
-    difference,
+    difference_of,
     holm,
     mcnemar,
     paired_test,
+    paired_test_of,
+    together,
 )
 from nlp_skills.evaluation.slices import groups_of, slice_metric
 from nlp_skills.records import Record, read_mapping
@@ -155,15 +159,17 @@ def compare_predictions(
     """
     names = _measured_for_both(task, rows_a, rows_b)
     metric = deciding_metric(task, names)
-    metrics = {name: _difference(name, rows_a, rows_b) for name in names}
+    tables = {name: together(name, rows_a, rows_b) for name in names}
+    metrics = {name: _difference(METRICS[name], *table) for name, table in tables.items()}
     pairs = list(zip(rows_a, rows_b, strict=True))
     fixed = [_changed(x, y) for x, y in pairs if y.correct and not x.correct]
     broken = [_changed(x, y) for x, y in pairs if x.correct and not y.correct]
-    p = holm([paired_test(metric, rows_a, rows_b), *rivals])[0]
+    p = holm([paired_test_of(METRICS[metric], *tables[metric]), *rivals])[0]
     verdict, reason = _verdict(
         metric, metrics[metric], len(pairs), len(fixed), len(broken), p, 1 + len(rivals), noise
     )
-    worse, better = _slices(task, names, rows_a, rows_b)
+    by = slice_metric(task, names)
+    worse, better = _slices(task, METRICS[by], rows_a, rows_b, tables[by])
     if worse:
         reason += f" It got worse on {', '.join(s.name for s in worse)}."
     return Comparison.model_validate(
@@ -195,11 +201,12 @@ def _measured_for_both(task: Task, a: Sequence[Prediction], b: Sequence[Predicti
     return [name for name in applicable_metrics(task, b) if METRICS[name].applies(a)]
 
 
-def _difference(name: str, a: Sequence[Prediction], b: Sequence[Prediction]) -> MetricDifference:
-    gain = difference(name, a, b)
+def _difference(metric: Metric, a: Any, b: Any) -> MetricDifference:
+    """From what each row contributes in a and in b."""
+    gain = difference_of(metric, a, b)
     return MetricDifference(
-        a=METRICS[name].measure(a),
-        b=METRICS[name].measure(b),
+        a=float(metric.value(a.sum(axis=0))),
+        b=float(metric.value(b.sum(axis=0))),
         difference=gain.value,
         low=gain.low,
         high=gain.high,
@@ -211,27 +218,26 @@ def _changed(a: Prediction, b: Prediction) -> ChangedRow:
 
 
 def _slices(
-    task: Task, names: Sequence[str], a: Sequence[Prediction], b: Sequence[Prediction]
+    task: Task, metric: Metric, a: Sequence[Prediction], b: Sequence[Prediction], tables: tuple[Any, Any]
 ) -> tuple[list[SliceChange], list[SliceChange]]:
     """The kinds of rows that got worse, and those that got better, the largest change first."""
-    metric = slice_metric(task, names)
-    both = {
-        group: ([a[i] for i in places], [b[i] for i in places])
+    groups = {
+        group: (tables[0][places], tables[1][places])
         for group, places in groups_of(task, b).items()
+        if all(metric.applies([rows[i] for i in places]) for rows in (a, b))
     }
-    groups = {group: side for group, side in both.items() if all(map(METRICS[metric].applies, side))}
-    p_values = holm([paired_test(metric, *side) for side in groups.values()])
+    p_values = holm([paired_test_of(metric, *side) for side in groups.values()])
     changes = [
         SliceChange(
             **_difference(metric, *side).model_dump(),
             name=f"{kind}={value}",
-            count=len(side[0]),
+            count=side[0].shape[0],
             p_value=p,
         )
         for ((kind, value), side), p in zip(groups.items(), p_values, strict=True)
         if p < SIGNIFICANT
     ]
-    sign = 1 if METRICS[metric].higher_is_better else -1
+    sign = 1 if metric.higher_is_better else -1
     changes.sort(key=lambda change: sign * change.difference)
     return (
         [c for c in changes if sign * c.difference < 0],

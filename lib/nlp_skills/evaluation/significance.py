@@ -6,111 +6,119 @@
 Others were tried and left. Exact intervals and tests are right too often: with few rows the false positives of
 McNemar's exact test stay far below 5 %. Wilson's interval falls to 91 % near 0 and 1 (50 rows, 99 % right), the mid-p
 interval nowhere below 92 %. The percentile bootstrap shrinks to a point there, and of macro F1 over six unequal
-labels in 100 rows it held the truth in 90.7 % of 1,000 simulated sets, BCa in 94.3 %. Random numbers come from a
-seed, so equal predictions give equal figures.
+labels in 100 rows it held the truth in 90.7 % of 1,000 simulated sets, BCa in 94.3 %.
+
+Each figure comes twice: from predictions, and (`…_of`) from what each row contributes, for those who ask for many
+figures of the same rows and want their texts to be looked at once.
 
 Mid-p: Lancaster 1961, JASA 56:223; intervals: Berry and Armitage 1995, The Statistician 44:417; McNemar: Fagerland,
 Lydersen and Laake 2013, BMC Medical Research Methodology 13:91. Bonett and Price 2012, JEBS 37:479, as Fagerland,
-Lydersen and Laake 2014, Statistics in Medicine 33:2850, recommend. BCa: Efron 1987, JASA 82:171. Permutation of two
-models' answers: Noreen 1989; Yeh 2000 (COLING). Holm 1979, Scandinavian Journal of Statistics 6:65.
+Lydersen and Laake 2014, Statistics in Medicine 33:2850, recommend. Holm 1979, Scandinavian Journal of Statistics 6:65.
+Bootstrap and permutations: resampling.py.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from nlp_skills.evaluation.metrics import METRICS
 from nlp_skills.evaluation.metrics.metric import Metric
+from nlp_skills.evaluation.resampling import Z, bca, regrouped, swapped
 from nlp_skills.evaluation.results import Interval, Prediction
 
 if TYPE_CHECKING:
     import numpy as np
 
-RESAMPLES = 2000
-"""Samples of the rows for an interval; an odd thousandth of its ends is chance."""
-SWAPS = 9999
-"""Permutations for a test: the smallest p-value is 1 / 20,000, small enough for Holm's method over 500 slices."""
 LEVEL = 0.95
 SIGNIFICANT = 1 - LEVEL
 """Below this p-value, corrected where several are looked at, a difference counts as real."""
-_Z = 1.959963984540054
-"""The normal distribution's 97.5 % quantile."""
-DRAWN_AT_ONCE = 2_000_000
+SEED = 13
+"""Of all random numbers, so that equal predictions give equal figures."""
 NARROW = 64
 """Columns of statistics."""
 
 
-def interval(name: str, rows: Sequence[Prediction], seed: int = 13) -> Interval:
+def interval(name: str, rows: Sequence[Prediction]) -> Interval:
     """A metric with its 95 % interval. Raises ValueError without rows."""
     if not rows:
         raise ValueError(f"{name} of no rows has no interval")
-    metric = METRICS[name]
-    statistics = _dense(metric.statistics(rows))
-    found = float(metric.value(statistics.sum(axis=0)))  # texts are looked at once
+    return interval_of(METRICS[name], METRICS[name].statistics(rows))
+
+
+def interval_of(metric: Metric, statistics: Any) -> Interval:
+    """The same from what each row contributes."""
+    statistics = _dense(statistics)
     hits = _hits(metric, statistics)
     if hits is not None:
         right, counted = hits
         return share(int(right.sum()), int(counted.sum()))
-    low, high = _bca(metric, [statistics], seed)
+    found = float(metric.value(statistics.sum(axis=0)))
+    low, high = bca(metric, [statistics], SEED)
     if low == high == found in (0.0, 1.0):  # every row alike: no sample of them can show what others would
-        counted = _contributing(statistics)
-        return share(round(found * counted), counted)
+        rows = _contributing(statistics)
+        return share(round(found * rows), rows)
     return Interval(value=found, low=low, high=high)
 
 
-def difference(name: str, a: Sequence[Prediction], b: Sequence[Prediction], seed: int = 13) -> Interval:
+def difference(name: str, a: Sequence[Prediction], b: Sequence[Prediction]) -> Interval:
     """`b - a` of a metric on the same rows, with its 95 % interval, paired row by row.
 
     Raises ValueError where the models did not answer the same number of rows.
     """
-    metric, (of_a, of_b) = METRICS[name], _together(name, a, b)
-    pairs = _changes(metric, of_a, of_b)
+    return difference_of(METRICS[name], *together(name, a, b))
+
+
+def difference_of(metric: Metric, a: Any, b: Any) -> Interval:
+    """The same from what each row contributes in a and in b."""
+    a, b = _dense(a), _dense(b)
+    pairs = _changes(metric, a, b)
     if pairs is not None:
         return bonett_price(*pairs)
-    in_a, in_b = (float(metric.value(side.sum(axis=0))) for side in (of_a, of_b))
-    low, high = _bca(metric, [of_b, of_a], seed)
+    in_a, in_b = (float(metric.value(side.sum(axis=0))) for side in (a, b))
+    low, high = bca(metric, [b, a], SEED)
     if low == high == 0 and 0 <= in_a <= 1:
-        return bonett_price(0, 0, _contributing(of_a, of_b))
+        return bonett_price(0, 0, _contributing(a, b))
     return Interval(value=in_b - in_a, low=low, high=high)
 
 
-def paired_test(name: str, a: Sequence[Prediction], b: Sequence[Prediction], seed: int = 13) -> float:
+def paired_test(name: str, a: Sequence[Prediction], b: Sequence[Prediction]) -> float:
     """Two-sided p-value that a and b are equally good and chance alone made their answers differ.
 
     Raises ValueError where the models did not answer the same number of rows.
     """
-    metric, (of_a, of_b) = METRICS[name], _together(name, a, b)
-    pairs = _changes(metric, of_a, of_b)
-    if pairs is not None:
-        return mcnemar(pairs[0], pairs[1])
-    return _swapped(metric, of_a, of_b, seed)
+    return paired_test_of(METRICS[name], *together(name, a, b))
 
 
-def apart(name: str, rows: Sequence[Prediction], others: Sequence[Prediction], seed: int = 13) -> float:
+def paired_test_of(metric: Metric, a: Any, b: Any) -> float:
+    """The same from what each row contributes in a and in b."""
+    a, b = _dense(a), _dense(b)
+    pairs = _changes(metric, a, b)
+    return swapped(metric, a, b, SEED) if pairs is None else mcnemar(pairs[0], pairs[1])
+
+
+def apart(name: str, rows: Sequence[Prediction], others: Sequence[Prediction]) -> float:
     """Two-sided p-value that two groups of rows are answered equally well (not paired).
 
     Fisher's exact test as mid-p where rows are right or wrong, otherwise a permutation of who belongs to which group.
     """
     import numpy as np
 
-    metric = METRICS[name]
-    statistics = metric.statistics([*rows, *others])
+    statistics = METRICS[name].statistics([*rows, *others])
+    return apart_of(METRICS[name], statistics, np.arange(len(rows) + len(others)) < len(rows))
+
+
+def apart_of(metric: Metric, statistics: Any, inside: np.ndarray) -> float:
+    """The same from what each row contributes; `inside`: which rows are of the one group."""
+    statistics = _dense(statistics)
     hits = _hits(metric, statistics)
-    if hits is not None:
-        right, counted = hits
-        here = np.arange(len(right)) < len(rows)
-        of_rows, of_others = (int((right & side).sum()) for side in (here, ~here))
-        return _fisher(of_rows, int((counted & here).sum()), of_others, int((counted & ~here).sum()))
-    whole = statistics.sum(axis=0)
-    gaps = [
-        np.abs(metric.value(sums) - metric.value(whole - sums))
-        for sums in (drawn @ statistics for drawn in _groups(len(rows), len(rows) + len(others), seed))
-    ]
-    own = statistics[: len(rows)].sum(axis=0)
-    return _share_as_far(np.concatenate(gaps), abs(float(metric.value(own) - metric.value(whole - own))))
+    if hits is None:
+        return regrouped(metric, statistics, inside, SEED)
+    right, counted = hits
+    of_rows, of_others = (int((right & side).sum()) for side in (inside, ~inside))
+    return _fisher(of_rows, int((counted & inside).sum()), of_others, int((counted & ~inside).sum()))
 
 
 @lru_cache(maxsize=1024)
@@ -143,7 +151,7 @@ def bonett_price(fixed: int, broken: int, count: int) -> Interval:
     if not count:
         raise ValueError("a difference on no rows has no interval")
     up, down = (fixed + 1) / (count + 2), (broken + 1) / (count + 2)
-    half = _Z * math.sqrt(max(0.0, up + down - (up - down) ** 2) / (count + 2))
+    half = Z * math.sqrt(max(0.0, up + down - (up - down) ** 2) / (count + 2))
     gain = (fixed - broken) / count
     return Interval(value=gain, low=max(-1.0, up - down - half), high=min(1.0, up - down + half))
 
@@ -186,11 +194,14 @@ def _ties(chances: Any, own: float) -> float:
     return chances[abs(chances - own) <= own * 1e-9].sum()
 
 
-def _together(name: str, a: Sequence[Prediction], b: Sequence[Prediction]) -> tuple[Any, Any]:
-    """Both models' contributions with the same columns."""
+def together(name: str, a: Sequence[Prediction], b: Sequence[Prediction]) -> tuple[Any, Any]:
+    """What each row contributes in a and in b, with the same columns: texts are looked at once.
+
+    Raises ValueError where the models did not answer the same number of rows.
+    """
     if len(a) != len(b):
         raise ValueError(f"{name}: the models answered {[len(a), len(b)]} rows")
-    statistics = _dense(METRICS[name].statistics([*a, *b]))
+    statistics = METRICS[name].statistics([*a, *b])
     return statistics[: len(a)], statistics[len(a) :]
 
 
@@ -230,110 +241,3 @@ def _changes(metric: Metric, a: Any, b: Any) -> tuple[int, int, int] | None:
         return None
     (of_a, counted), (of_b, _) = hits_a, hits_b
     return int((of_b & ~of_a).sum()), int((of_a & ~of_b).sum()), int(counted.sum())
-
-
-def _bca(metric: Metric, parts: Sequence[Any], seed: int) -> tuple[float, float]:
-    """Ends of the bias-corrected and accelerated interval of the first part's metric, less the second's if there is one."""
-    import numpy as np
-    from scipy.special import ndtr, ndtri
-
-    count = parts[0].shape[0]
-    totals = [part.sum(axis=0) for part in parts]
-    found = _less([metric.value(total) for total in totals])
-    drawn = np.concatenate([_less([metric.value(s @ p) for p in parts]) for s in _samples(count, seed)])
-    left_out = _left_out(metric, parts, totals)
-    drawn, left_out = drawn[np.isfinite(drawn)], left_out[np.isfinite(left_out)]
-    if not drawn.size or drawn.min() == drawn.max():
-        return float(found), float(found)
-    below = ((drawn < found).sum() + 0.5 * (drawn == found).sum()) / drawn.size
-    bias = ndtri(np.clip(below, 0.5 / drawn.size, 1 - 0.5 / drawn.size))
-    away = left_out.mean() - left_out
-    spread = (away**2).sum()
-    acceleration = (away**3).sum() / (6 * spread**1.5) if spread else 0.0
-    ends = bias + np.array([-_Z, _Z])
-    room = 1 - acceleration * ends
-    places = np.where(room > 0, ndtr(bias + ends / np.where(room > 0, room, 1)), ends > 0)
-    low, high = np.quantile(drawn, places)
-    return float(min(low, found)), float(max(high, found))
-
-
-def _less(values: Sequence[Any]) -> Any:
-    return values[0] if len(values) == 1 else values[0] - values[1]
-
-
-def _left_out(metric: Metric, parts: Sequence[Any], totals: Sequence[Any]) -> np.ndarray:
-    """The figure without each row in turn (jackknife): shape (rows,)."""
-    import numpy as np
-
-    count, width = parts[0].shape
-    at_once = max(1, DRAWN_AT_ONCE // width)
-    found = []
-    for start in range(0, count, at_once):
-        rows = [part[start : start + at_once] for part in parts]
-        dense = [row if isinstance(row, np.ndarray) else row.toarray() for row in rows]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            found.append(_less([metric.value(t - row) for t, row in zip(totals, dense, strict=True)]))
-    return np.concatenate(found)
-
-
-def _swapped(metric: Metric, a: Any, b: Any, seed: int) -> float:
-    """The permutation test: in every row a fair coin decides which answer is whose."""
-    import numpy as np
-
-    generator = np.random.default_rng(seed)
-    sum_a, sum_b, gained = a.sum(axis=0), b.sum(axis=0), b - a
-    at_once = max(1, DRAWN_AT_ONCE // a.shape[0])
-    gaps = []
-    for start in range(0, SWAPS, at_once):
-        coins = generator.integers(0, 2, size=(min(at_once, SWAPS - start), a.shape[0])).astype(np.float64)
-        moved = coins @ gained
-        gaps.append(np.abs(metric.value(sum_b - moved) - metric.value(sum_a + moved)))
-    own = abs(float(metric.value(sum_b) - metric.value(sum_a)))
-    return _share_as_far(np.concatenate(gaps), own)
-
-
-def _share_as_far(gaps: np.ndarray, own: float) -> float:
-    """How often chance went further, and half of how often as far (mid-p); what was seen counts too: never 0."""
-    further, as_far = (gaps > own + 1e-12).sum(), (abs(gaps - own) <= 1e-12).sum()
-    return float((further + (as_far + 1) / 2) / (1 + gaps.size)) if own > 1e-12 else 1.0
-
-
-def _groups(size: int, count: int, seed: int) -> Iterator[np.ndarray]:
-    """Groups of `size` of `count` rows, drawn by chance: 1 for who is in, float64 of shape (groups, count)."""
-    import numpy as np
-
-    generator = np.random.default_rng(seed)
-    at_once = max(1, DRAWN_AT_ONCE // count)
-    for start in range(0, RESAMPLES, at_once):
-        keys = generator.random((min(at_once, RESAMPLES - start), count))
-        drawn = np.zeros(keys.shape)
-        np.put_along_axis(drawn, keys.argpartition(size, axis=1)[:, :size], 1.0, axis=1)
-        yield drawn
-
-
-def _samples(count: int, seed: int) -> Iterator[np.ndarray]:
-    """How often each sample draws each row: float64 of shape (samples, count), at most 16 MB at a time."""
-    if count * RESAMPLES <= DRAWN_AT_ONCE:
-        yield _all_samples(count, seed)
-        return
-    yield from _drawn(count, seed)
-
-
-@lru_cache(maxsize=4)
-def _all_samples(count: int, seed: int) -> np.ndarray:
-    """Of sets so small that one array holds them: metrics, baselines and slices ask for the same ones again."""
-    import numpy as np
-
-    return np.concatenate(list(_drawn(count, seed)))
-
-
-def _drawn(count: int, seed: int) -> Iterator[np.ndarray]:
-    import numpy as np
-
-    generator = np.random.default_rng(seed)
-    at_once = max(1, DRAWN_AT_ONCE // count)
-    for start in range(0, RESAMPLES, at_once):
-        size = min(at_once, RESAMPLES - start)
-        drawn = generator.integers(0, count, size=(size, count), dtype=np.int32).astype(np.int64)
-        drawn += np.arange(size)[:, None] * count
-        yield np.bincount(drawn.ravel(), minlength=size * count).reshape(size, count).astype(np.float64)

@@ -23,7 +23,14 @@ from nlp_skills.evaluation.figures import show_interval
 from nlp_skills.evaluation.marking import deciding_metric
 from nlp_skills.evaluation.metrics import METRICS
 from nlp_skills.evaluation.results import Interval, Prediction, SliceScore
-from nlp_skills.evaluation.significance import SIGNIFICANT, apart, difference, holm, interval, paired_test
+from nlp_skills.evaluation.significance import (
+    SIGNIFICANT,
+    apart_of,
+    difference_of,
+    holm,
+    interval_of,
+    paired_test_of,
+)
 from nlp_skills.task.task import Task
 
 LEAST = 10
@@ -147,26 +154,28 @@ def score_slices(
 
     A kind of rows by which the metric cannot judge (parameters where no call is expected) is left out.
     """
-    applies, measure = METRICS[metric].applies, METRICS[metric].measure
-    found = []
+    import numpy as np
+
+    judge, found = METRICS[metric], []
+    looked_at = judge.statistics([*rows, *(base or ())])
+    table, of_base = looked_at[: len(rows)], looked_at[len(rows) :]
     for (kind, value), places in groups_of(task, rows).items():
-        inside = set(places)
-        own = [rows[i] for i in places]
-        others = [row for i, row in enumerate(rows) if i not in inside]
-        before = [base[i] for i in places] if base else []
-        if not applies(own):
+        if not judge.applies([rows[i] for i in places]):
             continue
-        has_rest, has_before = len(others) >= LEAST and applies(others), applies(before)
+        inside = np.isin(np.arange(len(rows)), places)
+        others = [row for row, here in zip(rows, inside, strict=True) if not here]
+        has_rest = len(others) >= LEAST and judge.applies(others)
+        has_base = bool(base) and judge.applies([base[i] for i in places])
         found.append(
             SliceScore(
                 by=kind,
                 value=value,
-                count=len(own),
-                score=interval(metric, own),
-                rest=measure(others) if has_rest else None,
-                p_rest=apart(metric, own, others) if has_rest else None,
-                gain=difference(metric, before, own) if has_before else None,
-                p_gain=paired_test(metric, before, own) if has_before else None,
+                count=len(places),
+                score=interval_of(judge, table[inside]),
+                rest=float(judge.value(table[~inside].sum(axis=0))) if has_rest else None,
+                p_rest=apart_of(judge, table, inside) if has_rest else None,
+                gain=difference_of(judge, of_base[inside], table[inside]) if has_base else None,
+                p_gain=paired_test_of(judge, of_base[inside], table[inside]) if has_base else None,
             )
         )
     return _corrected(found)
