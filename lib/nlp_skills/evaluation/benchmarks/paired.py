@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from nlp_skills.errors import NotValid
 from nlp_skills.evaluation.benchmarks.record import Sample, SuiteChange, SuiteScore
+from nlp_skills.evaluation.resampling import RESAMPLES, SWAPS
 from nlp_skills.evaluation.results import Interval
-from nlp_skills.evaluation.significance import LEVEL, RESAMPLES, SWAPS, bonett_price, holm, mcnemar
+from nlp_skills.evaluation.significance import LEVEL, bonett_price, holm, mcnemar
 
 
 def changes(
