@@ -29,7 +29,7 @@ from nlp_skills.evaluation.results import (
     SliceScore,
 )
 from nlp_skills.evaluation.tool_use.record import CategoryScore, Failure, Target, ToolUseResult
-from nlp_skills.records import write_atomic, write_lines
+from nlp_skills.records import sha256_file, write_atomic, write_lines
 from nlp_skills.task.task import Constraints, Task, TaskType
 from nlp_skills.task.version import derive_lineage
 from nlp_skills.training.config import TrainConfig
@@ -131,7 +131,7 @@ def make_full_task(home: Path) -> Path:
         place = folder / "versions" / name
         _write_version(folder, name, rows, _predict(rows, accuracy, name), {})
         derive_lineage(place, name, "2026-11-12T10:00:00Z", parent, changes).save(place / "lineage.yaml")
-    _diagnosis().save(v2 / "diagnosis.json")
+    _diagnosis(sha256_file(v2 / "predictions.jsonl")).save(v2 / "diagnosis.json")
     _tools().save(folder / _tools().file)
     return folder
 
@@ -440,8 +440,9 @@ def _measured(first: bool) -> dict[str, object]:
     }
 
 
-def _diagnosis() -> Diagnosis:
+def _diagnosis(predictions_sha256: str) -> Diagnosis:
     return Diagnosis(
+        predictions_sha256=predictions_sha256,
         task="support-tickets",
         version="v2",
         split="test",

@@ -39,6 +39,7 @@ from nlp_skills.evaluation.results import EvalResult, Interval, Prediction, Scor
 from nlp_skills.operations import find_operation
 from nlp_skills.task.task import Task, TaskType
 from nlp_skills.training.config import TrainConfig
+from nlp_skills.training.job import Job
 
 
 def material(**found: object) -> Material:
@@ -71,7 +72,8 @@ def test_every_command_of_a_cause_is_a_command_with_these_options() -> None:
     from nlp_skills.cli import app
 
     runner = typer.testing.CliRunner()
-    filled = {"task": "t", "version": "v1", "lower_rate": 1, "higher_rate": 1, "more_epochs": 2}
+    filled = {"task": "t", "version": "v1", "on_split": " --split valid", "lower_rate": 1, "higher_rate": 1}
+    filled["more_epochs"] = 2
     for cause in known_causes().values():
         program, command, *words = cause.command.format(**filled).split()
         assert program == "nlp-skills"
@@ -216,6 +218,16 @@ def test_exchanged_labels_are_told_from_bad_answers() -> None:
     )
 
 
+def test_answers_that_are_no_labels_are_exchanged_with_nothing_however_many_they_are() -> None:
+    free = [
+        row("ab"[n % 2], f"It is {n}.", n) for n in range(20_000)
+    ]  # a table of all of them would have 3 GB
+    assert not list(answers.swapped_labels(material(predictions=free)))
+    numbered = [row("ab"[n % 2], "01"[n % 2], n) for n in range(20)]
+    (found,) = answers.swapped_labels(material(predictions=numbered))
+    assert "'a' is answered '0', 'b' is answered '1'" in found.says
+
+
 def test_right_answers_in_another_form_or_with_more_behind_them_are_the_harness() -> None:
     rows = [row("billing", "Billing.", n) for n in range(10)]
     rows += [row("refund", "refund\nUser: and", n) for n in range(10, 20)]
@@ -258,6 +270,7 @@ def test_a_pair_that_is_taken_for_each_other_stands_out_of_wrong_answers() -> No
     rows += [row(x, x, n) for n, x in enumerate("abcdef" * 10)] + [row("c", "d"), row("e", "f")]
     (found,) = answers.confused_pairs(material(predictions=rows))
     assert (found.id, [e.value for e in found.evidence]) == ("CONFUSED-PAIR", [8, 8])
+    assert {e.file for e in found.evidence} == {"versions/v1/predictions.jsonl"}
     spread = [row(a, b, n) for n, (a, b) in enumerate((a, b) for a in "abcdef" for b in "abcdef" if a != b)]
     assert not list(answers.confused_pairs(material(predictions=spread)))
 
@@ -393,6 +406,18 @@ def test_a_diagnosis_is_shown_with_its_commands_on_lines_of_their_own() -> None:
     assert "Looked for and not found: a leak." in shown
     assert "  the model: it was not loaded" in [line.rstrip() for line in shown]
     assert any("late [/b]" in line for line in shown)
+
+
+def test_twice_the_epochs_take_twice_the_training() -> None:
+    spent = {"seconds": 60.0, "usd": 0.5, "peak_memory_mb": 1}
+    job = Job.model_validate(
+        {"id": "x", "target": "local", "status": "succeeded", "started": "", "log": "", "cost": spent}
+    )
+    rows = [row("ab"[n % 2], "a", n, milliseconds=500.0) for n in range(10)]
+    (found,) = answers.one_answer(material(predictions=rows, job=job))
+    assert found.fix.command == "nlp-skills create-version t --parent v1 --epochs 6"
+    assert (found.fix.seconds, found.fix.usd) == (125.0, 1.0)
+    assert found.fix.takes == "a training of twice the epochs (v1's took 60 s); a test (v1's took 5 s)"
 
 
 def test_a_fault_of_the_data_is_mended_as_its_check_says() -> None:

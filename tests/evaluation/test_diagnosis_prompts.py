@@ -87,6 +87,7 @@ def test_the_training_s_own_prompts_are_no_fault(trained: Path, smollm2: BaseMod
     assert not {"PROMPT-DIFFERS", "INPUT-CUT", "HARNESS"} & named(found).keys()
     assert "prompts other than the training's" in found.ruled_out
     assert found == Diagnosis.load(trained / "versions" / "v1" / "diagnosis.json")
+    assert found.predictions_sha256 == sha256_file(trained / "versions" / "v1" / "predictions.jsonl")
 
 
 def test_another_template_at_the_test_is_named_first_with_both_renderings(
@@ -137,6 +138,9 @@ def test_what_was_not_looked_at_is_told_with_what_to_do(trained: Path) -> None:
     )
     assert "nlp-skills validate-data support" in why["faults that the checks of the data find"]
     assert "low score" in why["the symptom 'abracadabra'"]
+    assert found.predictions_sha256 is None
+    if not found.causes:
+        assert found.verdict.startswith("v1 was not tested on test, so there is no score to explain. ")
     assert "prompts other than the training's" not in found.ruled_out
 
 

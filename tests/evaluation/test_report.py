@@ -392,6 +392,17 @@ def test_each_cause_of_the_diagnosis_has_evidence_and_a_fix(full: Path) -> None:
         assert said in outline.words
 
 
+def test_a_diagnosis_of_the_test_before_says_so(tmp_path: Path):
+    task = make_full_task(tmp_path)
+    old = "The version was tested again since; this speaks of the test before. Ask again: nlp-skills diagnose support-tickets"
+    write_report(task, version="v2")
+    page = task / "versions" / "v2" / "report.html"
+    assert old not in page.read_text(encoding="utf-8")
+    write_predictions(task, "v2", list(reversed(read_predictions(task, "v2"))))
+    write_report(task, version="v2")
+    assert old in page.read_text(encoding="utf-8")
+
+
 def test_limits_of_the_criteria_are_limits_too(tmp_path: Path) -> None:
     task = make_full_task(tmp_path)
     asked = [

@@ -24,7 +24,7 @@ from nlp_skills.evaluation.page.task_page import render_task
 from nlp_skills.evaluation.promotion import Promotion, check_promotion
 from nlp_skills.evaluation.results import EvalResult, Prediction
 from nlp_skills.evaluation.tool_use.record import ToolUseResult
-from nlp_skills.records import Progress, Record, silent, write_atomic
+from nlp_skills.records import Progress, Record, sha256_file, silent, write_atomic
 from nlp_skills.task.comparison import Comparison
 from nlp_skills.task.task import Task
 from nlp_skills.task.version import Version, version_folder, version_names
@@ -76,6 +76,7 @@ def collect(task: Path, version: str | None = None) -> Evidence:
     chosen, names = version_folder(task, version).name, version_names(task)
     attempts = _attempts(task, names[: names.index(chosen) + 1])
     latest, folder = attempts[-1], task / "versions" / chosen
+    diagnosis = _load(Diagnosis, folder / "diagnosis.json")
     return Evidence(
         task=Task.load(task / "task.yaml"),
         attempts=attempts,
@@ -83,7 +84,9 @@ def collect(task: Path, version: str | None = None) -> Evidence:
         validation=_load(ValidationReport, task / "data" / "validation.json"),
         comparison=_compare(task, latest, attempts),
         promotion=_promotion(task, latest),
-        diagnosis=_load(Diagnosis, folder / "diagnosis.json"),
+        diagnosis=diagnosis,
+        diagnosis_is_old=diagnosis is not None
+        and diagnosis.predictions_sha256 != _sha256(folder / "predictions.jsonl"),
         tools=_tools(task, chosen),
         predictions=read_rows(folder / "predictions.jsonl"),
         scripts=_scripts(task),
@@ -199,6 +202,10 @@ def _scripts(task: Path) -> list[str]:
     """The numbered scripts but the one that publishes, which nobody should run by copying a block."""
     names = sorted(p.name for p in task.glob("scripts/[0-9][0-9]_*.py"))
     return [f"scripts/{name}" for name in names if "upload" not in name]
+
+
+def _sha256(path: Path) -> str | None:
+    return sha256_file(path) if path.is_file() else None
 
 
 def _load(record: type[AnyRecord], path: Path) -> AnyRecord | None:

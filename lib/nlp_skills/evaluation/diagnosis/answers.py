@@ -25,8 +25,8 @@ BETTER_SWAPPED = 1.5
 def answers_in_another_form(material: Material) -> Iterator[Cause]:
     """ANSWER-FORM and NO-END: wrong answers that are the right one in other letters, or begin with it and go on."""
     wrong = material.wrong
-    form = [row for row in wrong if normal(row.predicted) == normal(row.expected) != ""]
-    on = [row for row in wrong if row not in form and _goes_on(row)]
+    form = [row for row in wrong if _is_another_form(row)]
+    on = [row for row in wrong if _goes_on(row) and not _is_another_form(row)]
     for id, rows, words in (
         ("ANSWER-FORM", form, "are right but for case, blanks and punctuation"),
         ("NO-END", on, "begin with the right answer and go on"),
@@ -42,6 +42,10 @@ def answers_in_another_form(material: Material) -> Iterator[Cause]:
                 rows=(show_prediction(material, row) for row in rows),
                 share=share,
             )
+
+
+def _is_another_form(row: Prediction) -> bool:
+    return normal(row.predicted) == normal(row.expected) != ""
 
 
 def _goes_on(row: Prediction) -> bool:
@@ -88,11 +92,14 @@ def swapped_labels(material: Material) -> Iterator[Cause]:
     from scipy.optimize import linear_sum_assignment
 
     rows = material.predictions or []
-    labels = sorted({row.expected for row in rows} | {row.predicted for row in rows})
+    said = Counter(row.predicted for row in rows)
+    # What is answered but rarely stands for no label: of free text there are as many kinds as rows.
+    labels = sorted({row.expected for row in rows} | {label for label, n in said.items() if n >= FEWEST})
     place = {label: n for n, label in enumerate(labels)}
     table = np.zeros((len(labels),) * 2)
     for row in rows:
-        table[place[row.expected], place[row.predicted]] += 1
+        if row.predicted in place:
+            table[place[row.expected], place[row.predicted]] += 1
     expected, predicted = linear_sum_assignment(-table)
     swapped = {
         labels[a]: labels[b] for a, b in zip(expected, predicted, strict=True) if a != b and table[a, b]
@@ -187,8 +194,12 @@ def confused_pairs(material: Material) -> Iterator[Cause]:
         f"{a!r} and {b!r} are taken for each other in {count} of {len(wrong)} wrong rows ({show_p(p)} by chance).",
         "some",
         [
-            figure(f"{a!r} answered {b!r}", sum(row.expected == a for row in rows), material.results_file),
-            figure(f"{b!r} answered {a!r}", sum(row.expected == b for row in rows), material.results_file),
+            figure(
+                f"{a!r} answered {b!r}", sum(row.expected == a for row in rows), material.predictions_file
+            ),
+            figure(
+                f"{b!r} answered {a!r}", sum(row.expected == b for row in rows), material.predictions_file
+            ),
         ],
         rows=(show_prediction(material, row) for row in rows),
         share=count / len(wrong),

@@ -64,7 +64,13 @@ def name_cause(
     `to_read`: rows that a person has to look at. `command`: in the place of the usual one.
     """
     known = known_causes()[id]
-    filled = {"task": material.name, "version": material.version, "model": material.model, **values}
+    filled = {
+        "task": material.name,
+        "version": material.version,
+        "model": material.model,
+        "on_split": material.on_split,
+        **values,
+    }
     return Cause(
         id=id,
         kind=known.kind,
@@ -88,22 +94,27 @@ def _fix(material: Material, known: CauseKind, command: str, filled: dict[str, A
     if "data" in known.takes:
         told.append("work in the source, and making the data again")
     known_all = True
-    for step, took in (("training", material.train_seconds), ("evaluation", material.test_seconds)):
+    times = 2 if "{more_epochs}" in known.command else 1
+    training = "a training" if times == 1 else "a training of twice the epochs"
+    for step, took, noun, factor in (
+        ("training", material.train_seconds, training, times),
+        ("evaluation", material.test_seconds, "a test", 1),
+    ):
         if step not in known.takes:
             continue
         known_all = known_all and took is not None
-        seconds += took or 0.0
-        noun = "a training" if step == "training" else "a test"
+        seconds += factor * (took or 0.0)
         told.append(
             f"{noun} ({material.version}'s took {show_seconds(took)})"
             if took is not None
             else f"{noun} (how long is not known)"
         )
     computes = "training" in known.takes or "evaluation" in known.takes
+    usd = material.train_usd if "training" in known.takes else 0.0
     return Fix(
         does=known.does.format(**filled),
         command=command,
         takes="; ".join(told),
         seconds=round(seconds, 1) if computes and known_all else None,
-        usd=material.train_usd if "training" in known.takes else 0.0,
+        usd=None if usd is None else times * usd,
     )

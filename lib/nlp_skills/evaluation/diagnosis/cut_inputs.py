@@ -156,5 +156,5 @@ def _shorter_than_their_row(material: Material) -> Iterator[Cause]:
             for example, row in cut
         ],
         share=wrong / max(1, len(material.wrong)),
-        command="nlp-skills evaluate-version {task} --version {version}",
+        command="nlp-skills evaluate-version {task} --version {version}{on_split}",
     )

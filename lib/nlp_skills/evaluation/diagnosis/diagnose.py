@@ -14,7 +14,7 @@ from nlp_skills.evaluation.diagnosis.material import Material, read_material
 from nlp_skills.evaluation.diagnosis.record import KINDS, SURE, Cause, Diagnosis, Unchecked
 from nlp_skills.evaluation.diagnosis.symptoms import Symptom, known_symptoms, understand
 from nlp_skills.evaluation.predictors import open_predictor
-from nlp_skills.records import Progress, silent
+from nlp_skills.records import Progress, sha256_file, silent
 from nlp_skills.task.version import version_folder
 
 PROBE = "the same loss, asked as the test asks"
@@ -61,13 +61,15 @@ def diagnose(
         )
     ranked = rank(causes, meant)
     suffix = "" if split == "test" else f"_{split}"
+    tested = task / material.predictions_file if material.predictions else None
     return Diagnosis(
         task=task.name,
         version=folder.name,
         split=split,
         symptom=symptom,
         symptom_means=meant.id if meant else None,
-        verdict=_verdict(ranked, unchecked),
+        predictions_sha256=sha256_file(tested) if tested else None,
+        verdict=_verdict(material, ranked, unchecked),
         causes=ranked,
         ruled_out=ruled_out,
         unchecked=unchecked,
@@ -144,14 +146,17 @@ def _probe(material: Material) -> list[Cause]:
         predictor.close()
 
 
-def _verdict(causes: list[Cause], unchecked: list[Unchecked]) -> str:
+def _verdict(material: Material, causes: list[Cause], unchecked: list[Unchecked]) -> str:
     """The first cause in a sentence, and how much was not looked at."""
     missing = f" {counted(len(unchecked), 'question')} could not be answered." if unchecked else ""
+    if not causes and material.predictions is None:
+        return f"{material.version} was not tested on {material.split}, so there is no score to explain.{missing}"
     if not causes:
         return f"Nothing that explains the score was found.{missing}"
     first = causes[0]
+    certain = sum(cause.sure == "strong" for cause in causes)
     how = {
-        "strong": "The cause is",
+        "strong": "The cause is" if certain == 1 else f"The first of {certain} certain causes is",
         "some": "The likeliest cause, with some evidence, is",
         "weak": "Nothing is certain; worth a look is",
     }[first.sure]

@@ -42,7 +42,7 @@ def insane_answers(material: Material) -> Iterator[Cause]:
     if sane is None:
         raise NotReady(
             f"{material.results_file} has no known-answer probe: nlp-skills evaluate-version {material.name}"
-            f" --version {material.version}"
+            f" --version {material.version}{material.on_split}"
         )
     if sane.verdict == "harness error":
         yield name_cause(
@@ -199,5 +199,5 @@ def not_learned(material: Material) -> Iterator[Cause]:
     if missing:
         raise NotReady(
             f"{material.results_file} does not compare {name} with {' and '.join(missing)}: nlp-skills evaluate-version"
-            f" {material.name} --version {material.version}"
+            f" {material.name} --version {material.version}{material.on_split}"
         )

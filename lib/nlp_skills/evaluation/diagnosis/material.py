@@ -97,6 +97,11 @@ class Material:
         return f"versions/{self.version}/metrics.jsonl"
 
     @property
+    def on_split(self) -> str:
+        """The option of `evaluate-version` that this split takes."""
+        return "" if self.split == "test" else f" --split {self.split}"
+
+    @property
     def _suffix(self) -> str:
         return "" if self.split == "test" else f"_{self.split}"
 
@@ -143,17 +148,17 @@ def read_material(task: Path, folder: Path, split: str) -> Material:
     found["predictions"] = predictions = _predictions(task, folder, split, missing)
     tested, _ = _rows(task, snapshot, split, missing)
     found["tested"] = _in_order(tested, predictions, split, missing)
-    suffix = "" if split == "test" else f"_{split}"
-    for name, kind, file, cure in (
-        ("results", EvalResult, f"results{suffix}.json", "evaluate-version"),
-        ("job", Job, "job.json", "train-model"),
-        ("info", ModelInfo, "model_info.json", "train-model"),
+    suffix, on_split = ("", "") if split == "test" else (f"_{split}", f" --split {split}")
+    for name, kind, file, cure, option in (
+        ("results", EvalResult, f"results{suffix}.json", "evaluate-version", on_split),
+        ("job", Job, "job.json", "train-model", ""),
+        ("info", ModelInfo, "model_info.json", "train-model", ""),
     ):
         if (folder / file).is_file():
             found[name] = kind.load(folder / file)
         else:
             missing[name] = (
-                f"versions/{folder.name}/{file} is not there: nlp-skills {cure} {task.name} --version {folder.name}"
+                f"versions/{folder.name}/{file} is not there: nlp-skills {cure} {task.name} --version {folder.name}{option}"
             )
     found["metrics"] = read_metrics(folder / "metrics.jsonl") or None
     if found["metrics"] is None:

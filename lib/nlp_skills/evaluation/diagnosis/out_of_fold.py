@@ -66,11 +66,11 @@ def out_of_fold(texts: Sequence[str], labels: Sequence[str], seed: int = 13) -> 
 def judge_others(
     texts: Sequence[str], labels: Sequence[str], asked: Sequence[str], expected: Sequence[str]
 ) -> Opinion | None:
-    """What the classifier trained on rows thinks of other rows, whose labels are all among them."""
+    """What the classifier trained on rows thinks of other rows, whose labels are all among them; None as above, or with none of these."""
     import numpy as np
 
     names = sorted(set(labels))
-    if len(names) < 2 or not asked:
+    if len(names) < 2 or not asked or not any(text.strip() for text in texts):
         return None
     vectoriser, rows = vectorise(texts)
     model = _classifier(len(names)).fit(rows, np.searchsorted(np.array(names), np.array(labels)))

@@ -115,7 +115,7 @@ def _cut_prompts(material: Material, cut: list[Asked], looked: int) -> Cause:
             for one in cut
         ],
         share=wrong / max(1, len(material.wrong)),
-        command="nlp-skills evaluate-version {task} --version {version}",
+        command="nlp-skills evaluate-version {task} --version {version}{on_split}",
     )
 
 

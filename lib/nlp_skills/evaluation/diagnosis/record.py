@@ -57,7 +57,7 @@ class Cause(Record):
     evidence: list[Evidence] = Field(min_length=1)
     rows: list[ShownRow] = []
     share: float = 0.0
-    """Of the wrong test rows (of the training rows, for what is wrong with them), those that it touches: 0 to 1."""
+    """Of the rows in question, those that it touches: 0 to 1. Of the wrong test rows, where it is about answers."""
     fix: Fix
 
 
@@ -77,8 +77,10 @@ class Diagnosis(Record):
     symptom: str | None = None
     symptom_means: str | None = None
     """The symptom as it was understood; None where no symptom was given or none of the known ones is meant."""
+    predictions_sha256: str | None = None
+    """Of the predictions that were looked at; None where there were none. Another hash: it was tested again since."""
     verdict: str
-    """One sentence."""
+    """One sentence, and how much was not looked at."""
     causes: list[Cause] = []
     ruled_out: list[str] = []
     """What was looked at and not found."""

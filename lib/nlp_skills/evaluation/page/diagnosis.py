@@ -12,19 +12,22 @@ SURE = {"strong": "the records leave no other reading", "some": "beyond chance",
 
 def diagnosis_section(evidence: Evidence) -> Html:
     """The causes, the likeliest first."""
-    found, name = evidence.diagnosis, evidence.task.name
+    found, again = (
+        evidence.diagnosis,
+        f"nlp-skills diagnose {evidence.task.name} --version {evidence.latest.version}",
+    )
     if found is None:
         return section(
             "diagnosis",
             "Diagnosis",
-            absent(
-                f"Nobody has asked yet why these figures are as they are. Run: nlp-skills diagnose {name} --version "
-                f"{evidence.latest.version}"
-            ),
+            absent(f"Nobody has asked yet why these figures are as they are. Run: {again}"),
         )
     return section(
         "diagnosis",
         "Diagnosis",
+        absent(f"The version was tested again since; this speaks of the test before. Ask again: {again}")
+        if evidence.diagnosis_is_old
+        else None,
         element("p", found.verdict, class_="verdict-line"),
         lead(f"Asked about: {found.symptom}") if found.symptom else None,
         element("ol", [_cause(cause, evidence.task.language) for cause in found.causes], class_="causes")

@@ -62,6 +62,8 @@ class Evidence:
     promotion: Promotion | str | None = None
     """Whether it may go to users, or why that cannot be told."""
     diagnosis: Diagnosis | None = None
+    diagnosis_is_old: bool = False
+    """The version was tested again since."""
     tools: list[ToolUseResult] = field(default_factory=list)
     """How well the last version and the base model call tools, the oldest first."""
     predictions: Predictions | None = None
