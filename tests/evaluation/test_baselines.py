@@ -3,7 +3,7 @@
 import pytest
 
 from nlp_skills.data.example import Example, Message, Meta
-from nlp_skills.evaluation.baselines import majority, tfidf_classifier, tfidf_neighbour
+from nlp_skills.evaluation.baselines import COMPARED_AT_ONCE, majority, tfidf_classifier, tfidf_neighbour
 
 
 def rows(*pairs: tuple[str, str]) -> list[Example]:
@@ -26,6 +26,12 @@ def test_tfidf_tells_easy_texts_apart_and_says_the_same_again():
     train, test = rows(*SPORT, *TRADE), rows(("another match with goals", ""), ("bank shares fell", ""))
     assert tfidf_classifier(train, test) == tfidf_classifier(train, test) == ["sport", "trade"]
     assert tfidf_neighbour(train, test) == ["sport", "trade"]
+
+
+def test_more_rows_than_are_compared_at_once_each_get_their_own_neighbours_answer():
+    train = rows(*[(f"number {n} of the words w{n}", str(n)) for n in range(40)])
+    asked = [n * 7 % 40 for n in range(COMPARED_AT_ONCE + 5)]
+    assert tfidf_neighbour(train, rows(*[(f"the word w{n}", "") for n in asked])) == [str(n) for n in asked]
 
 
 def test_texts_without_a_question_get_the_most_frequent_answer():

@@ -21,7 +21,7 @@ from nlp_skills.evaluation.asking import ask
 from nlp_skills.evaluation.baselines import longer_answer, majority, tfidf_classifier, tfidf_neighbour
 from nlp_skills.evaluation.decoding import room_for
 from nlp_skills.evaluation.few_shot import choose_shots, fitting_shots, with_shots
-from nlp_skills.evaluation.forgetting import GeneralAnswers, ask_general
+from nlp_skills.evaluation.forgetting import QUESTIONS, GeneralAnswers, ask_general
 from nlp_skills.evaluation.marking import mark
 from nlp_skills.evaluation.predictors import Answered, Decoding, Predictor, open_predictor
 from nlp_skills.evaluation.results import Prediction
@@ -207,7 +207,7 @@ def is_here(url: str) -> bool:
 
 def general_answers(place: Path, base: BaseModel, progress: Progress) -> GeneralAnswers:
     """What the base model knows in general; `place` is benchmarks/."""
-    key = hashlib.sha256(base.identity.encode()).hexdigest()[:32]
+    key = hashlib.sha256(base.identity.encode() + QUESTIONS.read_bytes()).hexdigest()[:32]
     file = place / "general" / f"{key}.json"
     if file.is_file():
         return GeneralAnswers.load(file)

@@ -32,7 +32,7 @@ CURE = (
 )
 BRIEFLY = "Answer with a few words."
 """Put after each question: the choices are short, and a model that likes whole sentences finds none of them probable."""
-_QUESTIONS = Path(__file__).parent / "general" / "questions.jsonl"
+QUESTIONS = Path(__file__).parent / "general" / "questions.jsonl"
 
 
 Kept = Literal["kept", "forgotten", "cannot tell"]
@@ -57,7 +57,7 @@ class GeneralAnswers(Record):
 def general_questions() -> list[Question]:
     """All questions, in their order."""
     decoder = msgspec.json.Decoder(Question)
-    return [decoder.decode(line) for line in _QUESTIONS.read_bytes().splitlines()]
+    return [decoder.decode(line) for line in QUESTIONS.read_bytes().splitlines()]
 
 
 def ask_general(predictor: Predictor, progress: Progress) -> GeneralAnswers:
