@@ -53,6 +53,13 @@ def test_choices_have_the_log_probability_that_transformers_gives_them(
         assert a == pytest.approx(b, rel=0.05, abs=0.5)
 
 
+def test_the_same_choices_have_the_same_log_probability_every_time(gguf: GgufPredictor) -> None:
+    choices = [[f"label number {n} of the set" for n in range(12)]]
+    first = gguf.score_choices(EXAMPLES[:1], choices)
+    gguf.score_choices(EXAMPLES[1:], [LABELS])
+    assert gguf.score_choices(EXAMPLES[:1], choices) == first
+
+
 def test_labels_are_scored_and_answers_generated_with_tokens_and_prompts(gguf: GgufPredictor) -> None:
     scored = predict(gguf, EXAMPLES[:1], Decoding(labels=LABELS[:2], batch_size=2))[0]
     logs = gguf.score_choices(EXAMPLES[:1], [LABELS[:2]])[0]

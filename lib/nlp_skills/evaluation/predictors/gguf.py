@@ -81,10 +81,10 @@ class GgufPredictor:
     def answer(
         self, examples: Sequence[Example], how: Decoding, progress: Progress = silent
     ) -> Iterator[tuple[int, Answered]]:
-        """Labels are scored, free text is generated; four requests at a time. Raises RunFailed."""
-        how = how.with_changes(batch_size=min(how.batch_size, SLOTS))
+        """Labels are scored, one row after the other; free text is generated, four rows at a time. Raises RunFailed."""
         if how.labels is None:
             self.next_tokens(self.token_ids("x", add_special=True), 1)  # of NaN it would write words
+            how = how.with_changes(batch_size=min(how.batch_size, SLOTS))
             yield from ask_rows(self._asking, self._once, examples, how, progress, self.name)
             return
         for row, example in enumerate(examples):
@@ -132,7 +132,7 @@ class GgufPredictor:
     def next_tokens(self, before: Sequence[int], most: int) -> dict[int, float]:
         """The `most` probable next tokens with their log-probability, over the whole vocabulary. Raises RunFailed."""
         end = self.token_ids(self._end)[-1]
-        said = self._asking.one(lambda: self._forced(list(before), end, 0, most))
+        said = self._forced(list(before), end, most)
         found = {one["id"]: one["logprob"] for one in said["top_logprobs"]}
         return self._numbers(found)
 
@@ -200,28 +200,23 @@ class GgufPredictor:
         lines: dict[int, list[int]] = {ROOT: []}
         for node, seen in tree.sight:
             lines.setdefault(node, []).append(tree.tokens[seen])
-        # The edges stand in the order of a walk through the tree: each slot's cache holds all but the last steps of the next.
-        size = max(8, math.ceil(len(tree.edges) / SLOTS))
-        walks = [tree.edges[start : start + size] for start in range(0, len(tree.edges), size)]
-
-        def ask(number: int) -> list[float]:
-            return [self._edge([*given, *lines[node]], token, end, number) for node, token in walks[number]]
-
-        found = dict(self._asking.all(ask, len(walks), SLOTS))
-        edges = [value for number in range(len(walks)) for value in found[number]]
+        # The edges stand in the order of a walk through the tree, so that the cache holds all but the last steps of the
+        # next. One after the other: llama.cpp empties the cache of a slot while another one works, and rounds the same
+        # token otherwise beside other tokens.
+        edges = [self._edge([*given, *lines[node]], token, end) for node, token in tree.edges]
         totals = {
             place: sum(edges[e] for e in path) for place, path in zip(tree.places, tree.paths, strict=True)
         }
         return [totals[place] for place in range(len(choices))]
 
-    def _edge(self, before: list[int], token: int, end: int, slot: int) -> float:
+    def _edge(self, before: list[int], token: int, end: int) -> float:
         """The log-probability of a token after those before it; `end` is one that ends an answer."""
-        said = self._forced(before, token, slot, 1)
+        said = self._forced(before, token, 1)
         if said is None:  # half a character, of which llama.cpp tells nothing until the other half has come
-            said = self._forced(before, end, slot, WHOLE_VOCABULARY)
+            said = self._forced(before, end, WHOLE_VOCABULARY)
         known = {one["id"]: one["logprob"] for one in (said, *said["top_logprobs"])} if said else {}
         if token not in self._numbers(known):
-            raise NoAnswer(f"it told no probability of the token {token}", 200, final=True)
+            raise RunFailed(f"{self.name} told no probability of the token {token}.")
         return known[token]
 
     def _numbers(self, log_probs: dict[int, float]) -> dict[int, float]:
@@ -231,10 +226,11 @@ class GgufPredictor:
             )
         return log_probs
 
-    def _forced(self, before: list[int], token: int, slot: int, told: int) -> Any:
+    def _forced(self, before: list[int], token: int, told: int) -> Any:
         """What is told of the next token where it has to be this one: its own probability, and the `told` highest."""
         asked = {"prompt": before, "n_predict": 1, "n_probs": told, "logit_bias": [[token, 1e6]]}
-        reply = self._post("/completion", {**asked, "samplers": ["top_k"], "top_k": 1, "id_slot": slot})
+        forced = {**asked, "samplers": ["top_k"], "top_k": 1, "id_slot": 0}
+        reply = self._asking.one(lambda: self._post("/completion", forced))
         return next(iter(reply.get("completion_probabilities") or ()), None)
 
     @cached_property
