@@ -8,9 +8,10 @@ import pytest
 
 from nlp_skills.data.snapshot import DataSnapshot, SplitSnapshot
 from nlp_skills.errors import NotFound, NotReady, NotValid
-from nlp_skills.evaluation.compare import ROWS_SHOWN, TOO_FEW, compare_predictions, compare_versions
+from nlp_skills.evaluation.compare import compare_versions
 from nlp_skills.evaluation.metrics import METRICS
 from nlp_skills.evaluation.noise import spread_of
+from nlp_skills.evaluation.paired_answers import ROWS_SHOWN, TOO_FEW, compare_predictions
 from nlp_skills.evaluation.results import EvalResult, Forgetting, Interval, Latency, Prediction, Sanity
 from nlp_skills.evaluation.significance import holm, mcnemar, share
 from nlp_skills.records import write_lines

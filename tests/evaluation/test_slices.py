@@ -8,7 +8,7 @@ import pytest
 
 from nlp_skills.data.example import Example, Message, Meta
 from nlp_skills.errors import NotFound
-from nlp_skills.evaluation.compare import compare_predictions
+from nlp_skills.evaluation.paired_answers import compare_predictions
 from nlp_skills.evaluation.results import CallMarks, Prediction
 from nlp_skills.evaluation.slices import (
     LEAST,

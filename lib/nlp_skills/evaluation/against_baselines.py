@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from nlp_skills.evaluation.compare import TOO_FEW
 from nlp_skills.evaluation.metrics import METRICS
+from nlp_skills.evaluation.paired_answers import TOO_FEW
 from nlp_skills.evaluation.results import EvalResult, Interval
 from nlp_skills.evaluation.significance import SIGNIFICANT
 

@@ -18,11 +18,12 @@ from typing import NamedTuple
 
 from nlp_skills.errors import counted
 from nlp_skills.evaluation.against_baselines import against_baselines, hardest_to_beat, is_higher_better
-from nlp_skills.evaluation.compare import TOO_FEW, read_predictions
+from nlp_skills.evaluation.compare import read_predictions
 from nlp_skills.evaluation.figures import show_interval, show_value
 from nlp_skills.evaluation.forgetting import ALLOWED, CHANCE, CURE
 from nlp_skills.evaluation.marking import deciding_metric
 from nlp_skills.evaluation.metrics import METRICS
+from nlp_skills.evaluation.paired_answers import TOO_FEW
 from nlp_skills.evaluation.results import EvalResult, Interval, Prediction
 from nlp_skills.evaluation.significance import interval
 from nlp_skills.evaluation.slices import LEAST, kinds_of

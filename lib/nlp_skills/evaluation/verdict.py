@@ -14,9 +14,9 @@ from nlp_skills.evaluation.against_baselines import (
     hardest_to_beat,
     is_higher_better,
 )
-from nlp_skills.evaluation.compare import TOO_FEW
 from nlp_skills.evaluation.figures import show_change, show_interval, show_p, show_signed
 from nlp_skills.evaluation.metrics import METRICS
+from nlp_skills.evaluation.paired_answers import TOO_FEW
 from nlp_skills.evaluation.results import EvalResult
 from nlp_skills.evaluation.slices import show_slice, weak_slices, worse_slices
 from nlp_skills.task.comparison import Comparison

@@ -16,9 +16,10 @@ from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.deployment.parity.report import Answer, AnswersCompared
 from nlp_skills.errors import NotReady, counted
 from nlp_skills.evaluation.asking import ask
-from nlp_skills.evaluation.compare import TOO_FEW, compare_predictions, read_predictions
+from nlp_skills.evaluation.compare import read_predictions
 from nlp_skills.evaluation.decoding import choose_decoding
 from nlp_skills.evaluation.figures import show_signed
+from nlp_skills.evaluation.paired_answers import TOO_FEW, compare_predictions
 from nlp_skills.evaluation.predictors import Predictor
 from nlp_skills.evaluation.results import Interval, Prediction
 from nlp_skills.evaluation.verdict import is_higher_better, metric_name

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from nlp_skills.data.fixes import FIXES
 from nlp_skills.data.report import Finding
 from nlp_skills.errors import counted
-from nlp_skills.evaluation.compare import TOO_FEW
 from nlp_skills.evaluation.diagnosis.causes import figure, name_cause
 from nlp_skills.evaluation.diagnosis.material import Material, show_prediction
 from nlp_skills.evaluation.diagnosis.record import Cause, ShownRow, Sure
+from nlp_skills.evaluation.paired_answers import TOO_FEW
 from nlp_skills.task.task import TaskType
 
 FEW_ROWS, FEW_PAIRS = 50, 30
