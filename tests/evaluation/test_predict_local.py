@@ -1,6 +1,7 @@
 """Label scoring and generation with the real SmolLM2, against one plain forward pass a label."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,11 +10,16 @@ import torch
 from nlp_skills.base_model import BaseModelFiles
 from nlp_skills.data.example import Example, Message, Meta
 from nlp_skills.data.tokens import end_tokens, prompt_ids
-from nlp_skills.evaluation.predictors import Decoding, predict
+from nlp_skills.evaluation.predictors import Decoding, open_predictor, predict
 from nlp_skills.evaluation.predictors.choice_scoring import ChoiceScorer
 from nlp_skills.evaluation.predictors.generation import generate
 from nlp_skills.evaluation.predictors.local import LocalPredictor, load_local
 from nlp_skills.evaluation.predictors.prompt_cache import PromptCache
+from nlp_skills.records import sha256_tree
+from nlp_skills.task.task import TaskType, create_task
+from nlp_skills.training.config import TrainConfig
+from nlp_skills.training.model_info import ModelInfo
+from small_model import save_small_model
 
 LABELS = ["yes", "no", "card_payment_fee_charged", "正面"]
 
@@ -226,3 +232,31 @@ def test_a_batch_that_does_not_fit_into_memory_is_divided(loaded: LocalPredictor
     assert [a.text for a in predict(small, EXAMPLES[:4], how)] == [
         a.text for a in predict(loaded, EXAMPLES[:4], how)
     ]
+
+
+def test_the_adapter_of_an_older_version_is_put_on_its_own_base_model(tmp_path: Path):
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    old, new = (save_small_model(tmp_path / name, seed=seed) for name, seed in (("old", 1), ("new", 2)))
+    create_task(tmp_path, "t", type=TaskType.CLASSIFICATION, goal="g", base_model=str(new), labels=["a", "b"])
+    task, adapter = tmp_path / "t", tmp_path / "t" / "models" / "v1" / "adapter"
+    tuned = get_peft_model(
+        AutoModelForCausalLM.from_pretrained(old), LoraConfig(r=2, target_modules=["q_proj"])
+    )
+    tuned.save_pretrained(adapter)
+    TrainConfig(base_model=str(old)).save(task / "versions" / "v1" / "config.yaml")
+    TrainConfig(base_model=str(new)).save(task / "versions" / "v2" / "config.yaml")
+    ModelInfo(
+        path="models/v1/adapter",
+        format="adapter",
+        sha256=sha256_tree(adapter),
+        base_model=str(old),
+        chat_template_sha256="",
+        trainable_parameters=1,
+        total_parameters=1,
+    ).save(task / "versions" / "v1" / "model_info.json")
+    by_folder, by_name = (open_predictor(task, reference) for reference in ("models/v1/adapter", "v1"))
+    assert by_folder.name == by_name.name == f"{old} with adapter"
+    assert by_folder.identity == by_name.identity
+    assert open_predictor(task, "base").name == f"{new}, prompted"

@@ -201,8 +201,8 @@ class GgufPredictor:
         for node, seen in tree.sight:
             lines.setdefault(node, []).append(tree.tokens[seen])
         # The edges stand in the order of a walk through the tree, so that the cache holds all but the last steps of the
-        # next. One after the other: llama.cpp empties the cache of a slot while another one works, and rounds the same
-        # token otherwise beside other tokens.
+        # next. One after the other in one slot: llama.cpp puts the caches of idle slots away while another works and does
+        # not bring them back to a slot that is named, and beside other tokens it rounds the same one otherwise.
         edges = [self._edge([*given, *lines[node]], token, end) for node, token in tree.edges]
         totals = {
             place: sum(edges[e] for e in path) for place, path in zip(tree.places, tree.paths, strict=True)

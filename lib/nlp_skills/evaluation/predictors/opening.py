@@ -33,7 +33,7 @@ OPENAI = "api.openai.com"
 
 
 def open_predictor(task: Path, reference: str, *, config: TrainConfig | None = None) -> Predictor:
-    """What answers for a task. A version is read as its own config.yaml says, everything else as `config` does.
+    """What answers for a task. A version's weights are read as its own config.yaml says, everything else as `config` does.
 
     Without `config` that is the newest version's (dtype, thinking, tools in the prompt, base model), else the task's
     base model. Raises NotFound for a reference to nothing, NotReady for a version without its weights or a key that
@@ -53,7 +53,16 @@ def open_predictor(task: Path, reference: str, *, config: TrainConfig | None = N
     path = _existing(task, reference)
     if path.suffix == ".gguf":
         return GgufPredictor(path, **shown)
-    return _local(task, given, path)
+    return _local(task, _trained_by(task, path) or given, path)
+
+
+def _trained_by(task: Path, folder: Path) -> TrainConfig | None:
+    """The settings of the version whose weights these are: an adapter belongs on its own base model, not the newest one's."""
+    for version in version_names(task):
+        file = version_folder(task, version) / "model_info.json"
+        if file.is_file() and (task / ModelInfo.load(file).path).resolve() == folder.resolve():
+            return TrainConfig.load(file.with_name("config.yaml"))
+    return None
 
 
 def _version(task: Path, version: str) -> Predictor:

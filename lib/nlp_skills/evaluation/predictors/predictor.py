@@ -28,7 +28,8 @@ class Answered:
     log_prob: float | None = None
     """Of what was said, all tokens together, in nats; only where the interface tells it."""
     milliseconds: float | None = None
-    """Of this row; of rows that share a batch, the batch's time divided by its rows."""
+    """Of this row; of rows that share a batch, the batch's time divided by its rows; of a request from sending to
+    answer, while as many others are under way as `Decoding.batch_size` allows."""
     prompt_sha256: str = ""
     """Of the token ids or the text that the model was given: the first 16 hexadecimal digits."""
     prompt_tokens: int | None = None

@@ -51,6 +51,7 @@ def together(drawn: Sequence[Answered]) -> Answered:
 def no_scores(name: str) -> NotValid:
     """Why labels cannot be scored there, and what to do."""
     return NotValid(
-        f"{name} says nothing of the probability of a given label, so labels cannot be scored with it."
-        " Let it write the label instead: generate the answer (Decoding with max_new_tokens and no labels)."
+        f"{name} says nothing of the probability of a given answer, so labels and pairs of answers cannot be scored with it."
+        " Ask a version, a folder or a GGUF file; or let it generate the answer: a Decoding without labels, suites of a"
+        " benchmark that are answered in words."
     )
