@@ -26,6 +26,14 @@ def rows(expected: str, *predicted: str) -> list[Prediction]:
         (LABELS, "accuracy", rows("a", *["a"] * 8, *["b"] * 12), "ok", 0.0),
         (LABELS, "accuracy", rows("a", *["a"] * 15, *["<|im_end|>"] * 5), "harness error", 0.25),
         (LABELS, "accuracy", rows("a", *["b"] * 20), "harness error", 0.0),
+        (LABELS, "matthews_correlation", rows("a", *["b"] * 20), "harness error", 0.0),
+        (
+            LABELS,
+            "matthews_correlation",
+            [*rows("a", *["b"] * 10), *rows("b", *["a"] * 10)],
+            "harness error",
+            0.0,
+        ),
         (LABELS, "accuracy", rows("a", *["b"] * 9), "cannot tell", 0.0),
         (FACTS, "exact_match", rows('{"x": 1}', *['{"x": 1}'] * 8, *['{"x": 2}'] * 12), "ok", 0.0),
         (FACTS, "exact_match", rows('{"x": 1}', *['{"x": 1}'] * 14, *['{"x": '] * 6), "harness error", 0.3),
@@ -46,6 +54,14 @@ def test_a_tuned_model_that_knows_none_of_its_training_rows_was_asked_otherwise_
     assert (sane.verdict, sane.known, sane.known_right) == ("harness error", 12, 0)
     assert "not those of the training" in sane.reason
     assert check_sanity(LABELS, "accuracy", test, rows("a", *["b"] * 11, "a")).verdict == "ok"
+
+
+def test_texts_whose_probability_is_judged_are_right_in_no_sense_and_no_fault() -> None:
+    texts = [
+        Prediction(id=f"r{n}", expected="text", predicted="", correct=False, log_prob=-4.0, tokens=2)
+        for n in range(20)
+    ]
+    assert check_sanity(LABELS, "bits_per_byte", texts).verdict == "ok"
 
 
 def test_the_known_rows_are_spread_over_all_and_the_same_every_time() -> None:

@@ -2,7 +2,7 @@
 
     reading     more than 20 % of the answers that nobody can read as an answer: the harness
     known rows  training rows asked through the same way: a tuned model that knows none of them was asked otherwise
-    score       0 on every row is a harness that went wrong far more often than a model that knows nothing
+    score       no row right at all is a harness that went wrong far more often than a model that knows nothing
 
 A chat template that was left out and a wrong stop token look like a bad model (lm-evaluation-harness
 #1841 and #3513, lighteval #649, gorilla #1047).
@@ -17,6 +17,7 @@ from typing import Literal
 from nlp_skills.data.example import Example
 from nlp_skills.errors import counted
 from nlp_skills.evaluation.metrics import METRICS
+from nlp_skills.evaluation.metrics.likelihood import has_likelihood
 from nlp_skills.evaluation.results import Prediction, Sanity
 from nlp_skills.evaluation.tool_use.replies import read_reply
 from nlp_skills.task.task import Task, TaskType
@@ -66,7 +67,7 @@ def _verdict(
             "cannot tell",
             f"With {counted(len(rows), 'row')} a bad harness cannot be told from a bad model.",
         )
-    if not any(row.correct for row in rows) and METRICS[metric].measure(rows) in (0.0, _worst(metric)):
+    if not any(row.correct for row in rows) and _is_a_fault(task, metric, rows):
         about = (
             " It does not know its own training rows either, so it was asked otherwise than it was trained."
             if known and not any(row.correct for row in known)
@@ -84,14 +85,17 @@ def _verdict(
     return "ok", f"{unreadable:.0%} of the answers cannot be read, and {_told(known)}."
 
 
+def _is_a_fault(task: Task, metric: str, rows: Sequence[Prediction]) -> bool:
+    """Whether a model can hardly have no row right: of labels never, of texts where nothing of them is right either."""
+    if task.type.has_labels and not has_likelihood(rows):
+        return True
+    return METRICS[metric].measure(rows) in (0.0, 0.0 if METRICS[metric].higher_is_better else 1.0)
+
+
 def _told(known: Sequence[Prediction]) -> str:
     if not known:
         return "no training row was asked"
     return f"{sum(row.correct for row in known)} of {len(known)} training rows are answered rightly"
-
-
-def _worst(metric: str) -> float:
-    return 0.0 if METRICS[metric].higher_is_better else 1.0
 
 
 def share_unreadable(task: Task, rows: Sequence[Prediction]) -> float:

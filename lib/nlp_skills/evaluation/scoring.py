@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from nlp_skills.evaluation.marking import applicable_metrics
 from nlp_skills.evaluation.metrics import METRICS
 from nlp_skills.evaluation.metrics.calibration import has_scores, reliability
 from nlp_skills.evaluation.metrics.classification import confusion, per_label
+from nlp_skills.evaluation.metrics.metric import Metric
 from nlp_skills.evaluation.metrics.parts import per_part
 from nlp_skills.evaluation.results import CalibrationBin, Interval, LabelScore, Latency, Prediction, Score
-from nlp_skills.evaluation.significance import difference, holm, interval, paired_test
+from nlp_skills.evaluation.significance import difference_of, holm, interval, paired_test_of, together
 from nlp_skills.task.task import Task, TaskType
 
 
@@ -42,10 +44,10 @@ def latency(rows: Sequence[Prediction]) -> Latency | None:
     return Latency(p50=round(float(p50), 2), p95=round(float(p95), 2), p99=round(float(p99), 2))
 
 
-def improvement(metric: str, a: Sequence[Prediction], b: Sequence[Prediction]) -> Interval:
-    """How much better b is than a: above 0 is better, also where less is better."""
-    found = difference(metric, a, b)
-    if METRICS[metric].higher_is_better:
+def _improvement(metric: Metric, a: Any, b: Any) -> Interval:
+    """How much better b is than a, from what each row contributes: above 0 is better, also where less is better."""
+    found = difference_of(metric, a, b)
+    if metric.higher_is_better:
         return found
     return Interval(value=-found.value, low=-found.high, high=-found.low)
 
@@ -59,9 +61,10 @@ def score_baselines(
     """Name → (what it is, its predictions), each scored and compared with the tuned model (Holm over all of them)."""
     scored = {name: score(task, rows, model) for name, (model, rows) in baselines.items()}
     compared = [name for name in scored if metric in scored[name].metrics]
-    p_values = holm([paired_test(metric, baselines[name][1], tuned) for name in compared])
-    for name, p in zip(compared, p_values, strict=True):
-        gain = improvement(metric, baselines[name][1], tuned)
+    judge, pairs = METRICS[metric], [together(metric, baselines[name][1], tuned) for name in compared]
+    p_values = holm([paired_test_of(judge, *pair) for pair in pairs])
+    for name, pair, p in zip(compared, pairs, p_values, strict=True):
+        gain = _improvement(judge, *pair)
         scored[name] = scored[name].model_copy(update={"gain": gain, "p_value": p})
     return scored
 

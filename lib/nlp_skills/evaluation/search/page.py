@@ -11,6 +11,7 @@ from typing import Any
 from nlp_skills.errors import counted
 from nlp_skills.evaluation.figures import show_value
 from nlp_skills.evaluation.search.record import SearchDefinition, SearchReport, Trial
+from nlp_skills.evaluation.search.study import ENOUGH_TO_TELL
 from nlp_skills.page import render_page
 from nlp_skills.page.charts import (
     Bar,
@@ -159,7 +160,10 @@ def _best_so_far(
 
 def _importance(report: SearchReport) -> Html:
     if not report.importance:
-        told = f"{counted(report.count('complete'), 'trial')} trained to the end are too few to tell which setting mattered."
+        told = (
+            f"It takes {ENOUGH_TO_TELL} trials trained to the end, with values that differ, to tell which setting"
+            f" mattered. So far: {counted(report.count('complete'), 'trial')}."
+        )
         return section("mattered", "What mattered", absent(told))
     bars = {field: [Bar(share, f"{share:.0%}")] for field, share in report.importance.items()}
     told = ", ".join(f"{field} {share:.0%}" for field, share in report.importance.items())
