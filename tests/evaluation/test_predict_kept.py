@@ -77,7 +77,7 @@ def test_a_line_that_was_cut_is_asked_again_and_the_others_are_not(tmp_path: Pat
     with serving(ModelServer(lambda call: Reply(f"to {call.prompt}"))) as server:
         whole = ask(server, keep)
         kept = keep.read_bytes()
-        keep.write_bytes(kept[:-lost])
+        keep.write_bytes(b'{"of another": "kind"}\n' + kept[:-lost])
         assert ask(server, keep) == whole
         assert asked(server)[len(ROWS) :] == ["six"]
     lines = [json.loads(line) for line in keep.read_bytes().splitlines()]
@@ -94,6 +94,24 @@ def test_answers_of_another_model_or_another_decoding_are_not_taken(tmp_path: Pa
         assert len(server.bodies) == 16
         assert ask(server, keep, HOW.with_changes(max_new_tokens=17), model="other") == ["other"] * 8
         assert len(server.bodies) == 24
+        assert ask(server, keep) == ["tiny"] * 8
+        assert len(server.bodies) == 24
+
+
+def test_two_that_write_into_one_file_do_not_take_each_others_answers(tmp_path: Path) -> None:
+    """Another decoding begins while this one is under way, and both go on."""
+    keep, other = tmp_path / "keep.jsonl", HOW.with_changes(max_new_tokens=17)
+
+    def answer(call: Call) -> Reply:
+        if call.prompt == "two" and call.body["max_tokens"] == 16:
+            assert ask(server, keep, other) == ["17 tokens"] * 8
+        return Reply(f"{call.body['max_tokens']} tokens")
+
+    with serving(ModelServer(answer)) as server:
+        assert ask(server, keep) == ["16 tokens"] * 8
+        assert ask(server, keep, other) == ["17 tokens"] * 8
+        assert ask(server, keep) == ["16 tokens"] * 8
+        assert len(server.bodies) == 16
 
 
 def test_only_rows_that_are_new_are_asked(tmp_path: Path) -> None:
@@ -123,5 +141,5 @@ def test_answers_that_are_under_way_when_another_fails_are_kept_too(tmp_path: Pa
         with pytest.raises(RunFailed, match="too long"):
             ask(server, keep, HOW.with_changes(batch_size=3), rows)
         assert sorted(asked(server)) == ["one", "three", "two"]
-    kept = [json.loads(line)["answered"]["text"] for line in keep.read_bytes().splitlines()[1:]]
+    kept = [json.loads(line)["answered"]["text"] for line in keep.read_bytes().splitlines()]
     assert sorted(kept) == ["to one", "to three"]

@@ -1,14 +1,18 @@
 """Answers to all rows in their order, each kept as soon as it is there: a prediction that was killed goes on.
 
-keep   {"predictor": …, "how": …}                       who was asked, and how
-       {"prompt": "9f86d081884c7d65", "answered": {…}}  a line for each row, in any order
+keep   {"asked": "4355a46b19d348dc", "prompt": "9f86d081884c7d65", "answered": {…}}
+
+A line for each row, in any order. `asked` names the model and the decoding: answers of others are passed over and left
+there, because another process may be writing them.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -18,14 +22,8 @@ from nlp_skills.evaluation.predictors.predictor import Answered, Decoding, Predi
 from nlp_skills.records import Progress, silent
 
 
-class _Asked(msgspec.Struct):
-    """The first line: answers of another model or another decoding are not taken."""
-
-    predictor: str
-    how: str
-
-
 class _Kept(msgspec.Struct):
+    asked: str
     prompt: str
     answered: Answered
 
@@ -46,13 +44,15 @@ def predict(
     if keep is None:
         found = dict(predictor.answer(examples, how, progress))
         return [found[index] for index in range(len(examples))]
-    found = kept_answers(predictor, examples, how, keep)
+    asked = _asked(predictor, how)
+    found = _kept(asked, predictor.prompt_hashes(examples), keep)
     missing = [index for index in range(len(examples)) if index not in found]
+    keep.parent.mkdir(parents=True, exist_ok=True)
     with keep.open("ab") as stream:
         for place, answered in predictor.answer(
             [examples[i] for i in missing], how, _shifted(progress, len(found))
         ):
-            stream.write(msgspec.json.encode(_Kept(answered.prompt_sha256, answered)) + b"\n")
+            stream.write(msgspec.json.encode(_Kept(asked, answered.prompt_sha256, answered)) + b"\n")
             stream.flush()
             os.fsync(stream.fileno())
             found[missing[place]] = answered
@@ -62,33 +62,31 @@ def predict(
 def kept_answers(
     predictor: Predictor, examples: Sequence[Example], how: Decoding, keep: Path
 ) -> dict[int, Answered]:
-    """What the file `keep` has of these rows, by their index; it is made where it is not there."""
-    # How many rows share a batch changes no answer.
-    known = _read(keep, _Asked(predictor.identity, how.with_changes(batch_size=1).digest()))
-    found: dict[int, Answered] = {}
-    for index, prompt in enumerate(predictor.prompt_hashes(examples)):
-        if known[prompt]:  # two rows with one prompt are two rows
-            found[index] = known[prompt].pop(0)
-    return found
+    """What the file `keep` has of these rows, by their index."""
+    return _kept(_asked(predictor, how), predictor.prompt_hashes(examples), keep)
 
 
-def _read(keep: Path, asked: _Asked) -> defaultdict[str, list[Answered]]:
-    """The answers by their prompt. What a kill has cut, or belongs to another model, is taken out of the file."""
-    known: defaultdict[str, list[Answered]] = defaultdict(list)
-    head = msgspec.json.encode(asked) + b"\n"
+def _asked(predictor: Predictor, how: Decoding) -> str:
+    """The name of a model and a decoding; how many rows share a batch changes no answer."""
+    told = f"{predictor.identity} {how.with_changes(batch_size=1).digest()}"
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
+
+
+def _kept(asked: str, prompts: Sequence[str], keep: Path) -> dict[int, Answered]:
+    """The answers by the index of their prompt. A line that a kill has cut is taken out of the file."""
     data = keep.read_bytes() if keep.is_file() else b""
     whole = data[: data.rfind(b"\n") + 1]
-    if not whole.startswith(head):
-        keep.parent.mkdir(parents=True, exist_ok=True)
-        keep.write_bytes(head)
-        return known
     if len(whole) < len(data):
         with keep.open("r+b") as stream:
             stream.truncate(len(whole))
-    for line in whole[len(head) :].splitlines():
-        kept = msgspec.json.decode(line, type=_Kept)
-        known[kept.prompt].append(kept.answered)
-    return known
+    known: defaultdict[str, list[Answered]] = defaultdict(list)
+    for line in whole.splitlines():
+        with suppress(msgspec.DecodeError):  # what cannot be read is asked again
+            kept = msgspec.json.decode(line, type=_Kept)
+            if kept.asked == asked:
+                known[kept.prompt].append(kept.answered)
+    # Two rows with one prompt are two rows.
+    return {index: known[prompt].pop(0) for index, prompt in enumerate(prompts) if known[prompt]}
 
 
 def _shifted(progress: Progress, before: int) -> Progress:
