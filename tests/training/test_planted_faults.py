@@ -109,9 +109,25 @@ def test_answers_truncated(tmp_path: Path) -> None:
     task = make_small_task(tmp_path / "tasks", max_length=64)
     error = fails(task)
     assert error.startswith("LEN-CUT: More tokens than max_length 64: 32 rows of data/train.jsonl")
-    assert "nlp-skills create-version support --max-length" in error
+    assert "Make a version that takes them: nlp-skills create-version support --max-length 206, or" in error
     # config.yaml is written once: the same version would be cut off again.
     assert training_status(task).next.startswith("It would end so again: make a version")
+
+
+def test_a_learning_rate_far_above_the_usual_is_told_by_whatever_trains(tmp_path: Path) -> None:
+    task = make_small_task(tmp_path / "tasks", learning_rate=0.02)
+    told: list[str] = []
+    train_model(task, tell=told.append)
+    warning = (
+        "RUN-DIVERGE: learning_rate 0.02 is 100 times what sft with lora usually takes (0.0002), and may destroy the model."
+        " Make a version with a smaller --learning-rate."
+    )
+    assert warning in told
+    report = PreflightReport.load(task / "versions" / "v1" / "preflight.json")
+    assert (report.passed, [f.level for f in report.findings if f.check == "RUN-DIVERGE"]) == (
+        True,
+        ["warning"],
+    )
 
 
 def test_pad_is_eos_and_the_ends_are_trained_all_the_same(tmp_path: Path) -> None:

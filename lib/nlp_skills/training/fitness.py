@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
+from nlp_skills.data.report import Finding
 from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.errors import NotValid, counted
 from nlp_skills.task.task import Task, TaskType
@@ -82,12 +84,15 @@ def _require_validation(name: str, config: TrainConfig, snapshot: DataSnapshot) 
         )
 
 
-def told_of_high_rate(config: TrainConfig) -> str | None:
-    """A sentence about a learning rate that is far above what the method and the adapter usually take."""
+def rate_findings(config: TrainConfig) -> Iterator[Finding]:
+    """RUN-DIVERGE: a learning rate that is far above what the method and the adapter usually take."""
     usual = default_learning_rate(config.method, config.peft, FEW_ROWS)
-    if config.learning_rate <= HIGH * usual:
-        return None
-    return (
-        f"learning_rate {config.learning_rate:g} is {config.learning_rate / usual:,.0f} times what {config.method} with"
-        f" {config.peft} usually takes ({usual:g}), and may destroy the model: make a version with a smaller --learning-rate."
-    )
+    if config.learning_rate > HIGH * usual:
+        yield Finding(
+            check="RUN-DIVERGE",
+            level="warning",
+            message=f"learning_rate {config.learning_rate:g} is {config.learning_rate / usual:,.0f} times what {config.method} with"
+            f" {config.peft} usually takes ({usual:g}), and may destroy the model.",
+            count=0,
+            fix="Make a version with a smaller --learning-rate",
+        )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,14 +12,15 @@ from nlp_skills.base_model import require_training
 from nlp_skills.confirmation import call_again
 from nlp_skills.data.snapshot import DataSnapshot
 from nlp_skills.errors import NlpSkillsError, NotValid, RunFailed, counted
-from nlp_skills.records import Progress, Record, read_mapping, silent
+from nlp_skills.records import Progress, Record, silent
 from nlp_skills.task.version import Version, newest_version, record_lineage, version_folder
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.devices import CPU, visible_devices
-from nlp_skills.training.fitness import told_of_high_rate
+from nlp_skills.training.fitness import rate_findings
 from nlp_skills.training.job import Job, is_running, read_job
 from nlp_skills.training.new_version import create_version
 from nlp_skills.training.planning.forecast import Forecast, forecast_version
+from nlp_skills.training.preflight.check import sentence
 from nlp_skills.training.present_job import followed_version
 from nlp_skills.training.queue import waiting
 from nlp_skills.training.run.metrics_log import last_value, read_metrics
@@ -75,7 +78,7 @@ def _starting_plan(
     takes = [f"It takes {predicted.words()}; {predicted.correction.words()}."] if predicted else []
     if predicted and not predicted.fits:
         takes.append(f"HW-FIT: that is not enough; see what would fit: nlp-skills plan-training {task.name}.")
-    takes += [told] if (told := told_of_high_rate(config)) else []
+    takes += map(sentence, rate_findings(config))
     if place is None:
         takes += _too_many_processes(config)
     else:
@@ -148,8 +151,14 @@ def stop_training(task: Path, *, version: str | None = None) -> TrainingStatus:
     return training_status(task, version=folder.name)
 
 
-def train_model(task: Path, *, version: str | None = None, progress: Progress = silent) -> Version:
-    """Train a version and wait for it: the newest that is not trained, or a new one.
+def train_model(
+    task: Path,
+    *,
+    version: str | None = None,
+    progress: Progress = silent,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Version:
+    """Train a version and wait for it: the newest that is not trained, or a new one. What it warns of is told at once.
 
     Resumes where a run was cut off. Interrupting stops the run; its checkpoints stay.
     Raises RunFailed with the reason, NotReady without data.
@@ -158,7 +167,7 @@ def train_model(task: Path, *, version: str | None = None, progress: Progress = 
     folder = _untrained(task, version)
     process = start_run(task, folder)
     try:
-        _follow(process, folder, progress)
+        _follow(process, folder, progress, tell)
     except BaseException:
         end_run(process, folder)
         raise
@@ -199,27 +208,31 @@ def _trainable_job(task: Path, folder: Path) -> Job | None:
     return job
 
 
-def _follow(process: subprocess.Popen[Any], folder: Path, progress: Progress) -> None:
-    """Report steps until the process ends."""
+def _follow(
+    process: subprocess.Popen[Any], folder: Path, progress: Progress, tell: Callable[[str], None]
+) -> None:
+    """Report steps, and each warning once, until the process ends."""
     progress("loading the model", 0, None)
-    while True:
-        try:
+    told: list[str] = []
+    while process.poll() is None:
+        with suppress(subprocess.TimeoutExpired):
             process.wait(timeout=0.5)
-            break
-        except subprocess.TimeoutExpired:
-            pass
+        job = Job.load(folder / "job.json")
+        for warning in job.warnings:
+            if warning not in told:
+                told.append(warning)
+                tell(warning)
         turn = waiting(folder.parent.parent, folder.name)
         if turn:
             progress(f"waiting behind {', '.join(turn.behind)}, place {turn.place}", 0, None)
             continue
         rows = read_metrics(folder / "metrics.jsonl")
         if rows:
-            total = read_mapping(folder / "job.json").get("total_steps")
             losses = [f"loss {last_value(rows, 'loss'):.3f}"] if last_value(rows, "loss") is not None else []
             if last_value(rows, "eval_loss") is not None:
                 losses.append(f"validation loss {last_value(rows, 'eval_loss'):.3f}")
             step = rows[-1]["step"]
-            if step == total:  # which takes its time where there are many validation rows
+            if step == job.total_steps:  # which takes its time where there are many validation rows
                 progress(f"{folder.name}: last validation, saving", 0, None)
             else:
-                progress(f"training {folder.name}: {', '.join(losses)}", step, total)
+                progress(f"training {folder.name}: {', '.join(losses)}", step, job.total_steps)

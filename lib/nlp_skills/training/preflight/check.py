@@ -1,6 +1,7 @@
 """Preflight: all that can be known before a run has cost anything; each finding with its id and what to do.
 
     machine      ENV-DOCTOR ENV-API ENV-WRITE ENV-DISK      HUB-ACCESS
+    settings     RUN-DIVERGE      a learning rate far above the usual one
     rows         MASK-RATIO MASK-EMPTY TOK-EOS TOK-BOS TOK-RESIZE LEN-CUT TMPL-THINK      as they will be trained
     base model   TARGET-MODULES
     dry step     HW-FIT EVAL-MEM RUN-NAN RUN-DELTA      on the longest batch, train and eval
@@ -35,6 +36,7 @@ from nlp_skills.task.version import version_folder
 from nlp_skills.training.compact_rows import lengths_of
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.environment import free_cores
+from nlp_skills.training.fitness import rate_findings
 from nlp_skills.training.job import is_running, read_job
 from nlp_skills.training.methods import load_method
 from nlp_skills.training.planning.memory import trained_parameters
@@ -116,7 +118,7 @@ def prepare(task: Path, version: str, adjusted: dict[str, Any]) -> Prepared:
     written = TrainConfig.load(folder / "config.yaml")
     config = written.with_changes(**adjusted)
     check_data_unchanged(task, DataSnapshot.load(folder / "data_snapshot.json"), version)
-    findings = list(machine_findings(config))
+    findings = [*machine_findings(config), *rate_findings(config)]
     _require(findings)
     method = load_method(config.method)
     findings += [*api_findings(method, config), *hub_findings(config, is_version(task, config.base_model))]

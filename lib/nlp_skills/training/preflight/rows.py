@@ -77,10 +77,7 @@ def read_rows(
         "train": StoredExamples(train, read_replay(task, config, count)),
         "valid": StoredExamples(valid),
     }
-    cure = (
-        f"Make a version that takes them: nlp-skills create-version {task.name} --max-length {{longest}}"
-        " --per-device-train-batch-size 2 (long rows need memory)"
-    )
+    cure = f"Make a version that takes them: nlp-skills create-version {task.name} --max-length {{longest}}"
     return {
         split: _tokenized(partial(method.tokenize, tokenizer), found, config, allowed, split, cure)
         for split, found in splits.items()
