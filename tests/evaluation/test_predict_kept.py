@@ -127,19 +127,17 @@ def test_answers_that_are_under_way_when_another_fails_are_kept_too(tmp_path: Pa
     refused = threading.Event()
 
     def answer(call: Call) -> Reply:
-        if call.prompt in ("one", "two", "three"):
-            together.wait()
+        together.wait()
         if call.prompt == "two":
             return Reply(status=400, message="too long")
         refused.wait(30)
         return Reply(f"to {call.prompt}")
 
     keep = tmp_path / "keep.jsonl"
-    rows = [ROWS[0], ROWS[1], ROWS[3], ROWS[4]]
+    rows = [ROWS[0], ROWS[1], ROWS[3]]
     with serving(ModelServer(answer)) as server:
         server.when_answered = lambda call: refused.set() if call.prompt == "two" else None
         with pytest.raises(RunFailed, match="too long"):
             ask(server, keep, HOW.with_changes(batch_size=3), rows)
-        assert sorted(asked(server)) == ["one", "three", "two"]
     kept = [json.loads(line)["answered"]["text"] for line in keep.read_bytes().splitlines()]
     assert sorted(kept) == ["to one", "to three"]
