@@ -7,7 +7,8 @@ import pytest
 from test_grpo import GRPO, ask
 from test_preference_methods import marked, pair, trained
 
-from nlp_skills.evaluation.search.measures import MEASURES, lower_is_better, measures_of
+from nlp_skills.errors import NotValid
+from nlp_skills.evaluation.search.measures import MEASURES, lower_is_better, measures_of, require_measured
 from nlp_skills.evaluation.search.record import SearchDefinition
 from nlp_skills.evaluation.search.study import open_study
 from nlp_skills.training.config import TrainConfig
@@ -79,3 +80,10 @@ def test_losses_and_only_those_are_better_when_they_are_lower() -> None:
         "eval_kl",
         "eval_frac_reward_zero_std",
     ]
+
+
+def test_a_judge_is_not_asked_about_trials() -> None:
+    config, of_the_task = TrainConfig(), ("token_f1", "judge_score")
+    require_measured("token_f1", config, of_the_task)
+    with pytest.raises(NotValid, match=r"there is no 'judge_score'.*token_f1\."):
+        require_measured("judge_score", config, of_the_task)

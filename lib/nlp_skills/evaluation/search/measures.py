@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from nlp_skills.errors import NotValid, did_you_mean
 from nlp_skills.evaluation.metrics import METRICS
+from nlp_skills.evaluation.metrics.judge import JUDGE
 from nlp_skills.training.config import MethodName, TrainConfig
 
 PAIRS: tuple[MethodName, ...] = ("dpo", "orpo")
@@ -58,8 +59,8 @@ def lower_is_better(metric: str) -> bool:
 
 
 def require_measured(metric: str, config: TrainConfig, of_the_task: tuple[str, ...]) -> None:
-    """Raises NotValid for what neither a run measures nor the task is judged by."""
-    known = [*measures_of(config), *of_the_task]
+    """Raises NotValid for what neither a run measures nor the task is judged by; no judge is asked about trials."""
+    known = [*measures_of(config), *(name for name in of_the_task if name not in JUDGE)]
     if metric in known:
         return
     if metric in MEASURES:
