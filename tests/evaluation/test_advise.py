@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nlp_skills.data.example import read_examples
 from nlp_skills.data.regenerate import regenerate_data
 from nlp_skills.data.sample import SUPPORT_MESSAGES
 from nlp_skills.data.sourcing import add_source
@@ -159,7 +160,9 @@ def test_what_was_measured_and_leaves_it_open_wants_more_rows() -> None:
         "task", {name: Evidence(figure=name, value=value, file="f") for name, value in known.items()}
     )
     assert (found.verdict, found.points[0].rule) == ("cannot tell", "ADV-CLASSIFIER-PERHAPS")
-    assert found.next.endswith("add labelled ones first: nlp-skills add-source task FILE")
+    assert found.next.startswith(
+        "Add labelled rows, of which some go to the validation: nlp-skills add-source task FILE"
+    )
 
 
 @pytest.fixture
@@ -335,6 +338,12 @@ def test_the_base_model_is_asked_validation_rows(task: Path, smollm2: object) ->
         "valid",
         ["prompted_base", "tfidf"],
     )
+    every = len(list(read_examples(task / "data" / "valid.jsonl")))
+    assert {name: score.count for name, score in measured.baseline.items()} == {
+        "prompted_base": 4,
+        "tfidf": every,
+    }
+    assert every > 4
     latency = measured.baseline["prompted_base"].latency
     assert latency is not None
     assert read_facts(task).facts["prompted_p95_ms"].value == latency.p95

@@ -28,10 +28,10 @@ NEXT: dict[Verdict, str] = {
     "cannot tell": "Measure what a prompt and TF-IDF do: nlp-skills advise {task} --baseline",
 }
 MORE_ROWS = (
-    "Measure on more rows (--rows): nlp-skills advise {task} --baseline; where all validation rows were asked, add labelled"
-    " ones first: nlp-skills add-source {task} FILE"
+    "Add labelled rows, of which some go to the validation: nlp-skills add-source {task} FILE, then nlp-skills"
+    " regenerate-data {task}; and measure again: nlp-skills advise {task} --baseline"
 )
-"""Where what was measured leaves it open."""
+"""Where what was measured, TF-IDF on all validation rows, leaves it open."""
 
 
 class Advice(Record):
@@ -53,7 +53,7 @@ def advise(
 ) -> Advice:
     """Should this task be fine-tuned? prompt, retrieval, a simple classifier, sft, preference, rl, or more data first.
 
-    With `baseline` the base model is asked `rows` validation rows first, which takes a while; otherwise only
+    With `baseline` TF-IDF answers all validation rows and the base model `rows` of them first, which takes a while; otherwise only
     what was measured before, on the data that lie there now, counts. Raises NotReady for that without validation
     rows, NotValid for it with preference pairs.
     """

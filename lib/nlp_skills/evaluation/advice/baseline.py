@@ -1,4 +1,7 @@
-"""What needs no fine-tuning, measured on a sample before anything is trained: `benchmarks/advise.json`."""
+"""What needs no fine-tuning, measured before anything is trained: `benchmarks/advise.json`.
+
+TF-IDF answers every validation row, which takes a moment; the base model a sample of them.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +24,13 @@ from nlp_skills.training.environment import free_cores
 
 
 class AdviceBaseline(Record):
-    """The prompted base model and TF-IDF on some rows of the validation split."""
+    """The prompted base model on some rows of the validation split, and TF-IDF on all of them."""
 
     base_model: str
     split: str
     data_sha256: str
     rows: int
+    """That the base model was asked; each score has its own `count`."""
     seed: int
     baseline: dict[str, Score]
 
@@ -50,15 +54,14 @@ def measure_baseline(
         )
     require_training()
     file = task / "data" / "valid.jsonl"
-    asked = list(read_examples(file)) if file.is_file() else []
-    train = list(read_examples(task / "data" / "train.jsonl")) if asked else []
-    if not asked or not train:
+    every = list(read_examples(file)) if file.is_file() else []
+    train = list(read_examples(task / "data" / "train.jsonl")) if every else []
+    if not every or not train:
         raise NotReady(
             f"{task.name} has no validation rows to ask the base model. Make them with: nlp-skills regenerate-data"
             f" {task.name}, with split.valid above 0 in data_source.yaml."
         )
-    if len(asked) > rows:
-        asked = random.Random(seed).sample(asked, rows)
+    asked = random.Random(seed).sample(every, rows) if len(every) > rows else every
     import torch
 
     torch.set_num_threads(free_cores())
@@ -69,7 +72,7 @@ def measure_baseline(
         rows=len(asked),
         seed=seed,
         baseline={
-            "tfidf": _tfidf(definition, train, asked),
+            "tfidf": _tfidf(definition, train, every),
             "prompted_base": _prompted(definition, train, asked, progress),
         },
     )

@@ -169,7 +169,7 @@ def _baseline(task: Path, definition: Task, old: list[str]) -> Found:
     elif not _is_of_present_split(task, measured.split, measured.data_sha256):
         old.append(f"{name} is of other {measured.split} rows than there are now. {again}")
     else:
-        yield from _scores(measured.baseline, definition, name, measured.rows)
+        yield from _scores(measured.baseline, definition, name)
 
 
 def _results(task: Path, definition: Task, old: list[str]) -> Found:
@@ -185,7 +185,7 @@ def _results(task: Path, definition: Task, old: list[str]) -> Found:
                 f" nlp-skills evaluate-version {task.name} --version {version}"
             )
             return
-        yield from _scores(result.baseline, definition, file, result.count)
+        yield from _scores(result.baseline, definition, file)
         own = result.metrics.get(definition.chosen_metric)
         if own:
             yield "tuned_low", round(own.low, 4), file
@@ -209,15 +209,15 @@ def more_rows_to_tell(found: Interval, target: float, rows: int) -> int:
     return math.ceil(rows * max(((found.high - found.low) / 2 / gap) ** 2 - 1, 1 / rows))
 
 
-def _scores(baseline: dict[str, Score], definition: Task, file: str, rows: int) -> Found:
+def _scores(baseline: dict[str, Score], definition: Task, file: str) -> Found:
     for name, fact in (("prompted_base", "prompted"), ("tfidf", "tfidf")):
         score = baseline.get(name)
         found = score.metrics.get(definition.chosen_metric) if score else None
-        if found:
+        if score and found:
             yield f"{fact}_low", round(found.low, 4), file
             yield f"{fact}_high", round(found.high, 4), file
             if name == "tfidf" and definition.target is not None:
-                yield "tfidf_more_rows", more_rows_to_tell(found, definition.target, rows), file
+                yield "tfidf_more_rows", more_rows_to_tell(found, definition.target, score.count), file
     prompted = baseline.get("prompted_base")
     if prompted and prompted.latency:
         yield "prompted_p95_ms", prompted.latency.p95, file
