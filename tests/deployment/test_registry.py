@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -24,6 +25,8 @@ from nlp_skills.deployment.registry import (
     who,
 )
 from nlp_skills.errors import NotFound, NotReady, NotValid
+from nlp_skills.evaluation.advice.rules import Evidence
+from nlp_skills.evaluation.diagnosis.record import LEAK_LOOK, Cause, Diagnosis, Fix, Unchecked
 from nlp_skills.evaluation.results import EvalResult, Interval
 from nlp_skills.operations import find_operation
 from nlp_skills.records import write_atomic
@@ -299,6 +302,38 @@ def test_a_comparison_counts_for_the_weights_and_the_file_that_it_was_made_of(
     assert answer.next == "nlp-skills deploy-version news --version v1"
 
 
+LEAKED = Cause(
+    id="SPLIT-LEAK",
+    kind="data",
+    title="Test rows stand in the training rows",
+    says="In 3 test rows (1.5%) it stands in one but for case.",
+    sure="some",
+    evidence=[Evidence(figure="leaked test rows", value=3, file="data/test.jsonl")],
+    fix=Fix(does="Divide the rows anew", command="nlp-skills regenerate-data news", takes="a training"),
+)
+UNSEEN = Unchecked(what=LEAK_LOOK, why="data/test.jsonl is not the file that the version was made for")
+
+
+@pytest.mark.parametrize(
+    ("found", "answer", "reason"),
+    [
+        ({"ruled_out": [LEAK_LOOK]}, "yes", "It looked, and names no such row."),
+        ({"unchecked": [UNSEEN]}, "cannot tell", f"Not looked for: {UNSEEN.why}."),
+        ({"causes": [LEAKED]}, "cannot tell", f"{LEAKED.says} Divide the rows anew."),
+        ({"causes": [LEAKED.with_changes(sure="strong")]}, "no", f"{LEAKED.says} Divide the rows anew."),
+    ],
+)
+def test_a_diagnosis_that_did_not_look_for_leaks_is_no_yes(
+    task: Path, found: dict[str, Any], answer: str, reason: str
+) -> None:
+    record = Diagnosis(task="news", version="v1", split="test", verdict="x", **found)
+    record.save(task / "versions" / "v1" / "diagnosis.json")
+    shown = promote_version(task, version="v1", alias="prod", why="w")
+    assert shown.gate is not None
+    (told,) = [one for one in shown.gate.answers if "diagnosis.json" in one.check]
+    assert (told.answer, told.reason) == (answer, reason)
+
+
 def test_every_refusal_names_the_command_that_goes_on_from_it(
     task: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -362,6 +397,7 @@ def test_a_broken_registry_is_named_and_left_as_it_is(task: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
+from typing import Any
 from nlp_skills.deployment.registry import promote_version, record_deployment, roll_back
 from nlp_skills.task.registry import Deployment
 

@@ -15,7 +15,7 @@ from nlp_skills.data.sources.source import SPLITS
 from nlp_skills.deployment.compared import ask_compared
 from nlp_skills.deployment.parity.report import Answer
 from nlp_skills.errors import counted
-from nlp_skills.evaluation.diagnosis.record import Diagnosis
+from nlp_skills.evaluation.diagnosis.record import LEAK_LOOK, Diagnosis
 from nlp_skills.evaluation.promotion import check_promotion
 from nlp_skills.records import Record
 from nlp_skills.task.registry import Alias, GateAnswer
@@ -120,12 +120,22 @@ def _in_diagnosis(task: Path, version: str) -> list[GateAnswer]:
     file = task / "versions" / version / "diagnosis.json"
     if not file.is_file():
         return []
-    found = [c for c in Diagnosis.load(file).causes if c.id == LEAK and c.sure == "strong"]
+    diagnosis = Diagnosis.load(file)
     check = "no test row was learned (diagnosis.json)"
-    if found:
-        reason = f"{found[0].says} {found[0].fix.does}"
-        return [GateAnswer(check=check, answer="no", reason=reason, next=f"nlp-skills fix-data {task.name}")]
-    return [GateAnswer(check=check, answer="yes", reason="It names no such row.")]
+    if LEAK_LOOK in diagnosis.ruled_out:
+        return [GateAnswer(check=check, answer="yes", reason="It looked, and names no such row.")]
+    for cause in diagnosis.causes:
+        if cause.id == LEAK:
+            answer: Answer = "no" if cause.sure == "strong" else "cannot tell"
+            reason = f"{cause.says} {cause.fix.does}."
+            return [
+                GateAnswer(check=check, answer=answer, reason=reason, next=f"nlp-skills fix-data {task.name}")
+            ]
+    why = next(
+        (one.why for one in diagnosis.unchecked if one.what == LEAK_LOOK), "it does not say whether it looked"
+    )
+    again = f"nlp-skills diagnose {task.name} --version {version}"
+    return [GateAnswer(check=check, answer="cannot tell", reason=f"Not looked for: {why}.", next=again)]
 
 
 _QUESTIONS = {"criteria": _criteria, "parity": ask_compared, "leak": _leak}

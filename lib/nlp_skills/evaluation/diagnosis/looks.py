@@ -19,7 +19,7 @@ from nlp_skills.evaluation.diagnosis import (
     rows,
 )
 from nlp_skills.evaluation.diagnosis.material import Material
-from nlp_skills.evaluation.diagnosis.record import Cause
+from nlp_skills.evaluation.diagnosis.record import LEAK_LOOK, Cause
 
 
 def has_labels(material: Material) -> bool:
@@ -61,7 +61,7 @@ LOOKS: tuple[Look, ...] = (
     Look("answers that ran into their limit", answers.answers_that_were_cut, ("predictions",)),
     Look("labels that stand for each other", answers.swapped_labels, ("predictions",), has_labels),
     Look("a run that failed", loss_curve.failed_run, ("job",)),
-    Look("test rows that stand in the training rows", leak.leaked_rows, (*BOTH, "train")),
+    Look(LEAK_LOOK, leak.leaked_rows, (*BOTH, "train")),
     Look("labels without a training row", rows.labels_without_rows, ("predictions", "train"), has_labels),
     Look("training rows with wrong labels", label_noise.noisy_labels, ("train",), has_labels),
     Look("test rows with wrong labels", label_noise.noisy_test_labels, ("train", *BOTH), has_labels),

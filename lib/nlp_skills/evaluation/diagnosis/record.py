@@ -18,6 +18,9 @@ Kind = Literal["harness", "data", "run", "model"]
 KINDS: tuple[Kind, ...] = ("harness", "data", "run", "model")
 """In the order in which causes of one sureness are named: a wrong measurement makes all the rest worthless."""
 
+LEAK_LOOK = "test rows that stand in the training rows"
+"""The look for leaks, as it stands among `ruled_out` and `unchecked`."""
+
 SHOWN = 5
 """Rows that a cause shows."""
 
