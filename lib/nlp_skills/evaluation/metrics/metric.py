@@ -3,7 +3,7 @@
     predictions ── statistics ──> (rows, k) ── sum over rows ──> (k,) ── value ──> one number
 
 Everything here is a sum over rows at heart (hits, counts of n-grams, true positives of each label), so
-the bootstrap resamples the contributions and never looks at a text twice (significance.py).
+the bootstrap resamples the contributions and never looks at a text twice (resampling.py).
 """
 
 from __future__ import annotations
