@@ -392,6 +392,18 @@ def test_each_cause_of_the_diagnosis_has_evidence_and_a_fix(full: Path) -> None:
         assert said in outline.words
 
 
+def test_a_target_of_nothing_stands_on_the_axis_and_a_loss_below_nothing_is_told_as_any_other(task: Path):
+    rows = [IntervalRow("v1", Interval(value=0.5, low=0.45, high=0.55))]
+    chart = str(charts.interval_chart(rows, alternative="x", target=0.0))
+    assert ">0</text>" in chart
+    metrics = task / "versions" / "v1" / "metrics.jsonl"
+    for last, told in ((-0.5, "at or near the end"), (-0.51, "at or near the end"), (-0.4, "rises to")):
+        losses = [(1, -0.3), (2, -0.5), (3, last)]
+        lines = "".join(json.dumps({"step": step, "eval_loss": loss}) + "\n" for step, loss in losses)
+        metrics.write_text(lines, encoding="utf-8")
+        assert told in Outline(render(collect(task, "v1"))).words
+
+
 def test_a_diagnosis_of_the_test_before_says_so(tmp_path: Path):
     task = make_full_task(tmp_path)
     old = "The version was tested again since; this speaks of the test before. Ask again: nlp-skills diagnose support-tickets"

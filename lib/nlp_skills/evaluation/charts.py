@@ -42,7 +42,8 @@ def interval_chart(rows: Sequence[IntervalRow], *, alternative: str, target: flo
     """A dot for each value and a line for its 95 % interval, on one shared axis."""
     row_height, top = 50, 20 if target is not None else 0
     values = [v for row in rows for v in (row.interval.low, row.interval.high, row.interval.value)]
-    ticks = nice_ticks(min([*values, target or 1.0]), max([*values, target or 0.0]), limit=(0.0, 1.0))
+    ends = values if target is None else [*values, target]
+    ticks = nice_ticks(min(ends), max(ends), limit=(0.0, 1.0))
     height = top + row_height * len(rows)
 
     def place(value: float) -> str:

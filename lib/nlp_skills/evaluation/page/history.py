@@ -22,6 +22,7 @@ from nlp_skills.page.parts import (
 from nlp_skills.records import to_yaml
 from nlp_skills.training.config import TrainConfig
 from nlp_skills.training.job import Job
+from nlp_skills.training.run.watch import OVERFIT
 
 
 def training_section(evidence: Evidence) -> Html:
@@ -63,7 +64,7 @@ def _told_curve(attempt: Attempt) -> str:
         later = evaluation[-1]
         parts[-1] += (
             f" and rises to {show_value(later[1])} afterwards: the model starts to learn its rows by heart."
-            if later[1] > best[1] * 1.02
+            if later[1] - best[1] > OVERFIT * abs(best[1])
             else ", at or near the end."
         )
     else:

@@ -123,7 +123,9 @@ def _against(evidence: Evidence) -> Html | None:
                 capitalize(baseline_name(one.baseline)),
                 one.verdict,
                 element("span", show_gain(one.gain), class_="interval"),
-                "" if one.p_value is None else show_p(one.p_value).removeprefix("p ").removeprefix("= "),
+                "not tested"
+                if one.p_value is None
+                else show_p(one.p_value).removeprefix("p ").removeprefix("= "),
             ]
             for one in found
         ],
