@@ -179,6 +179,6 @@ def test_rows_without_tools_are_sent_to_where_tools_are(task: Path):
 
 
 def test_no_row_at_all_cannot_be_asked_for(task: Path, server: Server):
-    with pytest.raises(NotValid, match="limit is 0; 1 is the least."):
+    with pytest.raises(NotValid, match=r"limit is 0; 1 is the least\."):
         evaluate_tools(task, limit=0)
     assert not server.asked
