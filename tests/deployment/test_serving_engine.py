@@ -203,21 +203,35 @@ def test_who_does_not_fit_into_memory_waits_and_is_answered(model: Any):
     assert max(most) == 1
 
 
-def test_a_failure_of_the_model_is_told_to_its_rows_and_ends_nothing_else(model: Any):
+def _fails(*_: Any) -> Any:
+    raise RuntimeError("no room left\nand more")
+
+
+def _is_no_number(ids: Any) -> Any:
+    import torch
+
+    return torch.full((*ids.shape, 32), float("nan"))
+
+
+@pytest.mark.parametrize(("forward", "told"), [(_fails, "no room left"), (_is_no_number, "(NaN)")])
+def test_a_failure_of_the_model_is_told_to_its_rows_and_ends_nothing_else(
+    model: Any, forward: Any, told: str
+):
     engine = make_engine(model)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(model.model.embed_tokens, "forward", _fails)
+        patch.setattr(model.model.embed_tokens, "forward", forward)
         lost = Answer([1, 2, 3], 5)
         engine.submit(lost.job)
-        assert lost.wait()[-1] == Said(finish="failed", error="the model failed: no room left")
+        said = lost.wait()[-1]
+        assert (
+            said.finish == "failed"
+            and str(said.error).startswith("the model failed: ")
+            and told in str(said.error)
+        )
     well = Answer([1, 2, 3], 5)
     engine.submit(well.job)
     assert well.ids() == alone(model, [1, 2, 3], 5)
     engine.close()
-
-
-def _fails(*_: Any) -> Any:
-    raise RuntimeError("no room left\nand more")
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")

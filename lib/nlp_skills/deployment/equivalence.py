@@ -109,6 +109,10 @@ def look(model: Any, tokenizer: Any, asked: Sequence[Probe]) -> Looked:
             ids = torch.tensor([[*probe.prompt, *probe.answer[:-1]]], device=model.device)
             logits = model(input_ids=ids, logits_to_keep=len(probe.answer)).logits[0]
             log_probs.append(logits.float().log_softmax(dim=-1).cpu())
+    if any(
+        bool(part.isnan().any()) for part in log_probs
+    ):  # `difference` says so; of no numbers nothing can be drawn
+        return Looked(log_probs, [[] for _ in asked])
     prompts = [probe.prompt for probe in asked]
     start = PromptCache(model, tokenizer.pad_token_id, prompts)
     how = Decoding(max_new_tokens=GOES_ON, batch_size=len(prompts))

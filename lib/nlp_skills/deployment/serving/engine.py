@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from nlp_skills.deployment.serving.choosing import Chosen, Sampling, choose
+from nlp_skills.errors import RunFailed
 from nlp_skills.evaluation.predictors.joining import join, keep, step, trim
 from nlp_skills.evaluation.predictors.prompt_cache import (
     WORTH_SHARING,
@@ -39,8 +40,8 @@ SPARSE = 2
 
 STOPPING = "the server is stopping"
 
-REFUSED = (RuntimeError, IndexError, ValueError)
-"""What torch and transformers raise for rows that cannot be computed; out of memory is a RuntimeError."""
+REFUSED = (RuntimeError, IndexError, ValueError, RunFailed)
+"""What torch and transformers raise for rows that cannot be computed; out of memory is a RuntimeError. RunFailed: they came to NaN."""
 
 
 @dataclass(frozen=True)
