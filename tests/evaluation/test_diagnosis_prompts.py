@@ -139,8 +139,8 @@ def test_what_was_not_looked_at_is_told_with_what_to_do(trained: Path) -> None:
     assert "nlp-skills validate-data support" in why["faults that the checks of the data find"]
     assert "low score" in why["the symptom 'abracadabra'"]
     assert found.predictions_sha256 is None
-    if not found.causes:
-        assert found.verdict.startswith("v1 was not tested on test, so there is no score to explain. ")
+    assert found.causes == []
+    assert found.verdict.startswith("v1 was not tested on test, so there is no score to explain. ")
     assert "prompts other than the training's" not in found.ruled_out
 
 
